@@ -1,0 +1,159 @@
+# The person's interface: `make` alone prints the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export MPLBACKEND ?= Agg
+export PYTHONUNBUFFERED := 1
+
+REPORTS   := $(patsubst %/train.py,%,$(wildcard */train.py))
+TRAIN     := $(REPORTS:%=train-%)
+REPRODUCE := $(patsubst %/reproduce.py,reproduce-%,$(wildcard */reproduce.py))
+
+.PHONY: help setup data eval colorize bench test test-slow test-lowest lint clean FORCE
+.PHONY: $(TRAIN) $(REPRODUCE)
+
+# NAME=value on make's command line becomes --name=value of the Python command. The value goes
+# through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
+VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION RUN SEED \
+             MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS
+GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
+$(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
+
+# $(call run,module): the module, with the given variables as its flags; OVERWRITE=1 is a switch.
+run = set --; for name in $(GIVEN); do \
+	flag=--$$(printf %s "$$name" | tr A-Z_ a-z-); \
+	case "$$name=$${!name}" in \
+	  *= | OVERWRITE=0) ;; \
+	  OVERWRITE=*) set -- "$$@" "$$flag" ;; \
+	  *) set -- "$$@" "$$flag=$${!name}" ;; \
+	esac; done; \
+	exec .venv/bin/python -m $(1) "$$@"
+
+# An error, before anything is set up, unless the variable is given.
+need-%:
+	@$(if $(filter $*,$(GIVEN)),,$(error $*= is missing; for example make colorize IN=photos OUT=coloured)):
+
+## Usage: make TARGET [NAME=value ...]
+##
+help:
+	@awk -v each="$(TRAIN) $(REPRODUCE)" ' \
+	  function line(name, text) { printf "  %-16s %s\n", name, text } \
+	  /^##( |$$)/ { print substr($$0, 4) } \
+	  /^[a-z%-]+:.* ## / { \
+	    name = $$1; sub(/:.*/, "", name); text = $$0; sub(/.* ## /, "", text); \
+	    if (!sub(/%/, "", name)) { line(name, text); next } \
+	    n = split(each, all, " "); \
+	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
+	  $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/ready ## make .venv (GPU=1: with CUDA; HEADLESS=1: OpenCV without windows)
+	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
+
+data: .venv/ready ## DATA= to shards and embeddings in data/tfrecords
+	@$(call run,common.prepare)
+
+train-%: ## train, export to models/ and evaluate, all from nothing
+	$(error There is no report "$*". There are: $(TRAIN))
+
+$(TRAIN): train-%: .venv/ready
+	@$(call run,$*.train)
+
+reproduce-%: ## run the recipe behind each result and print the report's figure beside ours
+	$(error No results are kept for "$*". There are: $(REPRODUCE))
+
+$(REPRODUCE): reproduce-%: .venv/ready
+	@$(call run,$*.reproduce)
+
+eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: a table and reports/eval
+	@$(call run,common.evaluate)
+
+colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
+	@$(call run,common.colorize)
+
+bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)
+	@$(call run,benchmarks.bench)
+
+test: .venv/ready ## run the tests, except those marked slow
+	@.venv/bin/python -m pytest
+
+test-slow: .venv/ready ## run the tests marked slow
+	@.venv/bin/python -m pytest -m slow
+
+test-lowest: .venv-lowest/ready ## run the tests on the oldest versions that requirements.txt admits
+	@.venv-lowest/bin/python -m pytest
+
+lint: .venv/ready ## check the code's style
+	@.venv/bin/python -m ruff check .
+
+clean: ## remove the environments and caches; data, models, runs and reports stay
+	@rm -rf .venv .venv-lowest .pytest_cache .ruff_cache build *.egg-info
+	@find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
+
+##
+## Variables, for the targets that know them (`.venv/bin/python -m koala.train --help` tells):
+##   DATA=              a folder of pictures, or a name in data/sources.toml
+##   CONFIG=            a report's configuration
+##   EMBEDDING=         inception_resnet_v2 or mobilenet_v2
+##   EMBEDDING_WEIGHTS= auto, imagenet, random or a file
+##   EPOCHS= STEPS= BATCH= PRECISION= RUN= SEED=
+##   MODEL= IN= OUT= SPLIT= SPLIT_BY= OVERWRITE=1 MAX_MEGAPIXELS=
+
+# --- Set-up -------------------------------------------------------------------------------------
+# A stamp, written last, says that an environment is whole. Without "installed" in it, pip was
+# interrupted, and what it left cannot be trusted: the environment is made anew. "options" keeps
+# GPU=1 and HEADLESS=1 for every later set-up.
+
+KEPT    := $(shell cat .venv/options 2>/dev/null)
+OPTIONS := $(sort $(KEPT) $(if $(filter 1,$(GPU)),gpu) $(if $(filter 1,$(HEADLESS)),headless))
+NEEDED  := requirements.txt requirements-test.txt $(if $(filter gpu,$(OPTIONS)),requirements-gpu.txt)
+
+.venv/ready: $(NEEDED) requirements.lock $(if $(filter-out $(KEPT),$(OPTIONS)),FORCE)
+	@$(call set-up,.venv,$(NEEDED),--constraint requirements.lock)
+
+.venv-lowest/ready: requirements-lowest.txt
+	@$(call set-up,.venv-lowest,$<,)
+
+# $(call set-up,folder,requirements files,pip's further arguments)
+define set-up
+set -euo pipefail; venv=$(1); pip="$$venv/bin/python -m pip --disable-pip-version-check"; \
+say() { echo "set-up: $$*"; }; \
+fail() { echo "error: $$*" >&2; exit 2; }; \
+if ! [ -e $$venv/installed ] || ! $$venv/bin/python -c '' 2>/dev/null; then \
+  for python in "$${PYTHON:-}" python3.11 python3.12 python3.13 python3 python ''; do \
+    [ -n "$$python" ] || continue; \
+    "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+      2>/dev/null && break; \
+  done; \
+  [ -n "$$python" ] || fail "no Python 3.11, 3.12 or 3.13 found; name one: make setup PYTHON=..."; \
+  say "$$("$$python" --version), a virtual environment in $$venv"; \
+  "$$python" -m venv --clear $$venv >/dev/null 2>&1 || \
+    fail "$$python cannot make a virtual environment (Debian: apt install python3-venv)"; \
+fi; \
+rm -f $$venv/ready $$venv/installed; \
+echo $(OPTIONS) >$$venv/options; \
+cat $(2) >$$venv/requirements.txt; \
+if [[ ' $(OPTIONS) ' == *' headless '* ]]; then \
+  sed -i.bak 's/^opencv-python\([=>]\)/opencv-python-headless\1/' $$venv/requirements.txt; \
+  $$pip uninstall --quiet --yes opencv-python >/dev/null 2>&1 || true; \
+fi; \
+say "installing packages, once (up to a gigabyte to download)"; \
+$$pip install --no-input --progress-bar off -r $$venv/requirements.txt $(3) 2>$$venv/pip.log | \
+  while read -r action file size; do case "$$action $$file $$size" in \
+    *.metadata*) ;; \
+    Downloading*MB*) say "  $${file%-*-*-*} $$size" ;; \
+    Installing*) say "unpacking" ;; \
+  esac; done || { \
+    ! grep -Eq 'connection broken|timed out|versions: none|ResolutionImpossible' $$venv/pip.log || \
+      fail "no package index answers, or it has nothing for this machine; check the network or" \
+           "PIP_INDEX_URL, then repeat (pip's words are in $$venv/pip.log)"; \
+    fail "pip could not install the packages (more in $$venv/pip.log):" \
+         "$$(grep -m 1 ERROR $$venv/pip.log || true)"; }; \
+touch $$venv/installed; \
+words=$$($$venv/bin/python -c 'import cv2' 2>&1) || \
+  fail "OpenCV misses a system library; make setup HEADLESS=1 takes a build that needs none" \
+       "($$(tail -n 1 <<<"$$words"))"; \
+touch $$venv/ready; say "done"
+endef

@@ -1,0 +1,466 @@
+"""Measure speed and memory: `make bench`, or `python -m benchmarks.bench --help`.
+
+The two sides of a comparison take turns in one run, in alternating order, so that what else the
+machine does falls on both. A ratio is the median over the turns, with the lowest and the highest
+beside it: believe a difference only where that span is narrow. Pictures are drawn, noise, or the
+sample photos; networks are untrained and embeddings random, which costs the same time. Nothing is
+downloaded.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import importlib
+import io
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import skimage.color
+import skimage.data
+
+from common import cli, embeddings, files, lab, models, photos, prepare, records, samples, training
+
+OUT = Path("reports/bench/bench.json")
+BATCH = 16  # pictures a step, whatever a config says, so that rows compare
+SIZE = 256  # of the pictures where no network decides
+PRODUCT = 4096  # side of the square matrices of the "large matrix product"
+MEGAPIXELS = (4000, 6000)  # height and width of a photo of 24 megapixels
+REPORTS = ("koala", "iizuka", "vgg_autoencoder", "cs230", "feup")
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How long to measure: `turns` for each side, each of at least `seconds`."""
+
+    turns: int = 5
+    seconds: float = 8.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One comparison, or one figure: `sides` is {what: a number for each turn}, in `unit`."""
+
+    name: str
+    sides: dict
+    unit: str
+    aim: str = ""
+
+    @property
+    def ratios(self):
+        """First side over second, turn by turn; [] where there is only one side."""
+        first, *second = self.sides.values()
+        return [a / b for a, b in zip(first, second[0], strict=True)] if second else []
+
+
+def cases():
+    """(report, config name) to measure: the default config of every report that is there."""
+    for report in REPORTS:
+        if importlib.util.find_spec(report):
+            yield report, next(iter(importlib.import_module(report).CONFIGS))
+
+
+# --- taking turns ----------------------------------------------------------------------------
+
+
+def alternate(effort, sides):
+    """{what: work} -> {what: [units a second, for each turn]}; work() returns the units it did."""
+    for work in sides.values():
+        work()  # compiles, allocates, fills caches
+    rates = {what: [] for what in sides}
+    for turn in range(effort.turns):
+        for what in list(sides)[:: -1 if turn % 2 else 1]:
+            rates[what].append(_rate(sides[what], effort.seconds))
+    return rates
+
+
+def _rate(work, seconds):
+    done, start = 0, time.perf_counter()
+    while True:
+        done += work()
+        elapsed = time.perf_counter() - start
+        if elapsed >= seconds:
+            return done / elapsed
+
+
+def _by_precision(make, report, name):
+    """{"auto": make("auto"), "float32": make("float32")}, or one side where they are the same."""
+    policy, why = models.precision("auto")
+    print(f"auto is {policy}: {why}", file=sys.stderr)
+    names = ("float32",) if policy == "float32" else ("auto", "float32")
+    return {precision: make(report, name, precision) for precision in names}
+
+
+# --- networks at work ------------------------------------------------------------------------
+
+
+def _config(report, name):
+    config = importlib.import_module(report).CONFIGS[name]
+    return dataclasses.replace(config, batch_size=BATCH)
+
+
+def _network(report, name, precision):
+    """A report's network, compiled as its train.py does it."""
+    config = _config(report, name)
+    network = importlib.import_module(report).build_model(config)
+    network = models.in_precision(network, models.precision(precision)[0])
+    importlib.import_module(f"{report}.train").compile_model(network, config, 1000)
+    return models.choose_jit(network)
+
+
+def _noise(tensors):
+    """A batch of noise in the shape of symbolic tensors, one or a structure of them."""
+    rng = np.random.default_rng(0)
+    return keras.tree.map_structure(
+        lambda tensor: rng.random((BATCH, *tensor.shape[1:]), np.float32), tensors
+    )
+
+
+def _training_step(report, name, precision):
+    """A function that trains on one batch, always the same, and returns its pictures."""
+    network = _network(report, name, precision)
+    x, y = _noise(network.input), _noise(network.output)
+    return lambda: _train(network, [(x, y)])
+
+
+def _train(network, batches):
+    pictures = 0
+    for x, y in batches:
+        float(network.train_on_batch(x, y, return_dict=True)["loss"])  # waits for the step's end
+        pictures += BATCH
+    return pictures
+
+
+def _prediction(report, name, precision):
+    """A function that predicts one batch with the model as it is exported."""
+    config = _config(report, name)
+    model = models.wrap(importlib.import_module(report).build_model(config), config)
+    policy, _ = models.precision(precision)
+    if policy != "float32":
+        model = models.choose_jit(models.in_precision(model, policy))
+    inputs = _noise(model.input)
+    inputs["l"] = 100 * inputs["l"]
+    return lambda: len(models.predict(model, inputs))
+
+
+def operations(model):
+    """Additions and multiplications of one picture's forward pass: convolutions and products."""
+    total = 0
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            total += operations(layer)
+        for weight in layer.weights if not hasattr(layer, "layers") else ():
+            if weight.name.endswith("kernel"):
+                # Each weight is used once a place: of the input where the convolution is
+                # transposed, else of the output.
+                transposed = "Transpose" in type(layer).__name__
+                places = (layer.input if transposed else layer.output).shape[1:-1]
+                total += 2 * int(np.prod(weight.shape)) * int(np.prod(places))
+    return total
+
+
+# --- the benchmarks --------------------------------------------------------------------------
+
+
+def bench_train(effort, _folder):
+    """Training, pictures a second, by precision."""
+    for report, name in cases():
+        sides = alternate(effort, _by_precision(_training_step, report, name))
+        yield Row(f"training, {report} {name}", sides, "pictures/s", "at least 5 with AMX")
+
+
+def bench_predict(effort, _folder):
+    """Prediction, pictures a second, by precision."""
+    for report, name in cases():
+        sides = alternate(effort, _by_precision(_prediction, report, name))
+        yield Row(f"prediction, {report} {name}", sides, "pictures/s", "at least 7 with AMX")
+
+
+def bench_shards(effort, folder):
+    """Training from shards against training on one batch that stays in memory."""
+    pictures = samples.make(folder / "samples")
+    for report, name in cases():
+        config = _config(report, name)
+        embedding = "mobilenet_v2" if config.embedding else None  # only what reading it costs
+        dataset = prepare.prepare(
+            pictures, config.image_size, config.cut, embedding, "random",
+            split_by="folder", folder=folder / f"{config.image_size}-{config.cut}",
+        )
+        network = _network(report, name, "auto")
+        run = training.Run(network, config, dataset, folder / "run", 1000, 0, 1e9)
+        step = iter(range(0, 10**9, 4))
+
+        def from_shards(run=run, step=step):
+            start = next(step)
+            return _train(run.model, records.ahead(run.batch, range(start, start + 4)))
+
+        cached = functools.partial(_train, network, [run.batch(0)] * 4)
+        sides = alternate(effort, {"from shards": from_shards, "one cached batch": cached})
+        yield Row(f"training, {report} {name}", sides, "pictures/s", "at least 0.97")
+
+
+def bench_arithmetic(effort, _folder):
+    """The training step's rate of arithmetic against that of a large bfloat16 product."""
+    matrix = keras.ops.cast(np.random.default_rng(0).random((PRODUCT, PRODUCT)), "bfloat16")
+
+    def product():
+        result = keras.ops.matmul(matrix, matrix)
+        float(keras.ops.convert_to_numpy(keras.ops.cast(result[0, 0], "float32")))  # waits for it
+        return 2 * PRODUCT**3 / 1e9
+
+    for report, name in cases():
+        # Backwards costs twice as much as forwards: by the inputs, and by the weights.
+        each = 3 * operations(_network(report, name, "auto")) / 1e9
+        step = _training_step(report, name, "auto")
+        sides = {
+            f"training, {report} {name}, auto": lambda step=step, each=each: step() * each,
+            f"product of two {PRODUCT} x {PRODUCT} bfloat16 matrices": product,
+        }
+        yield Row("arithmetic", alternate(effort, sides), "GFLOP/s", "at least 1 with AMX")
+
+
+def bench_lab(effort, _folder):
+    """Conversion of 8-bit pictures on one core, against scikit-image."""
+    rgb = cv2.resize(skimage.data.chelsea(), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    colours = lab.rgb_to_lab(rgb)
+
+    def times(function, argument, count=20):
+        def work():
+            for _ in range(count):
+                function(argument)
+            return count
+        return work
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield Row("sRGB to Lab, one core", alternate(effort, {
+        "common.lab": times(lab.rgb_to_lab, rgb),
+        "scikit-image": times(skimage.color.rgb2lab, rgb),
+    }), "pictures/s", "at least 1000 pictures/s")
+    yield Row("Lab to sRGB, one core", alternate(effort, {
+        "common.lab": times(lab.lab_to_rgb, colours),
+        "scikit-image": times(skimage.color.lab2rgb, colours),
+    }), "pictures/s")
+    yield Row("into the gamut, one core", alternate(effort, {
+        "common.lab": times(lab.into_gamut, colours)}), "pictures/s")
+    cv2.setNumThreads(threads)
+
+
+def bench_jpeg(effort, _folder):
+    """Preparing JPEGs of 24 megapixels, on all cores: decoded in full, or at a reduced scale."""
+    data = _jpeg()
+    cores = os.cpu_count()
+
+    def full(data):
+        pixels = photos.Photo(io.BytesIO(data), photos.MAX_MEGAPIXELS).page(0).pixels
+        return photos.fit(pixels, SIZE, "squash")
+
+    def on_all_cores(function):
+        return lambda: sum(1 for _ in records.ahead(function, [data] * cores, workers=cores))
+
+    sides = alternate(effort, {
+        "reduced scale": on_all_cores(lambda data: photos.decode(data, SIZE, "squash")),
+        "decoded in full": on_all_cores(full),
+    })
+    yield Row(f"24-megapixel JPEG of {len(data) / 1e6:.0f} MB to {SIZE}²", sides, "pictures/s")
+
+
+def _jpeg():
+    """A photo of 24 megapixels with grain: enlarged alone it would be too easy to decode."""
+    height, width = MEGAPIXELS
+    photo = cv2.resize(skimage.data.coffee(), (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = np.zeros_like(photo)
+    cv2.setRNGSeed(0)
+    cv2.randu(grain, 0, 16)
+    return cv2.imencode(".jpg", cv2.add(photo, grain), [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+
+
+def bench_embedding(effort, _folder):
+    """Embeddings, pictures a second, by network."""
+    lightness = 100 * np.random.default_rng(0).random((BATCH, SIZE, SIZE, 1), np.float32)
+
+    def embedding(network):
+        embedder = embeddings.load(network, "random")
+        return lambda: len(embedder(lightness))
+
+    networks = ("mobilenet_v2", "inception_resnet_v2")
+    sides = alternate(effort, {network: embedding(network) for network in networks})
+    yield Row("embedding", sides, "pictures/s")
+
+
+# --- memory ----------------------------------------------------------------------------------
+
+
+def bench_memory(_effort, folder):
+    """Peak memory, each case in a process of its own."""
+    yield _peak("Keras and its backend alone", _nothing)
+    for report, name in cases():
+        for precision in ("float32", "auto"):
+            yield _peak(f"training, {report} {name}, {precision}", _three, _training_step,
+                        report, name, precision)
+        yield _peak(f"prediction, {report} {name}, float32", _three, _prediction,
+                    report, name, "float32")
+    sources = folder / "photos"
+    sources.mkdir()
+    data = _jpeg()
+    for number in range(8):  # a different last byte: equal files would stay in one split
+        (sources / f"{number}.jpg").write_bytes(data + bytes([number]))
+    yield _peak(f"preparing 24-megapixel JPEGs on {os.cpu_count()} cores", _prepare, sources,
+                folder / "prepared")
+    report, name = next(cases())
+    yield _peak(f"colouring a 24-megapixel JPEG, {report} {name}", _colorize, sources / "0.jpg",
+                folder, report, name, aim="less than 1500 MB")
+
+
+def _peak(name, function, *args, aim=""):
+    with concurrent.futures.ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn")) as pool:
+        return Row(name, {"peak": [pool.submit(_measured, function, *args).result()]}, "MB", aim)
+
+
+def _measured(function, *args):
+    """Call the function and return this process's highest resident size so far, in MB."""
+    with contextlib.redirect_stdout(sys.stderr):
+        function(*args)
+    try:  # getrusage would count what this process's parent had when it was forked
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
+
+
+def _nothing():
+    keras.ops.zeros(1)
+
+
+def _three(make, *args):
+    work = make(*args)
+    for _ in range(3):
+        work()
+
+
+def _prepare(sources, folder):
+    prepare.prepare(sources, SIZE, "squash", folder=folder)
+
+
+def _colorize(photo, folder, report, name):
+    from common import colorize
+
+    config = _config(report, name)
+    embedding = embeddings.load("mobilenet_v2", "random").metadata if config.embedding else None
+    model = models.wrap(importlib.import_module(report).build_model(config), config)
+    models.export(model, folder / "model.h5", {
+        "report": report, "config_name": name, "config": dataclasses.asdict(config),
+        "title": report, "image_size": config.image_size, "cut": config.cut,
+        "embedding": embedding})
+    code = colorize.main([
+        f"--in={photo}", f"--out={folder / 'coloured'}", f"--model={folder / 'model.h5'}"])
+    if code:
+        raise RuntimeError(f"common.colorize ended with {code}.")
+
+
+BENCHMARKS = {
+    "train": bench_train,
+    "predict": bench_predict,
+    "shards": bench_shards,
+    "arithmetic": bench_arithmetic,
+    "lab": bench_lab,
+    "jpeg": bench_jpeg,
+    "embedding": bench_embedding,
+    "memory": bench_memory,
+}
+
+
+# --- what comes out --------------------------------------------------------------------------
+
+
+def machine():
+    """What the figures depend on."""
+    text = ""
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    lines = [line.partition(":") for line in text.splitlines()]
+    found = {key.strip(): value.strip() for key, _, value in lines}
+    known = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
+    flags = found.get("flags", "").split()
+    policy, why = models.precision("auto")
+    return {
+        "processor": found.get("model name", platform.processor()),
+        "family_model_stepping": [found.get(k) for k in ("cpu family", "model", "stepping")],
+        "flags": [flag for flag in known if flag in flags],
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "auto": f"{policy} ({why})",
+        "load_before": round(os.getloadavg()[0], 2),
+        "versions": models.versions() | {"opencv": cv2.__version__,
+                                         "scikit-image": skimage.__version__},
+        "commit": models.commit(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def table(rows):
+    """The rows as Markdown."""
+    lines = ["| | first | second | ratio (lowest to highest) | aim |", "|---|--:|--:|--:|---|"]
+    for row in rows:
+        cells = [
+            f"{what} {_short(statistics.median(numbers))} {row.unit}"
+            for what, numbers in row.sides.items()
+        ]
+        ratio = ""
+        if row.ratios:
+            low, high = min(row.ratios), max(row.ratios)
+            ratio = f"{statistics.median(row.ratios):.2f} ({low:.2f} to {high:.2f})"
+        cells = [*cells, ""][:2]
+        lines.append(f"| {row.name} | {cells[0]} | {cells[1]} | {ratio} | {row.aim} |")
+    return "\n".join(lines)
+
+
+def _short(number):
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def main(argv=None):
+    """The command `python -m benchmarks.bench`."""
+    parser = cli.Parser("python -m benchmarks.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true",
+                        help="short turns: shows that it works, the figures are rough")
+    parser.add_argument("--only", action="append", choices=list(BENCHMARKS),
+                        help="this benchmark alone; may be given again")
+    args = parser.parse_args(argv)
+    effort = Effort(turns=2, seconds=0.5) if args.quick else Effort()
+    about, rows = machine(), []
+    for name in args.only or BENCHMARKS:
+        with tempfile.TemporaryDirectory() as folder:
+            benchmark = BENCHMARKS[name](effort, Path(folder))
+            while True:
+                with contextlib.redirect_stdout(sys.stderr):  # standard output is the table's
+                    row = next(benchmark, None)
+                if row is None:
+                    break
+                rows.append(row)
+                print(table([row]).splitlines()[-1], file=sys.stderr, flush=True)
+        keras.utils.clear_session()
+    files.write_json(OUT, {
+        "machine": about, "quick": args.quick, "effort": dataclasses.asdict(effort),
+        "rows": [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows]})
+    print(table(rows))
+    print(f"\n{about['processor']}, {about['cores']} cores, {', '.join(about['flags'])}; "
+          f"auto is {about['auto']}. Written to {OUT}.")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,1 @@
+"""What the reports share: colours, photos, records, training, evaluation. Knows no report."""

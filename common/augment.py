@@ -1,0 +1,33 @@
+"""Seeded views of a training picture: flip, zoom, shear.
+
+A view depends on the seed and on the picture's number in the run alone, so that a resumed run
+sees the same ones. It is drawn before the colours are taken apart, so L* and ab stay together.
+"""
+
+import cv2
+import numpy as np
+
+ZOOM = 0.2  # up to a fifth larger: nothing from beyond the picture comes into view
+SHEAR = 0.1  # radians, to either side
+KINDS = ("flip", "zoom", "shear")
+
+
+def augment(rgb, kinds, seed, number):
+    """(S, S, 3) uint8 -> another view of the same size; `kinds` is a subset of KINDS.
+
+    number: how many pictures the run has seen before this one.
+    """
+    rng = np.random.default_rng([seed, number])
+    # Every draw is made, asked for or not: a kind then means the same views beside any other.
+    flip, zoom, shear = rng.random() < 0.5, 1 + ZOOM * rng.random(), SHEAR * rng.uniform(-1, 1)
+    if "zoom" in kinds or "shear" in kinds:
+        centre = (rgb.shape[0] - 1) / 2
+        matrix = np.eye(2)
+        if "zoom" in kinds:
+            matrix *= zoom
+        if "shear" in kinds:
+            matrix = matrix @ [[1, np.tan(shear)], [0, 1]]
+        shift = np.full(2, centre) - matrix @ np.full(2, centre)
+        rgb = cv2.warpAffine(rgb, np.column_stack([matrix, shift]), rgb.shape[1::-1],
+                             flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.ascontiguousarray(rgb[:, ::-1]) if flip and "flip" in kinds else rgb

@@ -1,0 +1,84 @@
+"""What every command has in common: errors in one line, exit codes, progress bars."""
+
+import argparse
+import errno
+import sys
+
+from tqdm import tqdm
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one line, what is wrong and the way out."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` whose errors are one line on standard error and exit 2."""
+
+    def __init__(self, *args, **kwargs):
+        kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message):
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def at_least(minimum, kind=int):
+    """An argparse type: a number that is no smaller than `minimum`."""
+
+    def number(text):
+        value = kind(text)
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}, got {text}")
+        return value
+
+    number.__name__ = kind.__name__
+    return number
+
+
+# What the system refuses, and the way out; any other OSError is a defect and keeps its traceback.
+_SYSTEM = {
+    errno.ENOSPC: "the disk is full; free some space and start again",
+    errno.EDQUOT: "the disk quota is used up; free some space and start again",
+    errno.EACCES: "no permission; choose another folder or change its rights",
+    errno.EPERM: "not permitted; choose another folder or change its rights",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another folder",
+    errno.EISDIR: "a folder stands where a file is needed; choose another name",
+    errno.EEXIST: "a file stands where a folder is needed; choose another folder",
+    errno.EFBIG: "the file is too large for this file system; choose another folder",
+    errno.ENAMETOOLONG: "the name is too long for this file system; choose another folder",
+}
+
+
+def system_error(error):
+    """The one line for an `OSError` that the user can mend, or None."""
+    reason = _SYSTEM.get(error.errno)
+    if reason is None:
+        return None
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def run(main, argv=None):
+    """Call `main(argv)` and return the exit code: its own, 0, or 2 for a user's mistake."""
+    try:
+        return main(argv) or 0
+    except UserError as error:
+        message = " ".join(str(error).split())
+    except OSError as error:
+        message = system_error(error)
+        if message is None:
+            raise
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def progress(iterable=None, total=None, desc="", unit="it", initial=0):
+    """A bar with the time left; where nobody watches (a log file) it writes twice a minute."""
+    watched = sys.stderr.isatty()
+    return tqdm(
+        iterable, total=total, desc=desc, unit=unit, initial=initial, dynamic_ncols=watched,
+        mininterval=0.2 if watched else 30, maxinterval=1 if watched else 60, smoothing=0.05,
+    )

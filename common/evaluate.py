@@ -1,0 +1,382 @@
+"""Models x data set -> a table, metrics.json, metrics.csv and a page to look at (`make eval`).
+
+A model sees the true L* of a picture and gives ab; both together become 8-bit RGB. Each metric is
+the mean over pictures of its value for one picture; `PROTOCOL` says the rest and is written into
+the outputs. Grey (ab = 0) and the mean colour of the training split stand in every table: a model
+that does not beat the mean colour has learned nothing.
+"""
+
+import concurrent.futures
+import contextlib
+import csv
+import datetime
+import math
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage
+
+from common import cli, colorize, files, lab, metrics, models, page, photos, prepare, records
+from common.cli import UserError
+
+SCHEMA = 1
+OUT = Path("reports/eval")
+SIZE, CUT = 256, "squash"  # where no named model says otherwise
+SHOWN = 24  # pictures on the page
+LOSSLESS = 96  # pictures of this side or less are shown as PNG: JPEG's blocks would be seen
+
+PROTOCOL = {
+    "lightness": "the true picture's L*, not rounded",
+    "prediction": "ab at the data set's size; a model of another size gets L* by area averaging "
+                  "and its ab goes back bilinearly",
+    "rgb": "true L* and predicted ab to sRGB, each channel clipped to the gamut, rounded to 8 bit",
+    "ab": "Lab units (D65), neither rounded nor clipped; the truth's from its 8-bit RGB",
+    "mean": "over pictures, of each picture's value; infinite values (equal pictures) are left "
+            "out and counted",
+    "delta": "difference of mean colourfulness, predicted minus true",
+    "best": "among the rows that have seen none of the pictures in training",
+}
+
+
+class ModelError(UserError):
+    """A model that cannot be evaluated; the others can."""
+
+
+# --- what is evaluated ------------------------------------------------------------------------
+
+
+class Constant:
+    """A baseline: one colour for every pixel of `dataset`'s pictures."""
+
+    kind, takes_embedding = "baseline", False
+
+    def __init__(self, name, ab, dataset):
+        self.name, self.dataset = name, dataset
+        self.ab = np.asarray(ab, np.float32)
+        self.about = {"ab": self.ab.tolist(), "seen": 0}
+
+    def __call__(self, l, embedding=None):
+        """L* (N, S, S, 1) -> ab (N, S, S, 2), Lab units."""
+        return np.broadcast_to(self.ab, (*l.shape[:3], 2))
+
+
+class Model:
+    """An exported model over the pictures of a data set, whatever size it works at.
+
+    It takes the stored embeddings if they are those it was trained on (size, cut and weights),
+    else it makes its own. `ModelError` says why it cannot be evaluated.
+    """
+
+    kind = "model"
+
+    def __init__(self, path, name, dataset, batch_size, precision="float32", weights=None):
+        self.path, self.name, self.batch_size = Path(path), name, batch_size
+        try:
+            self.colorizer = colorize.Colorizer(path, precision, weights)
+        except UserError as error:
+            raise ModelError(str(error)) from None
+        metadata, self.size = self.colorizer.metadata, self.colorizer.size
+        embedding = metadata.get("embedding") if self.colorizer.needs_embedding else None
+        key = embedding["sha256"] if embedding else ""
+        self.takes_embedding = (
+            key[:12] in dataset.manifest["embeddings"]
+            and (self.size, self.colorizer.cut) == (dataset.image_size, dataset.cut))
+        self.dataset = (records.open_dataset(dataset.folder, key) if self.takes_embedding
+                        else dataset)
+        data = dict(metadata.get("data", {}))
+        self.trained_on = data.pop("train_sha256", None)
+        self.about = {
+            "file": str(path), "sha256": files.sha256(path), "title": metadata.get("title"),
+            "image_size": self.size, "cut": self.colorizer.cut, "embedding": embedding,
+            "embedding_from": ("data set" if self.takes_embedding else "model") if embedding
+            else None,
+            "metadata": {**metadata, "data": data} if metadata else {},
+        }
+
+    def count_seen(self, digests):
+        """How many of these files' SHA-256 were trained on; None where the model does not say."""
+        if self.trained_on is None:
+            return None
+        known = {self.trained_on[at:at + 12] for at in range(0, len(self.trained_on), 12)}
+        return sum(digest[:12] in known for digest in digests)
+
+    def __call__(self, l, embedding=None):
+        """L* (N, S, S, 1) -> ab (N, S, S, 2), Lab units, finite."""
+        count, side = len(l), l.shape[1]
+        if side != self.size:
+            # A data set's pictures are square, and every cut of a square is the same.
+            l = np.stack([photos.fit(each, self.size, "squash") for each in l])
+        ab = self._predict(_filled(l, self.batch_size), _filled(embedding, self.batch_size))
+        if ab.shape[1:] != (*l.shape[1:3], 2):
+            raise ModelError(f"{self.path} is no colorizer: for L* of shape {l.shape[1:]} it gives "
+                             f"{ab.shape[1:]}. Use an exported model.")
+        if not np.isfinite(ab).all():
+            raise ModelError(f"{self.path} gives NaN or infinity. Train it anew at a lower rate.")
+        ab = ab[:count]
+        return ab if side == self.size else np.stack(
+            [photos.unfit(each, (side, side), "squash") for each in ab])
+
+    def _predict(self, l, embedding):
+        try:
+            return np.asarray(self.colorizer.predict_ab(l, embedding), np.float32)
+        except UserError as error:
+            raise ModelError(str(error)) from None
+        except Exception as error:  # whatever the backend raises for a model of other make
+            reason = (str(error).strip().splitlines() or [""])[0][:160]
+            raise ModelError(f"{self.path} cannot predict ({type(error).__name__}: {reason}). Use "
+                             "an exported model, or a smaller BATCH if memory ran out.") from None
+
+
+def _filled(array, count):
+    """A batch filled up with copies of its last item: one size is one compilation."""
+    if array is None or len(array) == count:
+        return array
+    return np.concatenate([array, np.repeat(array[-1:], count - len(array), 0)])
+
+
+# --- the evaluation ---------------------------------------------------------------------------
+
+
+def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
+             precision="float32", weights=None, shown=SHOWN, keep_going=None):
+    """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
+
+    paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
+    limit: at most so many pictures, the first in stored order, which is a seeded shuffle.
+    precision: a dtype policy. weights: of the embedding network, as in `embeddings.find`.
+    shown: pictures on the page, evenly over the split. keep_going: list a model that cannot be
+    evaluated under "failed", instead of raising `ModelError`; left out, where there are others.
+
+    Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
+    empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, no
+    more.
+    """
+    if keep_going is None:
+        keep_going = len(paths) > 1
+    count = min(dataset.count(split), limit or math.inf)
+    if not count:
+        raise UserError(f"The {split} split of {dataset.folder} is empty. Add pictures, or choose "
+                        "another SPLIT.")
+    if out is not None:
+        _check_writable(Path(out))
+    batch_size = min(batch_size, count)
+    places = np.unique(np.linspace(0, count - 1, min(shown, count)).round().astype(int)).tolist()
+    digests = dataset.sha256(split)[:count]
+    rows, images, failed = [], [], []
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
+
+        def add(method, at):
+            row, pictures = _measure(method, split, count, batch_size, places, pool)
+            rows.insert(at, row)
+            images.insert(at, pictures)
+
+        for path, name in zip(paths, _names(paths), strict=True):
+            try:
+                model = Model(path, name, dataset, batch_size, precision, weights)
+                model.about["seen"] = model.count_seen(digests)
+                add(model, len(rows))
+            except ModelError as error:
+                if not keep_going:
+                    raise
+                failed.append({"file": str(path), "reason": str(error)})
+        add(Constant("grey", (0, 0), dataset), 0)
+        add(Constant("mean colour", dataset.mean_ab, dataset), 1)
+    truth, true_images = _truth(dataset, split, count, batch_size, places)
+    _compare(rows, truth)
+    names = dataset.names(split)[:count]
+    report = {
+        "schema": SCHEMA,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "data": {"name": dataset.name, "split": split, "pictures": count,
+                 "of": dataset.count(split), "split_sha256": dataset.split_sha256(),
+                 "pictures_sha256": files.sha256("".join(digests).encode()),
+                 "image_size": dataset.image_size, "cut": dataset.cut,
+                 "mean_ab": dataset.mean_ab.tolist()},
+        "protocol": {
+            **PROTOCOL, "precision": precision, "batch_size": batch_size,
+            "metrics": {key: {"title": metric.title, "definition": metric.definition,
+                              "better": metric.better, "unit": metric.unit,
+                              "switches": metric.switches}
+                        for key, metric in metrics.METRICS.items()}},
+        "versions": {**models.versions(), "scikit-image": skimage.__version__,
+                     "opencv": cv2.__version__},
+        "commit": models.commit(),
+        "rows": rows,
+        "truth": truth,
+        "pictures": [{"name": name, "sha256": digest}
+                     for name, digest in zip(names, digests, strict=True)],
+        "failed": failed,
+    }
+    if out is not None:
+        columns = [0, *range(2, len(rows))]  # the mean colour is a number, no picture to look at
+        gallery = [{"name": names[place], "columns": [
+            *((rows[column]["name"], rows[column]["values"]["psnr_rgb"][place],
+               images[column][place]) for column in columns),
+            ("true", None, true_images[place])]} for place in places]
+        _write(Path(out), report, gallery)
+    return report
+
+
+def _names(paths):
+    """The models' names: the file's, or the whole path where two files share a name."""
+    stems = [Path(path).stem for path in paths]
+    return [stem if stems.count(stem) == 1 else str(path)
+            for stem, path in zip(stems, paths, strict=True)]
+
+
+def _measure(method, split, count, batch_size, places, pool):
+    """(row, {place: picture to show}) of one method over the first `count` pictures."""
+    scores, images = [], {}
+    with (cli.progress(total=count, desc=method.name, unit="picture") as bar,
+          _batches(method.dataset, split, count, batch_size, method.takes_embedding) as batches):
+        for start, batch in batches:
+            true_lab = lab.rgb_to_lab(batch["rgb"])
+            ab = method(true_lab[..., :1], batch.get("embedding"))
+            scores += metrics.score_batch(batch["rgb"], true_lab, ab, pool)
+            images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
+            bar.update(len(ab))
+    values = {key: [score[key] for score in scores] for key in metrics.METRICS}
+    return {
+        "name": method.name, "kind": method.kind, **method.about,
+        "metrics": {key: metrics.summary(column) for key, column in values.items()},
+        "values": {key: [_plain(value) for value in column] for key, column in values.items()},
+    }, images
+
+
+def _truth(dataset, split, count, batch_size, places):
+    """(the true pictures' own figures, {place: picture to show})."""
+    values, images = [], {}
+    with _batches(dataset, split, count, batch_size) as batches:
+        for start, batch in batches:
+            values += metrics.colourfulness(batch["rgb"]).tolist()
+            images |= _encoded(np.asarray, start, places, batch["rgb"])
+    return {"metrics": {"colourfulness": metrics.summary(values)},
+            "values": {"colourfulness": [_plain(value) for value in values]}}, images
+
+
+@contextlib.contextmanager
+def _batches(dataset, split, count, batch_size, embedding=False):
+    """An iterator of (start, batch) over the first `count` pictures of a split."""
+    def cut(batches):
+        for start, batch in zip(range(0, count, batch_size), batches, strict=False):
+            yield start, {key: array[:count - start] for key, array in batch.items()}
+
+    with contextlib.closing(dataset.batches(split, batch_size, embedding)) as batches:
+        yield cut(batches)
+
+
+def _encoded(picture, start, places, *arrays):
+    """{place: file} of the batch's pictures that are shown, `picture` made of the arrays."""
+    return {place: _as_file(picture(*(array[place - start] for array in arrays)))
+            for place in places if start <= place < start + len(arrays[0])}
+
+
+def _as_file(rgb):
+    """(MIME type, bytes): JPEG with all its colour resolution, or PNG for small pictures."""
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    if min(rgb.shape[:2]) <= LOSSLESS:
+        return "image/png", cv2.imencode(".png", bgr)[1].tobytes()
+    settings = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+                cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return "image/jpeg", cv2.imencode(".jpg", bgr, settings)[1].tobytes()
+
+
+def _plain(value):
+    """A picture's value as JSON has it: six digits; "inf", which JSON has no number for; None."""
+    return value if value is None else float(f"{value:.6g}") if math.isfinite(value) else "inf"
+
+
+def _compare(rows, truth):
+    """Add to each row its difference of mean colourfulness and the columns it is best in."""
+    true_mean = truth["metrics"]["colourfulness"]["mean"]
+    for row in rows:
+        row["colourfulness_delta"] = row["metrics"]["colourfulness"]["mean"] - true_mean
+        row["best"] = []
+    fair = [row for row in rows if not row["seen"]]
+    ranks = {key: lambda row, key=key, sign={"higher": -1, "lower": 1}[metric.better]:
+             sign * row["metrics"][key]["mean"]
+             for key, metric in metrics.METRICS.items() if metric.better != "truth"}
+    ranks["colourfulness_delta"] = lambda row: abs(row["colourfulness_delta"])
+    for key, rank in ranks.items():
+        scored = [row for row in fair if key not in row["metrics"]
+                  or row["metrics"][key]["mean"] is not None]
+        for row in scored:
+            if rank(row) == min(map(rank, scored)):
+                row["best"].append(key)
+
+
+# --- what is written --------------------------------------------------------------------------
+
+
+def _check_writable(out):
+    """Find out before an hour's work, not after it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        pass
+
+
+def _write(out, report, gallery):
+    files.write_json(out / "metrics.json", report)
+    with files.replacing(out / "metrics.csv") as temporary, open(
+            temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        csv.writer(file).writerows(page.csv_rows(report))
+    with files.replacing(out / "index.html") as temporary:
+        temporary.write_text(page.html(report, gallery), "utf-8", "backslashreplace")
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def main(argv=None):
+    """The command `python -m common.evaluate`."""
+    parser = cli.Parser("python -m common.evaluate", description=__doc__.splitlines()[0])
+    prepare.add_arguments(parser)
+    parser.add_argument("--models", nargs="+", metavar="MODEL",
+                        help="files, or names in models/; else every one in models/")
+    parser.add_argument("--split", choices=records.SPLITS, default="test")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
+    parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
+    parser.add_argument("--batch", type=cli.at_least(1), default=16, help="pictures at a time")
+    parser.add_argument("--precision", choices=models.PRECISIONS, default="float32")
+    parser.add_argument("--size", type=cli.at_least(8), default=None,
+                        help=f"side of the pictures, else the named models' own, else {SIZE}")
+    parser.add_argument("--cut", choices=photos.CUTS, default=None,
+                        help=f"else the named models' own, else {CUT}")
+    args = parser.parse_args(argv)
+    named = [models.named(name) for name in args.models or []]
+    paths = named or models.available()
+    if not paths:
+        print("No model in models/: the baselines alone. Train one: `make train-koala`.",
+              flush=True)
+    report = evaluate(
+        paths, _dataset(args, named), args.split, args.out, limit=args.limit,
+        batch_size=args.batch, precision=models.precision(args.precision)[0],
+        weights=args.embedding_weights, keep_going=len(named) != 1)
+    print(page.table(report))
+    print(f"{args.out}/index.html, metrics.json and metrics.csv")
+    for failure in report["failed"]:
+        print(f"left out: {failure['reason']}", file=sys.stderr)
+    return 1 if report["failed"] else 0
+
+
+def _dataset(args, named):
+    """The data set, prepared if it is not there, at the size and cut of the named models."""
+    if (Path(args.data) / "manifest.json").is_file():
+        return records.open_dataset(args.data)
+    found = set()
+    for path in named:
+        # Of several models, a damaged one is left out later, with its reason.
+        with contextlib.suppress(UserError) if len(named) > 1 else contextlib.nullcontext():
+            metadata = models.metadata(path)
+            found.add((metadata.get("image_size", SIZE), metadata.get("cut", CUT)))
+    size, cut = found.pop() if len(found) == 1 else (SIZE, CUT)
+    return prepare.prepare(args.data, args.size or size, args.cut or cut, None,
+                           args.embedding_weights, split_by=args.split_by)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

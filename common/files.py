@@ -1,0 +1,49 @@
+"""Files that are whole or absent: every write goes to a temporary name and is renamed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield a temporary path with the name of `path`; rename it over `path` on success.
+
+    It lies in a hidden folder beside `path`, since Keras picks the format by the suffix and a
+    rename is atomic only within a file system. On any error nothing is left behind; what a
+    killed process left is removed by the next one.
+    """
+    path = Path(path)
+    folder = path.parent / f".{path.name}.part"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir()
+        yield folder / path.name
+        with open(folder / path.name, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(folder / path.name, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sha256(source):
+    """The SHA-256 of a file (a path) or of bytes, as 64 hex digits."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with open(source, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path, text):
+    """Write `text` as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path, content):
+    """Write `content` as JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,320 @@
+"""sRGB <-> CIE L*a*b* (D65, 2° observer): one formula, for NumPy and for `keras.ops`.
+
+L* runs from 0 to 100; within the sRGB gamut a* runs from -86.2 to 98.2 and b* from -107.9 to
+94.5. The constants are scikit-image's, with which the tests compare.
+
+Every function takes `xp`, the array namespace. Left out, arrays are NumPy's, are checked value by
+value and take a fast way through OpenCV. With `keras.ops` they are tensors, symbolic ones too, of
+which only the dtype is checked; gradients are finite everywhere, black included.
+
+Nothing here reads or writes a file.
+"""
+
+import functools
+import types
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+# Linear sRGB -> XYZ as shares of the white point (0.95047, 1, 1.08883), and back.
+_TO_XYZ = np.array(
+    [
+        [0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883],
+    ]
+)
+_FROM_XYZ = np.linalg.inv(_TO_XYZ)
+
+# f(XYZ) -> Lab, and back, as 3 x 4 matrices: the last column is added.
+_TO_LAB = np.array([[0, 116, 0, -16], [500, -500, 0, 0], [0, 200, -200, 0]], np.float64)
+_FROM_LAB = np.linalg.inv(np.vstack([_TO_LAB, [0, 0, 0, 1]]))[:3]
+
+
+class _Curve(NamedTuple):
+    """A power above a knee, a straight line below it, written without a branch:
+
+    `gain * (max(x, knee) + shift) ** exponent + slope * min(x, knee) + offset`.
+
+    The power never sees a zero, where the slope of a root is infinite.
+    """
+
+    knee: float
+    shift: float
+    exponent: float
+    gain: float
+    slope: float
+    offset: float
+
+
+# sRGB value -> linear light, both in [0, 1], and back.
+_LINEAR = _Curve(0.04045, 0.055, 2.4, 1.055**-2.4, 1 / 12.92, -0.04045 / 12.92)
+_ENCODED = _Curve(0.0031308, 0.0, 1 / 2.4, 1.055, 12.92, -0.055 - 0.0031308 * 12.92)
+
+# CIE's f: share of white -> the scale on which L*, a* and b* are straight lines, and back.
+_F = _Curve(0.008856, 0.0, 1 / 3, 1.0, 7.787, -0.008856 * 7.787)
+_F_INVERSE = _Curve(0.206893, 0.0, 3.0, 1.0, 1 / 7.787, -0.206893 / 7.787)
+
+_LEVELS = {"uint8": 256, "uint16": 65536}
+_SLACK = 1e-3  # of a range: what arithmetic before us may have added
+_BLOCK = 1 << 14  # pixels worked on at a time, so that the steps between stay in the cache
+
+# NumPy, with OpenCV for the two steps that it does several times as fast.
+_NUMPY = types.SimpleNamespace(
+    minimum=lambda x, limit: cv2.threshold(x, limit, 0, cv2.THRESH_TRUNC)[1].reshape(x.shape),
+    power=lambda x, exponent: cv2.pow(x, exponent).reshape(x.shape),
+    clip=np.clip,
+    cast=np.ndarray.astype,
+)
+
+
+def rgb_to_lab(rgb, xp=None):
+    """sRGB -> Lab: (..., 3) uint8, uint16 or float in [0, 1] -> the same shape, float32.
+
+    Integers are taken for [0, 255] and [0, 65535]. Raises ValueError for any other dtype or shape,
+    and for floats beyond [0, 1]: 0-255 kept as float would give wrong colours without a word.
+    """
+    if _is_numpy(xp):
+        return _by_blocks(_lab_from_rgb, _checked(rgb, "sRGB"), 3)
+    return _lab_from_rgb(rgb, xp)
+
+
+def lab_to_rgb(lab, xp=None):
+    """Lab -> sRGB: (..., 3) float -> the same shape, float32 in [0, 1], clipped.
+
+    Clipping a colour beyond the gamut changes its L*; `into_gamut` before it keeps it.
+    Raises ValueError for integers, for another shape and for L* beyond [0, 100].
+    """
+    if _is_numpy(xp):
+        return _by_blocks(_rgb_from_lab, _checked(lab, "Lab"), 3)
+    return _rgb_from_lab(lab, xp)
+
+
+def rgb_to_l(rgb, xp=None):
+    """The L* of `rgb_to_lab` alone, float32: colour (..., 3) -> (...), or grey (...) -> (...).
+
+    A last axis of 3 always means colour: for grey pictures of any width call `grey_to_l`.
+    """
+    if not len(rgb.shape) or rgb.shape[-1] != 3:
+        return grey_to_l(rgb, xp)
+    if _is_numpy(xp):
+        return _by_blocks(_l_from_rgb, _checked(rgb, "sRGB"), 1)[..., 0]
+    return _l_from_rgb(rgb, xp)[..., 0]
+
+
+def grey_to_l(grey, xp=None):
+    """Grey sRGB values -> L*, float32, any shape; dtypes and errors as in `rgb_to_lab`."""
+    if _is_numpy(xp):
+        return _by_blocks(_l_from_grey, _checked(grey, "grey")[..., None], 1)[..., 0]
+    return _l_from_grey(grey, xp)
+
+
+def l_to_grey(lightness, xp=None):
+    """L* -> grey sRGB value, any shape, float32 in [0, 1]: the inverse of `grey_to_l`.
+
+    Raises ValueError for integers and for L* beyond [0, 100].
+    """
+    if _is_numpy(xp):
+        return _by_blocks(_grey_from_l, _checked(lightness, "L*")[..., None], 1)[..., 0]
+    return _grey_from_l(lightness, xp)
+
+
+def into_gamut(lab):
+    """Pull every colour into the sRGB gamut by its chroma alone; L* and hue stay.
+
+    (..., 3) float NumPy array -> the same shape, float32; errors as in `lab_to_rgb`. A colour of
+    the gamut comes back as it went in. After `lab_to_rgb` and rounding to 8 bits, L* is within 0.3
+    at every pixel, nearly all of it the rounding.
+    """
+    return _by_blocks(_pulled_in, _checked(lab, "Lab"), 3)
+
+
+def scale(values, by, offset=0.0):
+    """Lab values -> a network's, `values * by + offset`, as `keras.layers.Rescaling` has it."""
+    return values * by + offset
+
+
+def unscale(values, by, offset=0.0):
+    """A network's values -> Lab: the inverse of `scale`."""
+    return (values - offset) / by
+
+
+# --- The formula -----------------------------------------------------------------------------
+
+
+def _lab_from_rgb(rgb, xp=_NUMPY):
+    return _mix(_bend(_mix(_linear(rgb, xp), _TO_XYZ, xp), _F, xp), _TO_LAB, xp)
+
+
+def _l_from_rgb(rgb, xp=_NUMPY):
+    return 116.0 * _bend(_mix(_linear(rgb, xp), _TO_XYZ[1:2], xp), _F, xp) - 16.0
+
+
+def _l_from_grey(grey, xp=_NUMPY):
+    return 116.0 * _bend(_linear(grey, xp), _F, xp) - 16.0
+
+
+def _rgb_from_lab(lab, xp=_NUMPY):
+    return xp.clip(_bend(_linear_from_lab(lab, xp), _ENCODED, xp), 0.0, 1.0)
+
+
+def _grey_from_l(lightness, xp=_NUMPY):
+    f = (_float(lightness, "L*", xp) + 16.0) * (1 / 116)
+    return xp.clip(_bend(_bend(f, _F_INVERSE, xp), _ENCODED, xp), 0.0, 1.0)
+
+
+def _linear_from_lab(lab, xp=_NUMPY):
+    """Lab -> linear light, beyond [0, 1] where the colour is beyond the gamut."""
+    f = _mix(_float(lab, "Lab", xp), _FROM_LAB, xp)
+    return _mix(_bend(f, _F_INVERSE, xp), _FROM_XYZ, xp)
+
+
+def _linear(rgb, xp):
+    """sRGB of any allowed dtype -> linear light, float32."""
+    levels = _LEVELS.get(_dtype(rgb))
+    if levels is None:
+        return _bend(_float(rgb, "sRGB", xp), _LINEAR, xp)
+    if xp is not _NUMPY:
+        return xp.take(_linear_table(levels), xp.cast(rgb, "int32"))
+    if levels == 256:
+        return cv2.LUT(rgb, _linear_table(levels)).reshape(rgb.shape)
+    return np.take(_linear_table(levels), rgb)
+
+
+@functools.cache
+def _linear_table(levels):
+    """Linear light of each of the 256 or 65,536 integer values, float32."""
+    return _bend(np.linspace(0.0, 1.0, levels), _LINEAR).astype(np.float32)
+
+
+def _bend(x, curve, xp=_NUMPY):
+    """Send every value of `x` through `curve`."""
+    below = xp.minimum(x, curve.knee)
+    above = xp.power((x - below) + (curve.knee + curve.shift), curve.exponent)
+    return curve.gain * above + (curve.slope * below + curve.offset)
+
+
+def _mix(x, matrix, xp=_NUMPY):
+    """Multiply the last axis, of 3, by `matrix`; a fourth column of it is added."""
+    if xp is _NUMPY:
+        return cv2.transform(x.reshape(-1, 1, 3), matrix).reshape(-1, len(matrix))
+    # Products and sums, since a GPU's matrix units would round to ten bits (TF32).
+    r, g, b = x[..., 0], x[..., 1], x[..., 2]
+    rows = [[*row, 0.0][:4] for row in matrix.tolist()]
+    return xp.stack([i * r + j * g + k * b + plus for i, j, k, plus in rows], axis=-1)
+
+
+def _by_blocks(function, array, channels):
+    """Apply `function`, (n, c) -> (n, channels) float32, to the pixels of a NumPy array."""
+    pixels = array.reshape(-1, array.shape[-1])
+    result = np.empty((len(pixels), channels), np.float32)
+    for start in range(0, len(pixels), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        result[block] = function(pixels[block])
+    return result.reshape(*array.shape[:-1], channels)
+
+
+# --- The gamut -------------------------------------------------------------------------------
+
+_GAMUT_LIGHTNESSES, _GAMUT_HUES = 513, 1024
+
+
+def _pulled_in(lab):
+    """`into_gamut` for a block of pixels, (n, 3) float32."""
+    lightness, a, b = cv2.split(lab.reshape(-1, 1, 3))
+    chroma, hue = cv2.cartToPolar(a, b)
+    limit = cv2.remap(
+        _chroma_limits(),
+        hue * np.float32(_GAMUT_HUES / (2 * np.pi)),
+        lightness * np.float32((_GAMUT_LIGHTNESSES - 1) / 100),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    shrink = np.minimum(limit / np.maximum(chroma, 1e-6), 1.0)
+    beyond = np.flatnonzero(shrink < 1.0)
+    if beyond.size:  # between the table's nodes and near pure yellow its limit is too strict
+        inside = _in_gamut(_linear_from_lab(lab[beyond]))
+        shrink.ravel()[beyond[inside]] = 1.0
+    return cv2.merge([lightness, a * shrink, b * shrink]).reshape(-1, 3)
+
+
+def _in_gamut(linear):
+    """Linear light (n, 3) -> (n,) bool; the margin is that of float32."""
+    low, high = (-1e-5,) * 3, (1 + 1e-5,) * 3
+    return cv2.inRange(linear.reshape(-1, 1, 3), low, high).ravel() > 0
+
+
+@functools.cache
+def _chroma_limits():
+    """The table of the largest chroma up to which all is within the gamut, (513, 1025) float32.
+
+    Rows are L* from 0 to 100, columns hue from 0 to 2π, both ends included; by bisection. Where a
+    ray from grey leaves the gamut and meets it again, just below pure yellow, the limit is at the
+    first leaving.
+    """
+    hue = np.linspace(0.0, 2 * np.pi, _GAMUT_HUES + 1)
+    toward = np.stack([np.cos(hue), np.sin(hue)], axis=1).astype(np.float32)
+    limits = np.zeros((_GAMUT_LIGHTNESSES, hue.size), np.float32)
+    lab = np.empty((27, hue.size, 3), np.float32)  # 27 rows at a time, for the cache
+    for start in range(0, _GAMUT_LIGHTNESSES, len(lab)):
+        rows = limits[start : start + len(lab)]
+        lab[..., 0] = np.arange(start, start + len(lab))[:, None] * (100 / (_GAMUT_LIGHTNESSES - 1))
+        step = np.float32(70)  # halved each time, so up to 140; the gamut ends at 134
+        while step > 4e-3:
+            lab[..., 1:] = (rows + step)[..., None] * toward
+            rows += step * _in_gamut(_linear_from_lab(lab)).reshape(rows.shape)
+            step /= 2
+    return limits
+
+
+# --- What is let in --------------------------------------------------------------------------
+
+
+def _is_numpy(xp):
+    return xp is None or xp is np
+
+
+def _dtype(x):
+    """The name of a dtype, whatever the backend: "uint8", "float32", "bfloat16"."""
+    return getattr(x.dtype, "name", str(x.dtype)).split(".")[-1]
+
+
+def _float(x, kind, xp):
+    """Floats as float32; `kind` ("sRGB", "grey", "Lab" or "L*") says what they are."""
+    dtype = _dtype(x)
+    if "float" in dtype:
+        return x if dtype == "float32" else xp.cast(x, "float32")
+    if kind in ("sRGB", "grey"):
+        rule = "must be uint8, uint16 or float in [0, 1]; convert it first"
+    else:
+        rule = (
+            "must be float, with L* in [0, 100] and a*, b* about -110 to 100; integers have lost "
+            "its fractions or are another encoding"
+        )
+    raise ValueError(f"{kind} {rule}. Received: {dtype}.")
+
+
+def _checked(array, kind):
+    """A NumPy array of the right dtype, shape and range, floats as float32."""
+    array = np.asarray(array)
+    if kind in ("sRGB", "Lab") and (not array.ndim or array.shape[-1] != 3):
+        raise ValueError(
+            f"{kind} must have its 3 channels in the last axis. Received: shape {array.shape}."
+        )
+    if kind in ("sRGB", "grey"):
+        if array.dtype.name in _LEVELS:
+            return array
+        values, top, name = array, 1.0, f"float {kind}"
+        way_out = "divide 0-255 by 255, clip what overshoots"
+    else:
+        values, top, name = (array[..., 0] if kind == "Lab" else array), 100.0, "L*"
+        way_out = "undo an 8-bit encoding by L * 100 / 255, a - 128, b - 128"
+    array = _float(array, kind, _NUMPY).astype(np.float32, copy=False)  # native byte order
+    if values.size:
+        low, high = float(values.min()), float(values.max())
+        if not (-_SLACK * top <= low and high <= top + _SLACK * top):  # NaN is refused as well
+            raise ValueError(
+                f"{name} must be in [0, {top:g}]. Received: {low:g} to {high:g}; {way_out}."
+            )
+    return array

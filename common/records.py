@@ -1,0 +1,309 @@
+"""The one TFRecord schema: write it, read it with and without TensorFlow, and its manifest.
+
+A data set is a folder of shards. Each shard is a TFRecord file of `Example`s
+
+    image  bytes   PNG of the RGB picture, 8 bit, image_size x image_size
+    name   bytes   UTF-8, the path of the picture file inside its source folder
+    label  int64   index into the manifest's `labels`, -1 where the source has no classes
+
+and beside it, for every embedding that was computed, `<shard>.<key>.npy` (N, 1000) float32.
+`manifest.json` says what is in them and where every record begins, so that any record can be
+read at any time: the order of training is then a function of (seed, epoch, position).
+"""
+
+import collections
+import concurrent.futures
+import functools
+import json
+import os
+import struct
+from pathlib import Path
+
+import cv2
+import google_crc32c
+import numpy as np
+
+from common import files
+from common.cli import UserError
+
+SCHEMA = 1
+SPLITS = ("train", "validation", "test")
+
+
+# --- Example: protocol buffers, the three kinds of field that the schema needs ---------------
+
+
+def _varint(number):
+    out = bytearray()
+    number &= (1 << 64) - 1
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
+def _read_varint(data, at):
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return number, at
+
+
+def _field(number, payload):
+    """A length-delimited field."""
+    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
+
+
+def _fields(data):
+    """Yield (number, value) of a message: bytes for length-delimited fields, int for varints."""
+    at = 0
+    while at < len(data):
+        key, at = _read_varint(data, at)
+        value, at = _read_varint(data, at)
+        if key & 7 == 2:
+            value, at = data[at:at + value], at + value
+        yield key >> 3, value
+
+
+def encode_example(rgb, name, label):
+    """(S, S, 3) uint8, str, int -> the bytes of a `tf.train.Example`; equal input, equal bytes."""
+    ok, png = cv2.imencode(".png", rgb[..., ::-1])
+    if not ok:
+        raise ValueError(f"OpenCV cannot write a PNG of shape {rgb.shape}, {rgb.dtype}.")
+    values = {
+        "image": _field(1, _field(1, png.tobytes())),
+        "label": _field(3, _field(1, _varint(label))),
+        "name": _field(1, _field(1, name.encode("utf-8", "surrogateescape"))),
+    }
+    entries = (_field(1, key.encode()) + _field(2, value) for key, value in values.items())
+    return _field(1, b"".join(_field(1, entry) for entry in entries))
+
+
+def decode_example(data):
+    """The bytes of an `Example` -> {"rgb": (S, S, 3) uint8, "name": str, "label": int}."""
+    (_, features), = _fields(data)
+    found = {}
+    for _, entry in _fields(features):
+        (_, key), (_, feature) = _fields(entry)
+        (_, values), = _fields(feature)
+        (_, found[key.decode()]), = _fields(values)
+    label, = (found["label"],) if isinstance(found["label"], int) else (
+        _read_varint(found["label"], 0)[0],)  # packed, as TensorFlow writes it
+    bgr = cv2.imdecode(np.frombuffer(found["image"], np.uint8), cv2.IMREAD_COLOR)
+    return {
+        "rgb": cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB),
+        "name": found["name"].decode("utf-8", "surrogateescape"),
+        "label": label - (1 << 64) if label >> 63 else label,
+    }
+
+
+# --- TFRecord: the framing --------------------------------------------------------------------
+
+
+def _masked_crc(data):
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def write_shard(path, examples):
+    """Write an iterable of encoded examples as one TFRecord file; return where each begins."""
+    offsets = []
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
+        for example in examples:
+            offsets.append(file.tell())
+            length = struct.pack("<Q", len(example))
+            file.write(length + struct.pack("<I", _masked_crc(length)))
+            file.write(example + struct.pack("<I", _masked_crc(example)))
+    return offsets
+
+
+def read_record(path, offset):
+    """The bytes of the record that begins at `offset`; a damaged one raises `UserError`."""
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        head = file.read(12)
+        if len(head) == 12 and _masked_crc(head[:8]) == struct.unpack("<I", head[8:])[0]:
+            length, = struct.unpack("<Q", head[:8])
+            data = file.read(length + 4)
+            if len(data) == length + 4:
+                example = data[:-4]
+                if _masked_crc(example) == struct.unpack("<I", data[-4:])[0]:
+                    return example
+    raise UserError(f"The shard {path} is corrupt at byte {offset}. Delete this file and run the "
+                    "same command again: only it is made anew.")
+
+
+# --- the data set -----------------------------------------------------------------------------
+
+
+def read_manifest(folder):
+    """The manifest of a finished data set; `UserError` says what is missing or different."""
+    path = Path(folder) / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        schema, complete = manifest["schema"], manifest["complete"]
+    except FileNotFoundError:
+        raise UserError(f"No shards in {folder}. Run `make data` first.") from None
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{path} is corrupt. Delete it and run `make data` again.") from None
+    if schema != SCHEMA:
+        raise UserError(f"{path} has schema {schema}, this version reads {SCHEMA}. Delete "
+                        f"{folder} and run `make data` again.")
+    if not complete:
+        raise UserError(f"The shards in {folder} are not finished. Run the same `make data` "
+                        "again: it goes on where it stopped.")
+    return manifest
+
+
+def embedding_path(folder, shard, key):
+    """Where the embeddings of a shard lie; `key` is the first twelve digits of their hash."""
+    return Path(folder) / f"{shard}.{key}.npy"
+
+
+class Dataset:
+    """The shards of a folder, by split and position.
+
+    `embedding` picks the stored embedding by the SHA-256 of its network's weights; without it,
+    the one that was added last is at hand.
+    """
+
+    def __init__(self, folder, embedding=None):
+        self.folder = Path(folder)
+        self.manifest = manifest = read_manifest(folder)
+        self.name, self.labels = manifest["data"], manifest["labels"]
+        self.image_size, self.cut = manifest["image_size"], manifest["cut"]
+        self.mean_ab = np.array(manifest["mean_ab"], np.float32)
+        stored = manifest["embeddings"]
+        key = embedding[:12] if embedding else next(reversed(stored), None)
+        if embedding and key not in stored:
+            raise UserError(f"{folder} holds no embedding {key}, only {', '.join(stored) or 'none'}"
+                            ". Run `make data` with the EMBEDDING and EMBEDDING_WEIGHTS it needs.")
+        self._key, self.embedding = key, stored.get(key)
+        self._shards = {split: [] for split in SPLITS}
+        for shard in manifest["shards"]:
+            self._check(shard)
+            self._shards[shard["split"]].append(shard)
+        self._places = {split: _places(shards) for split, shards in self._shards.items()}
+
+    def _check(self, shard):
+        expected = {self.folder / f"{shard['name']}.tfrecord": shard["bytes"]}
+        if self._key:
+            expected[embedding_path(self.folder, shard["name"], self._key)] = (
+                self.embedding["bytes"][shard["name"]])
+        for path, size in expected.items():
+            found = path.stat().st_size if path.exists() else None
+            if found != size:
+                state = "is missing" if found is None else f"has {found} bytes, not {size}"
+                raise UserError(f"{path} {state}. Run the same `make data` again: only this file "
+                                "is made anew.")
+
+    def count(self, split):
+        """The number of pictures in a split."""
+        return len(self._places[split][0])
+
+    def names(self, split):
+        """The pictures' file names, in stored order."""
+        return [name for shard in self._shards[split] for name in shard["files"]["name"]]
+
+    def sha256(self, split):
+        """The SHA-256 of the pictures' files, in stored order."""
+        return [digest for shard in self._shards[split] for digest in shard["files"]["sha256"]]
+
+    def split_sha256(self):
+        """One hash for what is in which split, whatever the pictures' size and cut."""
+        return files.sha256(json.dumps([sorted(self.sha256(split)) for split in SPLITS]).encode())
+
+    @functools.cached_property
+    def _pool(self):
+        return concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "decode")
+
+    @functools.cached_property
+    def _embeddings(self):
+        return {shard["name"]: np.load(
+            embedding_path(self.folder, shard["name"], self._key), mmap_mode="r")
+            for shards in self._shards.values() for shard in shards}
+
+    def read(self, split, positions, embedding=False):
+        """The pictures at `positions` of a split.
+
+        Returns {"rgb": (N, S, S, 3) uint8, "name": list of str, "label": (N,) int64} and, if
+        asked for, {"embedding": (N, 1000) float32}.
+        """
+        shard_of, row_of, offset_of = self._places[split]
+        shards = [self._shards[split][shard_of[p]]["name"] for p in positions]
+        examples = list(self._pool.map(
+            lambda shard, p: decode_example(
+                read_record(self.folder / f"{shard}.tfrecord", int(offset_of[p]))),
+            shards, positions))
+        batch = {
+            "rgb": np.stack([example["rgb"] for example in examples]),
+            "name": [example["name"] for example in examples],
+            "label": np.array([example["label"] for example in examples], np.int64),
+        }
+        if embedding:
+            batch["embedding"] = np.stack([
+                self._embeddings[shard][row_of[p]]
+                for shard, p in zip(shards, positions, strict=True)])
+        return batch
+
+    def batches(self, split, batch_size, embedding=False):
+        """Yield the split in stored order, `batch_size` pictures at a time, the rest last."""
+        positions = np.arange(self.count(split))
+        return ahead(lambda start: self.read(
+            split, positions[start:start + batch_size], embedding),
+            range(0, len(positions), batch_size))
+
+
+def _places(shards):
+    """(shard index, row in the shard, byte offset) of every record of a split, three arrays."""
+    counts = [len(shard["offsets"]) for shard in shards]
+    return (
+        np.repeat(np.arange(len(shards), dtype=np.int32), counts),
+        np.concatenate([np.arange(n, dtype=np.int32) for n in counts] or [np.empty(0, np.int32)]),
+        np.array([offset for shard in shards for offset in shard["offsets"]], np.int64),
+    )
+
+
+def ahead(function, arguments, depth=4, workers=2):
+    """Yield function(a) for each argument, in order, computed up to `depth` ahead in threads."""
+    with concurrent.futures.ThreadPoolExecutor(workers, "ahead") as pool:
+        waiting = collections.deque()
+        try:
+            for argument in arguments:
+                waiting.append(pool.submit(function, argument))
+                if len(waiting) >= depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+open_dataset = Dataset
+
+
+def tf_dataset(folder, split):
+    """A split as a `tf.data.Dataset` of {"rgb", "name", "label"}, in stored order.
+
+    For pipelines of one's own in TensorFlow; training reads by `Dataset.read`, which gives the
+    same pictures on any backend and can start at any position.
+    """
+    import tensorflow as tf
+
+    dataset = Dataset(folder)
+    paths = [str(dataset.folder / f"{shard['name']}.tfrecord") for shard in dataset._shards[split]]
+    schema = {"image": tf.io.FixedLenFeature([], tf.string),
+              "name": tf.io.FixedLenFeature([], tf.string),
+              "label": tf.io.FixedLenFeature([], tf.int64)}
+
+    def parse(record):
+        example = tf.io.parse_single_example(record, schema)
+        rgb = tf.ensure_shape(tf.io.decode_png(example["image"], channels=3),
+                              (dataset.image_size, dataset.image_size, 3))
+        return {"rgb": rgb, "name": example["name"], "label": example["label"]}
+
+    return tf.data.TFRecordDataset(paths).map(parse, num_parallel_calls=tf.data.AUTOTUNE)

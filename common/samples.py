@@ -1,0 +1,60 @@
+"""The built-in sample photos: natural photos that scikit-image and matplotlib ship.
+
+Six photos are enough to show that everything runs, on any machine and without a network, and far
+too few to learn to colour. Each is cut into many views; no photo is in two splits.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from common import files
+
+# split -> (photos, views of each)
+PHOTOS = {
+    "train": (("astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"), 80),
+    "validation": (("grace_hopper.jpg",), 32),
+    "test": (("chelsea.png",), 32),
+}
+
+
+def make(folder):
+    """Write the views as PNG files below folder/<split>, those that are missing; return folder.
+
+    A view is a seeded cut of 35 to 100 % of the photo's shorter side, at an aspect between 3:4
+    and 4:3, in half of the cases mirrored.
+    """
+    for split, (names, views) in PHOTOS.items():
+        for name in names:
+            photo = None
+            for view in range(views):
+                path = Path(folder, split, f"{Path(name).stem}-{view:03d}.png")
+                if not path.exists():
+                    if photo is None:
+                        photo = cv2.imread(str(_find(name)), cv2.IMREAD_COLOR)
+                    _, png = cv2.imencode(".png", _cut(photo, [*name.encode(), view]))
+                    with files.replacing(path) as temporary:
+                        temporary.write_bytes(png.tobytes())
+    return Path(folder)
+
+
+def _find(name):
+    import matplotlib.cbook
+    import skimage.data
+
+    shipped = Path(skimage.data.__file__).parent / name
+    return shipped if shipped.exists() else matplotlib.cbook.get_sample_data(
+        name, asfileobj=False)
+
+
+def _cut(photo, seed):
+    rng = np.random.default_rng(seed)
+    height, width = photo.shape[:2]
+    side = rng.uniform(0.35, 1) * min(height, width)
+    aspect = rng.uniform(3 / 4, 4 / 3)
+    h = int(min(side / aspect, height))
+    w = int(min(side * aspect, width))
+    top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    view = photo[top:top + h, left:left + w]
+    return view[:, ::-1] if rng.random() < 0.5 else view

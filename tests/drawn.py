@@ -1,0 +1,85 @@
+"""Drawn pictures and tiny networks for the tests: seeded, smooth, and in colour."""
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+from keras import layers
+
+
+def picture(seed, height=48, width=None):
+    """(H, W, 3) uint8: a few soft colour fields, different for every seed."""
+    rng = np.random.default_rng(seed)
+    height, width = height, width or height
+    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    out = np.zeros((height, width, 3))
+    for _ in range(4):
+        cx, cy, spread = rng.random(), rng.random(), rng.uniform(0.1, 0.5)
+        field = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / spread**2)
+        out += field[..., None] * rng.uniform(0, 255, 3)
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+
+def folder(path, count=12, size=48, suffix=".png"):
+    """Write `count` drawn pictures into a folder and return it."""
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    for seed in range(count):
+        cv2.imwrite(str(path / f"picture-{seed:03d}{suffix}"), picture(seed, size)[..., ::-1])
+    return path
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The smallest config that common/ takes."""
+
+    image_size: int = 32
+    cut: str = "squash"
+    l_scale: float = 1 / 50
+    l_offset: float = -1.0
+    ab_scale: float = 1 / 128
+    ab_offset: float = 0.0
+    embedding: str | None = None
+    augment: tuple = ()
+    learning_rate: float = 1e-2
+    decay: str | None = None
+    batch_size: int = 4
+    epochs: int = 3
+
+
+def build_model(config):
+    """A colorizer of a few hundred parameters, with an embedding where the config fuses one."""
+    inputs = {"l": keras.Input((config.image_size, config.image_size, 1), name="l")}
+    x = layers.Conv2D(8, 3, 2, "same", activation="relu", name="conv1")(inputs["l"])
+    if config.embedding:
+        from common.layers import fuse
+
+        inputs["embedding"] = keras.Input((1000,), name="embedding")
+        x = fuse(x, layers.Dense(4, name="narrow")(inputs["embedding"]))
+    x = layers.Dropout(0.1, name="dropout")(x)
+    x = layers.Conv2DTranspose(8, 3, 2, "same", activation="relu", name="conv2")(x)
+    x = layers.Conv2D(2, 3, padding="same", activation="tanh", name="conv3")(x)
+    return keras.Model(inputs, x, name="tiny")
+
+
+def compile_model(model, config, steps):
+    """Adam and the mean squared error."""
+    from common import training
+
+    model.compile(keras.optimizers.Adam(training.learning_rate(config, steps)),
+                  keras.losses.MeanSquaredError())
+
+
+def exported(path, config=None, data=None, train_sha256="", embedding=None):
+    """Export an untrained tiny colorizer and return its path."""
+    from common import models
+
+    config = config or Config()
+    keras.utils.set_random_seed(1)
+    models.export(models.wrap(build_model(config), config), path, {
+        "title": Path(path).stem, "config": dataclasses.asdict(config),
+        "image_size": config.image_size, "cut": config.cut, "embedding": embedding,
+        "data": {"name": data or "drawn", "split_sha256": "", "train_sha256": train_sha256}})
+    return path

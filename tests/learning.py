@@ -1,0 +1,38 @@
+"""Whether a report's network learns: a few smooth drawn pictures, scored by the exported model."""
+
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from common import lab, models
+from tests import drawn
+
+
+def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
+    """MSE (ab) of the exported model as a share of the mean colour's, on what it was trained on.
+
+    The embeddings are drawn, one a picture, at the deviation of an ImageNet network's logits.
+    """
+    keras.utils.set_random_seed(0)
+    rgb = np.stack([drawn.picture(seed, config.image_size) for seed in range(pictures)])
+    colours = lab.rgb_to_lab(rgb)
+    ab = colours[..., 1:]
+    inputs = {"l": colours[..., :1]}
+    if config.embedding:
+        inputs["embedding"] = np.random.default_rng(0).normal(
+            0, 1.7, (pictures, 1000)).astype(np.float32)
+    network = build_model(config)
+    compile_model(network, config, steps)
+    models.choose_jit(network)
+    x = {**inputs, "l": lab.scale(inputs["l"], config.l_scale, config.l_offset)}
+    y = lab.scale(ab, config.ab_scale, config.ab_offset)
+    for _ in range(steps):
+        network.train_on_batch(x, y)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.h5")
+        models.export(models.wrap(network, config), path, {})
+        predicted = models.predict(models.load(path), inputs)
+    mean_colour = ab.mean((0, 1, 2))
+    return np.mean((predicted - ab) ** 2) / np.mean((mean_colour - ab) ** 2)

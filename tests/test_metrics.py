@@ -1,0 +1,222 @@
+"""Metrics against values worked out by hand or by a plain formula, never by the same function."""
+
+import math
+
+import numpy as np
+import pytest
+
+from common import lab, metrics
+
+
+def constant(value, channels=3, side=16, dtype=np.uint8):
+    return np.full((side, side, channels), value, dtype)
+
+
+def noise(seed, side=24):
+    """Coloured noise over a slope, (side, side, 3) uint8."""
+    slope = np.linspace(40, 200, side)[:, None, None]
+    return np.uint8(slope + np.random.default_rng(seed).uniform(-40, 40, (side, side, 3)))
+
+
+# --- MSE and PSNR ---------------------------------------------------------------------------------
+
+
+def test_mse_ab_is_over_pixels_and_both_channels():
+    true = np.zeros((4, 4, 2), np.float32)
+    predicted = true + np.float32([3, 4])
+    assert metrics.mse_ab(true, predicted) == (9 + 16) / 2
+    predicted[2:] = 0
+    assert metrics.mse_ab(true, predicted) == (9 + 16) / 4
+
+
+def test_psnr_by_hand():
+    # an error of 16 everywhere: 10 log10(255² / 16²)
+    assert metrics.psnr_rgb(constant(100), constant(116)) == pytest.approx(24.0485, abs=1e-4)
+    # the same way down: unsigned arithmetic would give 240² here
+    assert metrics.psnr_rgb(constant(116), constant(100)) == pytest.approx(24.0485, abs=1e-4)
+    ab = constant(0, 2, dtype=np.float32)
+    assert metrics.psnr_ab(ab, ab + 16) == pytest.approx(24.0485, abs=1e-4)
+    # 20 log10(255 / 200) less of peak
+    assert metrics.psnr_ab(ab, ab + 16, data_range=200) == pytest.approx(21.9382, abs=1e-4)
+
+
+def test_psnr_of_equal_pictures_is_infinite(recwarn):
+    assert metrics.psnr_rgb(noise(0), noise(0)) == math.inf
+    ab = lab.rgb_to_lab(noise(0))[..., 1:]
+    assert metrics.psnr_ab(ab, ab) == math.inf
+    assert not recwarn.list
+
+
+# --- SSIM -----------------------------------------------------------------------------------------
+
+
+def ssim_by_formula(true, predicted, data_range=255.0, sigma=1.5, side=11):
+    """Wang et al. 2004, eq. 13, window by window, in float64."""
+    place = np.arange(side) - side // 2
+    window = np.exp(-(place[:, None] ** 2 + place[None] ** 2) / (2 * sigma**2))
+    window /= window.sum()
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    found = []
+    for channel in range(true.shape[-1]):
+        for top in range(true.shape[0] - side + 1):
+            for left in range(true.shape[1] - side + 1):
+                x, y = (np.float64(picture[top:top + side, left:left + side, channel])
+                        for picture in (true, predicted))
+                mx, my = (window * x).sum(), (window * y).sum()
+                vx, vy = (window * (x - mx) ** 2).sum(), (window * (y - my) ** 2).sum()
+                vxy = (window * (x - mx) * (y - my)).sum()
+                found.append((2 * mx * my + c1) * (2 * vxy + c2)
+                             / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
+    return np.mean(found)
+
+
+def test_ssim_is_the_formula_of_wang():
+    true, predicted = noise(0), noise(1)
+    # 1e-5: float32 keeps a variance of 65,025 ± 0.004
+    assert metrics.ssim_rgb(true, predicted) == pytest.approx(
+        ssim_by_formula(true, predicted), abs=1e-5)
+    ab, other = (lab.rgb_to_lab(picture)[..., 1:] for picture in (true, predicted))
+    assert metrics.ssim_ab(ab, other) == pytest.approx(ssim_by_formula(ab, other), abs=1e-5)
+
+
+def test_ssim_switches_reach_the_formula():
+    ab, other = (lab.rgb_to_lab(noise(seed))[..., 1:] for seed in (0, 1))
+    assert metrics.ssim_ab(ab, other, data_range=100) == pytest.approx(
+        ssim_by_formula(ab, other, data_range=100), abs=1e-5)
+
+
+def test_ssim_of_constant_pictures_is_defined():
+    # no variance, so the second factor is 1: (2 · 100 · 116 + c1) / (100² + 116² + c1)
+    c1 = 2.55**2
+    expected = (2 * 100 * 116 + c1) / (100**2 + 116**2 + c1)
+    assert metrics.ssim_rgb(constant(100), constant(116)) == pytest.approx(expected, abs=1e-5)
+    black = constant(0)
+    assert metrics.ssim_rgb(black, black) == 1
+
+
+def test_ssim_refuses_pictures_smaller_than_its_window():
+    with pytest.raises(ValueError, match="at least 11 pixels"):
+        metrics.ssim_rgb(constant(1, side=10), constant(1, side=10))
+
+
+# --- colourfulness --------------------------------------------------------------------------------
+
+
+def test_colourfulness_of_half_red_half_green():
+    picture = constant(0)
+    picture[:8, :, 0] = 255
+    picture[8:, :, 1] = 255
+    # rg = ±255: deviation 255, mean 0. yb = 127.5: deviation 0, mean 127.5.
+    assert metrics.colourfulness(picture) == pytest.approx(255 + 0.3 * 127.5)
+    # |rg| = 255: deviation 0, mean 255
+    assert metrics.colourfulness(picture, absolute=True) == pytest.approx(
+        0.3 * math.hypot(255, 127.5))
+
+
+def test_colourfulness_of_grey_is_zero():
+    assert metrics.colourfulness(np.repeat(noise(0)[..., :1], 3, -1)) == 0
+
+
+# --- recolouring ----------------------------------------------------------------------------------
+
+
+def test_true_ab_gives_the_picture_back():
+    rgb = noise(0)
+    colours = lab.rgb_to_lab(rgb)
+    np.testing.assert_array_equal(metrics.recolour(colours[..., :1], colours[..., 1:]), rgb)
+    np.testing.assert_array_equal(metrics.recolour(colours[..., 0], colours[..., 1:]), rgb)
+
+
+def test_recolouring_clips_to_the_gamut():
+    # Lab (53.24, 80.09, 67.20) is sRGB red; twice its chroma has more red and less of the others
+    red = metrics.recolour(np.float32([[[53.24]]]), np.float32([[[160.18, 134.4]]]))
+    assert red.dtype == np.uint8 and red[0, 0].tolist() == [255, 0, 0]
+
+
+def test_recolouring_refuses_nan():
+    with pytest.raises(ValueError, match="finite"):
+        metrics.recolour(np.full((2, 2, 1), 50.0), np.full((2, 2, 2), np.nan))
+
+
+# --- what goes in ---------------------------------------------------------------------------------
+
+ON_RGB = [metrics.psnr_rgb, metrics.ssim_rgb]
+ON_AB = [metrics.mse_ab, metrics.psnr_ab, metrics.ssim_ab]
+
+
+@pytest.mark.parametrize("metric", [*ON_RGB, metrics.colourfulness])
+def test_rgb_must_be_uint8(metric):
+    pictures = [constant(0.5, dtype=np.float32)] * (1 if metric is metrics.colourfulness else 2)
+    with pytest.raises(ValueError, match="uint8"):
+        metric(*pictures)
+
+
+@pytest.mark.parametrize("metric", ON_AB)
+def test_ab_must_be_float_and_finite(metric):
+    ab = constant(0, 2, dtype=np.float32)
+    with pytest.raises(ValueError, match="float"):
+        metric(ab, np.int16(ab))
+    for value in (np.nan, np.inf):
+        broken = ab.copy()
+        broken[3, 4, 1] = value
+        with pytest.raises(ValueError, match="NaN or infinity"):
+            metric(ab, broken)
+
+
+@pytest.mark.parametrize("metric", [*ON_RGB, *ON_AB])
+def test_shapes_must_agree(metric):
+    channels, dtype = (3, np.uint8) if metric in ON_RGB else (2, np.float32)
+    pictures = constant(0, channels, 16, dtype), constant(0, channels, 17, dtype)
+    with pytest.raises(ValueError, match="one shape"):
+        metric(*pictures)
+    with pytest.raises(ValueError, match="of shape"):
+        metric(pictures[0][..., :1], pictures[0][..., :1])
+    with pytest.raises(ValueError, match="of shape"):
+        metric(pictures[0][:0], pictures[0][:0])
+
+
+@pytest.mark.parametrize("metric", [*ON_RGB, *ON_AB])
+def test_a_batch_is_its_pictures(metric):
+    true, predicted = (np.stack([noise(seed), noise(seed + 1)]) for seed in (0, 2))
+    if metric in ON_AB:
+        true, predicted = (lab.rgb_to_lab(rgb)[..., 1:] for rgb in (true, predicted))
+    assert metric(true, predicted).tolist() == [metric(true[0], predicted[0]),
+                                                metric(true[1], predicted[1])]
+
+
+# --- scores and their mean ------------------------------------------------------------------------
+
+
+def test_score_of_grey_and_of_the_truth():
+    rgb = noise(0)
+    colours = lab.rgb_to_lab(rgb)
+    perfect = metrics.score(rgb, colours, colours[..., 1:])
+    assert perfect["mse_ab"] == 0 and perfect["psnr_rgb"] == perfect["psnr_ab"] == math.inf
+    assert perfect["ssim_rgb"] == pytest.approx(1) and perfect["ssim_ab"] == pytest.approx(1)
+    grey = metrics.score(rgb, colours, np.zeros_like(colours[..., 1:]))
+    assert grey["mse_ab"] == pytest.approx((colours[..., 1:] ** 2).mean(), rel=1e-5)
+    # Lab's white and sRGB's differ in the fifth digit: a channel may round to the next step.
+    assert grey["colourfulness"] < 0.3 < 10 < perfect["colourfulness"]
+
+
+def test_score_leaves_out_what_small_pictures_do_not_have():
+    rgb = noise(0, side=8)
+    colours = lab.rgb_to_lab(rgb)
+    found = metrics.score(rgb, colours, colours[..., 1:])
+    assert found["ssim_rgb"] is found["ssim_ab"] is None and found["mse_ab"] == 0
+
+
+def test_summary_counts_what_it_is_a_mean_of():
+    assert metrics.summary([1.0, math.inf, 3.0, None]) == {"mean": 2.0, "n": 2, "infinite": 1}
+    assert metrics.summary([math.inf]) == {"mean": None, "n": 0, "infinite": 1}
+    assert metrics.summary([None]) == {"mean": None, "n": 0, "infinite": 0}
+    with pytest.raises(ValueError, match="NaN"):
+        metrics.summary([1.0, math.nan])
+
+
+def test_the_protocol_lists_every_switch():
+    assert metrics.METRICS["psnr_rgb"].switches == {"data_range": 255}
+    assert metrics.METRICS["colourfulness"].switches == {"absolute": False}
+    assert metrics.METRICS["ssim_ab"].switches == {
+        "data_range": 255, "gaussian_weights": True, "sigma": 1.5, "win_size": 11,
+        "use_sample_covariance": False, "K1": 0.01, "K2": 0.03}
