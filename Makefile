@@ -34,7 +34,7 @@ run = set --; for name in $(GIVEN); do \
 
 # An error, before anything is set up, unless the variable is given.
 need-%:
-	@$(if $(filter $*,$(GIVEN)),,$(error $*= is missing; for example make colorize IN=photos OUT=coloured)):
+	@$(if $(filter $*,$(GIVEN)),,$(error $*= is missing: make colorize IN=photos OUT=coloured)):
 
 ## Usage: make TARGET [NAME=value ...]
 ##
@@ -108,7 +108,8 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 
 KEPT    := $(shell cat .venv/options 2>/dev/null)
 OPTIONS := $(sort $(KEPT) $(if $(filter 1,$(GPU)),gpu) $(if $(filter 1,$(HEADLESS)),headless))
-NEEDED  := requirements.txt requirements-test.txt $(if $(filter gpu,$(OPTIONS)),requirements-gpu.txt)
+NEEDED  := requirements.txt requirements-test.txt $(OPTIONS:gpu=requirements-gpu.txt)
+NEEDED  := $(filter %.txt,$(NEEDED))
 
 .venv/ready: $(NEEDED) requirements.lock $(if $(filter-out $(KEPT),$(OPTIONS)),FORCE)
 	@$(call set-up,.venv,$(NEEDED),--constraint requirements.lock)

@@ -48,13 +48,15 @@ class Colorizer:
         self.size = self.metadata.get("image_size") or inputs["l"][1] or 256
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
-        self._embedder = None
-        if self.needs_embedding:
-            trained_on = self.metadata.get("embedding")
-            if not trained_on:
-                raise UserError(f"{path} needs an embedding and does not say of which network. "
-                                "Export it with its metadata.")
-            self._embedder = embeddings.find(trained_on, weights, Path(path).parent)
+        self._weights, self._folder = weights, Path(path).parent
+        if self.needs_embedding and not self.metadata.get("embedding"):
+            raise UserError(f"{path} needs an embedding and does not say of which network. Export "
+                            "it with its metadata.")
+
+    @functools.cached_property
+    def _embedder(self):
+        """The embedding network that the model was trained on; stored embeddings need none."""
+        return embeddings.find(self.metadata["embedding"], self._weights, self._folder)
 
     def predict_ab(self, l, embedding=None):
         """L* (N, S, S, 1) float32 in [0, 100] -> ab (N, S, S, 2) float32, Lab units.
@@ -71,30 +73,33 @@ class Colorizer:
             parts.append(models.predict(self._model, batch))
         return np.concatenate(parts)
 
-    def __call__(self, array):
+    def __call__(self, array, in_place=False):
+        """The coloured picture; with in_place=True it may take the place of `array`."""
         _check(array)
         height, width = array.shape[:2]
         cut = "letterbox" if self.cut == "letterbox" else "squash"  # "centre" would leave a rest
         rows = max(1, BAND // width)
         bands = [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            seen = pool.map(lambda band: _over_white(array[band]), bands)
-            small = photos.fit(seen, self.size, cut, pad=100.0, shape=(height, width))
-            ab = self.predict_ab(small[None, ..., None])[0]
-            if not np.isfinite(ab).all():
-                raise UserError("the model gives NaN or infinity; train it anew at a lower rate")
-            channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
+        small = photos.fit((_over_white(array[band]) for band in bands), self.size, cut, pad=100.0,
+                           shape=(height, width))
+        ab = self.predict_ab(small[None, ..., None])[0]
+        if not np.isfinite(ab).all():
+            raise UserError("the model gives NaN or infinity; train it anew at a lower rate")
+        channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
+        result = array
+        if not in_place or array.ndim == 2:
             result = np.empty((height, width, channels), array.dtype)
 
-            def colour(band):
-                full = photos.unfit(ab, (height, width), cut, (band.start, band.stop))
-                colours = np.concatenate([_lightness(array[band])[..., None], full], axis=2)
-                rgb = lab.lab_to_rgb(lab.into_gamut(colours))
-                rgb *= np.iinfo(array.dtype).max
-                result[band, :, :3] = np.rint(rgb, out=rgb)
+        def colour(band):
+            full = photos.unfit(ab, (height, width), cut, (band.start, band.stop))
+            colours = np.concatenate([_lightness(array[band])[..., None], full], axis=2)
+            rgb = lab.lab_to_rgb(lab.into_gamut(colours))
+            rgb *= np.iinfo(array.dtype).max
+            result[band, :, :3] = np.rint(rgb, out=rgb)
 
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(colour, bands))
-        if channels == 4:
+        if channels == 4 and result is not array:
             result[..., 3] = array[..., 3]
         return result
 
@@ -144,7 +149,7 @@ def main(argv=None):
     _check_folders(args.source, args.out)
     path = models.named(args.model)
     colour_all = _colour_folder if args.source.is_dir() else _colour_photo
-    # Loaded with the first photo that needs it: nothing left to do takes no time.
+    # Loaded with the first photo that needs it: where nothing is left to do that takes no time.
     return colour_all(args, functools.cache(
         lambda: Colorizer(path, args.precision, args.embedding_weights)))
 
@@ -172,7 +177,7 @@ def _colour_photo(args, load):
             if target.exists() and not args.overwrite:
                 photo.notes.append("is there already and stays; OVERWRITE=1 replaces it")
             else:
-                _colour(load(), photo, target)
+                _colour(load, photo, target)
     except PhotoError as error:
         raise UserError(f"{args.source}: {error}") from None
     print("; ".join([_shown(target), *dict.fromkeys(photo.notes)]))
@@ -198,7 +203,7 @@ def _colour_folder(args, load):
                 if target.exists() and not args.overwrite:
                     rows[-1]["result"] = "kept"
                 else:
-                    _colour(load(), photo, target)
+                    _colour(load, photo, target)
                 rows[-1]["reason"] = "; ".join(dict.fromkeys(photo.notes))
         except PhotoError as error:
             rows[-1] |= {"result": "failed", "reason": str(error)}
@@ -231,12 +236,15 @@ def _name(name, photo, taken=()):
     return name
 
 
-def _colour(colorizer, photo, target):
+def _colour(load, photo, target):
     """Write the coloured photo as `target`, whole or not at all."""
-    pages = (dataclasses.replace(page, pixels=colorizer(page.pixels)) for page in photo.pages())
+    def pages():
+        for page in photo.pages():
+            yield dataclasses.replace(page, pixels=load()(page.pixels, in_place=True))
+
     try:
         with files.replacing(target) as temporary:
-            photos.write(temporary, pages, photo)
+            photos.write(temporary, pages(), photo)
     except (MemoryError, cv2.error) as error:
         if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
             raise

@@ -68,12 +68,14 @@ class Embedder:
         return np.concatenate(chunks) if chunks else np.empty((0, CLASSES), np.float32)
 
     def keep(self, folder):
-        """Save weights that came from a file to folder/embeddings, where `find` looks first."""
-        if self.weights not in ("random", "imagenet"):
-            path = _kept(folder, self.metadata)
-            if not path.exists():
-                with files.replacing(path) as temporary:
-                    self._classifier.save_weights(temporary)
+        """Save the weights to folder/embeddings, where `find` and scripts look for them.
+
+        Not ImageNet's, which Keras keeps in its own cache.
+        """
+        path = _kept(folder, self.metadata)
+        if self.weights != "imagenet" and not path.exists():
+            with files.replacing(path) as temporary:
+                self._classifier.save_weights(temporary)
 
 
 def weights_sha256(network):

@@ -230,16 +230,17 @@ def _names(paths):
 
 def _measure(method, split, count, batch_size, places, pool):
     """(row, {place: picture to show}) of one method over the first `count` pictures."""
-    scores, images = [], {}
+    values, images = {key: [] for key in metrics.METRICS}, {}
     with (cli.progress(total=count, desc=method.name, unit="picture") as bar,
           _batches(method.dataset, split, count, batch_size, method.takes_embedding) as batches):
         for start, batch in batches:
             true_lab = lab.rgb_to_lab(batch["rgb"])
             ab = method(true_lab[..., :1], batch.get("embedding"))
-            scores += metrics.score_batch(batch["rgb"], true_lab, ab, pool)
+            for score in metrics.score_batch(batch["rgb"], true_lab, ab, pool):
+                for key, column in values.items():
+                    column.append(score[key])
             images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
             bar.update(len(ab))
-    values = {key: [score[key] for score in scores] for key in metrics.METRICS}
     return {
         "name": method.name, "kind": method.kind, **method.about,
         "metrics": {key: metrics.summary(column) for key, column in values.items()},
@@ -335,8 +336,8 @@ def main(argv=None):
     """The command `python -m common.evaluate`."""
     parser = cli.Parser("python -m common.evaluate", description=__doc__.splitlines()[0])
     prepare.add_arguments(parser)
-    parser.add_argument("--models", nargs="+", metavar="MODEL",
-                        help="files, or names in models/; else every one in models/")
+    parser.add_argument("--models", "--model", nargs="+", metavar="MODEL",
+                        help="files, or names in models/; left out, every one in models/")
     parser.add_argument("--split", choices=records.SPLITS, default="test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")

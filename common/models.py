@@ -4,7 +4,9 @@ An exported model takes L* and gives ab, both in Lab units, in float32, and is m
 layers only: `keras.models.load_model(path, compile=False)` opens it anywhere.
 """
 
+import contextlib
 import json
+import logging
 import platform
 import subprocess
 from pathlib import Path
@@ -143,7 +145,8 @@ def export(model, path, metadata):
     """
     metadata = {**metadata, "versions": versions(), "commit": commit()}
     with files.replacing(path) as temporary:
-        model.save(temporary, include_optimizer=False)
+        with _without_warnings():  # that .h5 is an older format: here it is the contract
+            model.save(temporary, include_optimizer=False)
         with h5py.File(temporary, "r+") as file:
             file.attrs[ATTRIBUTE] = json.dumps(metadata)
 
@@ -211,6 +214,17 @@ def commit():
         return None
 
 
+@contextlib.contextmanager
+def _without_warnings():
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _opened(path):
     try:
         return h5py.File(path, "r")
@@ -223,19 +237,21 @@ def _opened(path):
 def _refuse_code(path, file):
     if "model_config" not in file.attrs:
         raise UserError(f"{path} holds no model, perhaps only weights. Use an exported model.")
-    for name in _classes(json.loads(file.attrs["model_config"])):
-        if name == "Lambda" or not hasattr(layers, name) and name not in (
-                "Functional", "Sequential", "Model"):
-            raise UserError(f"{path} holds a layer {name}, which could run code of its own, and "
-                            "is refused. Only Keras's built-in layers are loaded.")
+    for name, module in _classes(json.loads(file.attrs["model_config"])):
+        if module is None:
+            trusted = hasattr(layers, name) or name in ("Functional", "__keras_tensor__")
+        else:
+            trusted = module.split(".")[0] == "keras"
+        if name in ("Lambda", "__lambda__") or not trusted:
+            raise UserError(f"{path} holds {name} of {module or 'unknown origin'}, which could run "
+                            "code of its own, and is refused. Only Keras's own classes are loaded.")
 
 
 def _classes(config):
-    """Yield the class names of all layers and models in a configuration."""
+    """Yield (class name, module) of everything that a configuration names."""
     if isinstance(config, dict):
-        if "layers" in config:
-            for layer in config["layers"]:
-                yield layer["class_name"]
+        if "class_name" in config:
+            yield config["class_name"], config.get("module")
         for value in config.values():
             yield from _classes(value)
     elif isinstance(config, list):

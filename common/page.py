@@ -161,13 +161,13 @@ caption { text-align: left; padding: .7rem 1rem; color: var(--quiet); font-size:
           border-bottom: 1px solid var(--line); }
 caption span { position: sticky; left: 1rem; display: inline-block;
                max-width: calc(100vw - 4.5rem); }
-th, td { padding: .6rem .9rem; text-align: right; white-space: nowrap; vertical-align: top; }
+th, td { padding: .6rem .75rem; text-align: right; white-space: nowrap; vertical-align: top; }
 th { font-weight: 600; }
 thead th { border-bottom: 1px solid var(--line); vertical-align: bottom; font-size: .8125rem; }
 thead small { display: block; color: var(--quiet); font-weight: 400; }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
 .figures th:first-child { position: sticky; left: 0; z-index: 1; background: var(--raised);
-                          text-align: left; white-space: normal; min-width: 13rem;
+                          text-align: left; white-space: normal; min-width: 14rem;
                           overflow-wrap: anywhere; }
 tr.baseline th, tr.truth th { font-weight: 400; }
 tr.baseline td, tr.truth td { color: var(--quiet); }
@@ -203,7 +203,8 @@ a { color: var(--accent); }
   body { padding-top: 1.5rem; }
   th, td { padding: .5rem .8rem; }
   .figures th:first-child { min-width: 9.5rem; max-width: 9.5rem; padding-left: .75rem;
-                            font-size: .875rem; }
+                            font-size: .8125rem; }
+  .words { min-width: 38rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .6rem; }
 }
 @media print { .scroll { overflow: visible; } .gallery li { break-inside: avoid; } }
@@ -271,8 +272,8 @@ def _lead(report):
     count = len([row for row in report["rows"] if row["kind"] == "model"])
     models = {0: "No model", 1: "One model"}.get(count, f"{count} models")
     some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
-    return (f"{models} and two baselines on {data['pictures']}{some} pictures at "
-            f"{data['image_size']}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{data['image_size']}, with the "
+    size = f"{data['image_size']} × {data['image_size']}".replace(" ", "\N{NO-BREAK SPACE}")
+    return (f"{models} and two baselines on {data['pictures']}{some} pictures at {size}, with the "
             "true lightness.")
 
 
@@ -382,8 +383,9 @@ def _provenance(report):
         "Split": f"SHA-256 {data['split_sha256']}",
         "Pictures": f"SHA-256 {data['pictures_sha256']}, over their files' in stored order",
         "Versions": ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
-        "Commit": report["commit"] or "none",
     }
+    if report["commit"]:
+        entries["Commit"] = report["commit"]
     for row in report["rows"]:
         if row["kind"] == "model":
             entries[row["name"]] = _about(row)
@@ -395,8 +397,8 @@ def _about(row):
     data = metadata.get("data", {})
     parts = [
         row["file"],
-        f"trained on {data['name']} (split {str(data.get('split_sha256'))[:12]})"
-        if data.get("name") else "",
+        f"trained on {data['name']}" if data.get("name") else "",
+        f"split {data['split_sha256'][:12]}" if data.get("split_sha256") else "",
         f"config {metadata['config_name']}" if metadata.get("config_name") else "",
         f"works at {row['image_size']} × {row['image_size']}, cut “{row['cut']}”",
     ]

@@ -6,6 +6,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import io
 import logging
@@ -36,6 +37,7 @@ _UNREAD = frozenset((".heic", ".heif", ".jxl", ".dng", ".nef", ".cr2", ".cr3", "
                      ".rw2", ".raf", ".pef", ".srw"))
 _ORIENTATION = ExifTags.Base.Orientation
 _TIFF_TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 33432)  # names, maker, date, rights
+_DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 _OPENING = threading.Lock()
 
 
@@ -162,7 +164,7 @@ def decode(data, size, cut, max_megapixels=MAX_MEGAPIXELS):
         photo = Photo(io.BytesIO(data), max_megapixels)
         pixels = photo.page(0, reduced_for=(size, cut)).pixels
         if pixels.dtype == np.uint16:
-            pixels = np.round(pixels / np.float32(257)).astype(np.uint8)
+            pixels = _eight_bit(pixels)
         if pixels.ndim == 3 and pixels.shape[2] == 4:
             alpha = pixels[..., 3:] / np.float32(255)
             pixels = np.round(255 + (pixels[..., :3] - np.float32(255)) * alpha).astype(np.uint8)
@@ -189,11 +191,13 @@ def read(path, max_megapixels=MAX_MEGAPIXELS):
 class Page:
     """A picture and what a file tells beside it.
 
-    pixels: see above. dpi: (across, down) or None. exif: the bytes of a TIFF block, or None. xmp:
-    bytes or None. texts: the texts of a TIFF page, {tag: str}.
+    pixels: see above. depth: of the file, 8 or 16; where a profile was applied, `pixels` may be
+    deeper. dpi: (across, down) or None. exif: the bytes of a TIFF block, or None. xmp: bytes or
+    None. texts: the texts of a TIFF page, {tag: str}.
     """
 
     pixels: np.ndarray
+    depth: int
     dpi: tuple | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
@@ -258,44 +262,53 @@ class Photo:
             _, _, height, width = _frame(self.shapes[0], size, cut)
             image.draft(None, (2 * width, 2 * height))
         info = dict(image.info)
-        exif = image.getexif()
+        exif = Image.Exif()
+        with contextlib.suppress(Exception):  # damaged EXIF makes Pillow raise anything
+            exif = image.getexif()
+        orientation = exif.get(_ORIENTATION, 1)
         colour, alpha = self._colour_and_alpha(image)
+        depth = 16 if isinstance(colour, np.ndarray) else 8
         colour = self._to_srgb(colour, info.get("icc_profile"))
-        pixels, dpi = _upright(_joined(colour, alpha), info.get("dpi"), exif.get(_ORIENTATION, 1))
+        pixels = _upright(_joined(colour, alpha), orientation)
         xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
         xmp = xmp.encode() if isinstance(xmp, str) else xmp
-        return Page(pixels, dpi, self._exif(exif, pixels.shape), _upright_xmp(xmp))
+        return Page(pixels, depth, _upright_dpi(info.get("dpi"), orientation),
+                    self._exif(exif, pixels.shape), _upright_xmp(xmp))
 
     def _tiff_page(self, index):
         page = self._tiff.pages[index]
         _check_strips(page, self._file)
         tags = page.tags
-        orientation = tags.valueof(_ORIENTATION, 1)
         if page.dtype is None or page.dtype.kind not in "ub" or page.dtype.itemsize > 2:
             raise PhotoError(f"its samples are {page.dtype}; save it with 8 or 16 bits a sample")
         if page.bitspersample == 16 and page.photometric in (0, 1, 2):
             colour, alpha = _deep_tiff(page, index, self._file)
+            orientation = tags.valueof(_ORIENTATION, 1)
         else:
-            self._file.seek(0)
-            image = _image(self._file)
-            image.seek(index)
-            colour, alpha = self._colour_and_alpha(image)
+            if self._image is None:
+                self._file.seek(0)
+                self._image = _image(self._file)
+            self._image.seek(index)
+            colour, alpha = self._colour_and_alpha(self._image)
             orientation = 1  # Pillow turns a TIFF as it loads it
             if page.bitspersample == 12:
                 colour = np.round(colour * (65535 / 4095)).astype(np.uint16)
             elif page.bitspersample == 16:
                 self.notes.append("16-bit CMYK: read with 8 bits")
+        depth = 16 if isinstance(colour, np.ndarray) else 8
         colour = self._to_srgb(colour, page.iccprofile)
-        pixels, dpi = _upright(_joined(colour, alpha), _tiff_dpi(tags), orientation)
+        pixels = _upright(_joined(colour, alpha), orientation)
+        dpi = _upright_dpi(_tiff_dpi(tags), tags.valueof(_ORIENTATION, 1))
         texts = {code: tags[code].value for code in _TIFF_TEXTS
                  if isinstance(tags.valueof(code), str)}
         exif = Image.Exif()
         if index == 0 and not self._tiff.is_bigtiff:
             self._file.seek(0)
-            exif.load_from_fp(self._file)
+            with contextlib.suppress(Exception):
+                exif.load_from_fp(self._file)
         xmp = tags.valueof(700)
-        return Page(pixels, dpi, self._exif(exif, pixels.shape),
-                    _upright_xmp(xmp if isinstance(xmp, bytes) else None), texts)
+        xmp = _upright_xmp(xmp) if isinstance(xmp, bytes) else None
+        return Page(pixels, depth, dpi, self._exif(exif, pixels.shape), xmp, texts)
 
     def _colour_and_alpha(self, image):
         """A Pillow image -> its colours, an image or a uint16 array, and its alpha or None."""
@@ -319,13 +332,13 @@ class Photo:
         grey = image.mode in ("1", "L", "LA", "La")
         if image.has_transparency_data:
             image = image.convert("LA" if grey else "RGBA")
-            return image.convert("L" if grey else "RGB"), np.asarray(image.getchannel("A"))
-        if image.mode in ("CMYK", "LAB"):
+            return image.convert("L" if grey else "RGB"), _array(image.getchannel("A"))
+        if image.mode in ("L", "RGB", "CMYK", "LAB"):
             return image, None
         return image.convert("L" if grey else "RGB"), None
 
     def _to_srgb(self, colour, icc):
-        """What `_colour_and_alpha` gave -> grey or sRGB, an array of the same depth."""
+        """What `_colour_and_alpha` gave -> grey or sRGB, an array of the same depth or deeper."""
         deep = isinstance(colour, np.ndarray)
         grey = colour.ndim == 2 if deep else colour.mode == "L"
         if not deep and colour.mode == "LAB":
@@ -336,19 +349,23 @@ class Photo:
         if profile and profile.space not in kinds:
             self.notes.append("its colour profile is of another kind or damaged: taken for sRGB")
         if profile is None or profile.space not in kinds or profile.is_srgb:
-            return np.asarray(colour if grey or deep else colour.convert("RGB"))
-        if (deep or grey) and profile.curves is not None:
-            return profile.apply(np.asarray(colour))
+            if deep or grey or colour.mode == "RGB":
+                return colour if deep else _array(colour)
+            return _array(colour.convert("RGB"))
+        if (deep or grey) and profile.curves is not None:  # 8 bits, rounded twice, would show
+            return profile.apply(colour if deep else _sixteen_bit(_array(colour)))
         if deep:
             self.notes.append("its colour profile is a table: converted with 8 bits")
-            eight = Image.fromarray(np.round(colour / np.float32(257)).astype(np.uint8))
-            return self._to_srgb(eight, icc).astype(np.uint16) * 257
+            return _sixteen_bit(self._to_srgb(Image.fromarray(_eight_bit(colour)), icc))
+        if grey and profile.space == "RGB":
+            colour = colour.convert("RGB")
+        in_place = colour.mode == "RGB"
         try:
-            return np.asarray(ImageCms.profileToProfile(
-                colour.convert("RGB") if grey and profile.space == "RGB" else colour,
-                ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"),
-                ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB",
-                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION))
+            converted = ImageCms.profileToProfile(
+                colour, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"),
+                ImageCms.Intent.RELATIVE_COLORIMETRIC, None if in_place else "RGB", in_place,
+                ImageCms.Flags.BLACKPOINTCOMPENSATION)
+            return _array(colour if in_place else converted)
         except (ImageCms.PyCMSError, OSError):
             self.notes.append("its colour profile is damaged: taken for sRGB")
             return self._to_srgb(colour, None)
@@ -356,16 +373,20 @@ class Photo:
     def _exif(self, exif, shape):
         """EXIF as it holds for the result: upright, in sRGB, of its size; None if there is none."""
         try:
-            details = exif.get_ifd(ExifTags.IFD.Exif)
-            if not exif and not details:
-                return None
-            if _ORIENTATION in exif:
+            directories = {tag: exif.get_ifd(tag) for tag in _DIRECTORIES}
+            if self.format == "TIFF":  # the rest is the TIFF itself
+                for tag in list(exif):
+                    if not directories.get(tag):
+                        del exif[tag]
+            elif _ORIENTATION in exif:
                 exif[_ORIENTATION] = 1
-            known = {ExifTags.Base.ColorSpace: 1, ExifTags.Base.ExifImageWidth: shape[1],
-                     ExifTags.Base.ExifImageHeight: shape[0]}
-            details.update({tag: value for tag, value in known.items() if tag in details})
-            block = exif.tobytes()
-            return block.removeprefix(b"Exif\0\0")
+            if not exif:
+                return None
+            details = directories[ExifTags.IFD.Exif]
+            now = {ExifTags.Base.ColorSpace: 1, ExifTags.Base.ExifImageWidth: shape[1],
+                   ExifTags.Base.ExifImageHeight: shape[0]}
+            details.update({tag: value for tag, value in now.items() if tag in details})
+            return exif.tobytes().removeprefix(b"Exif\0\0")
         except Exception:  # damaged EXIF makes Pillow raise anything, and is no reason to fail
             self.notes.append("its EXIF is damaged: left out")
             return None
@@ -380,13 +401,13 @@ def _reading():
         raise
     except MemoryError:
         raise PhotoError("not enough memory for it") from None
-    except PermissionError:
-        raise PhotoError("no permission to read it") from None
     except Exception as error:  # decoders raise anything on hostile bytes
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(error, OSError) and error.errno:  # the system's; decoders give no number
+            raise PhotoError(f"cannot be read ({os.strerror(error.errno).lower()})") from error
         if isinstance(error, Image.UnidentifiedImageError):
-            first = "not a picture that can be read"
-        raise PhotoError(f"damaged or not a picture ({first[:120]})") from error
+            raise PhotoError("not a picture, or of a kind that is not read") from error
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise PhotoError(f"damaged ({first[:120]})") from error
 
 
 def _image(file):
@@ -437,7 +458,7 @@ def _check_strips(page, file):
     ends = [offset + count for offset, count in
             zip(page.dataoffsets, page.databytecounts, strict=True)]
     if not ends or max(ends) > size or 0 in page.databytecounts:
-        raise PhotoError("damaged or not a picture (the file is truncated)")
+        raise PhotoError("damaged (the file is truncated)")
 
 
 def _deep_tiff(page, index, file):
@@ -486,23 +507,47 @@ def _rgb(pixels):
     return cv2.cvtColor(pixels, {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}[pixels.shape[2]])
 
 
+def _array(image):
+    """A Pillow image of 8 bits -> a new array, by bands: at once, Pillow would hold it thrice."""
+    width, height = image.size
+    shape = (height, width) if image.mode == "L" else (height, width, len(image.getbands()))
+    result = np.empty(shape, np.uint8)
+    for top in range(0, height, 256):
+        result[top:top + 256] = image.crop((0, top, width, min(top + 256, height)))
+    return result
+
+
 def _joined(colour, alpha):
     if alpha is None:
         return colour
     if colour.ndim == 2:
         colour = np.repeat(colour[..., None], 3, axis=2)
+    if colour.dtype != alpha.dtype:
+        alpha = _sixteen_bit(alpha)
     return np.concatenate([colour, alpha[..., None]], axis=2)
 
 
-def _upright(pixels, dpi, orientation):
+def _eight_bit(pixels):
+    return cv2.convertScaleAbs(pixels, alpha=1 / 257)
+
+
+def _sixteen_bit(pixels):
+    return pixels.astype(np.uint16) * 257
+
+
+def _upright(pixels, orientation):
     """Undo EXIF's orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):
-        pixels, dpi = np.swapaxes(pixels, 0, 1), dpi and dpi[::-1]
+        pixels = np.swapaxes(pixels, 0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels), dpi
+    return np.ascontiguousarray(pixels)
+
+
+def _upright_dpi(dpi, orientation):
+    return dpi and tuple(map(float, dpi[::-1] if orientation in (5, 6, 7, 8) else dpi))
 
 
 def _upright_xmp(xmp):
@@ -516,30 +561,58 @@ def write(path, pages, photo):
     """Write an iterator of `Page`s as photo.written, tagged sRGB, metadata kept.
 
     Lossy formats at quality 95 with full colour resolution; a TIFF is compressed, by Deflate, if
-    its source was. Only TIFF takes more than one page.
+    its source was. Only TIFF takes more than one page. The pages' pixels are used up: large
+    pictures leave no room for copies.
     """
     if photo.written == "TIFF":
-        return _write_tiff(path, pages, photo)
-    page, = pages
-    if photo.written == "PNG":
-        return Path(path).write_bytes(_png(page))
-    options = {"icc_profile": _srgb_profile(), "quality": 95}
-    options |= {name: getattr(page, name) for name in ("dpi", "exif", "xmp") if getattr(page, name)}
-    if photo.written == "JPEG":
-        options["subsampling"] = "4:4:4"
-        for name in ("exif", "xmp"):
-            if len(options.get(name, b"")) > 65000:  # a segment holds 64 KB
-                del options[name]
-                photo.notes.append(f"its {name.upper()} is too long: left out")
-    elif photo.written == "WEBP":
-        options |= {"lossless": photo.lossless, "exact": True}
-    Image.fromarray(page.pixels).save(path, photo.written, **options)
+        _write_tiff(path, pages, photo)
+        return
+    page, = _in_depth(pages)
+    parts = {"JPEG": _jpeg, "PNG": _png}.get(photo.written, _by_pillow)(page, photo)
+    with open(path, "wb") as file:
+        file.writelines(parts)
 
 
-def _png(page):
-    """The bytes of a PNG: OpenCV's pixels, of 8 or 16 bits, and between them our metadata."""
-    _, encoded = cv2.imencode(".png", _rgb(page.pixels), [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    encoded = encoded.tobytes()
+def _in_depth(pages):
+    for page in pages:
+        deeper = page.pixels.dtype == np.uint16 and page.depth == 8
+        yield dataclasses.replace(page, pixels=_eight_bit(page.pixels)) if deeper else page
+
+
+def _by_pillow(page, photo):
+    """A WebP or BMP, in memory, since Pillow does not say that a disk is full."""
+    options = {name: value for name, value in
+               (("dpi", page.dpi), ("exif", page.exif), ("xmp", page.xmp)) if value}
+    buffer = io.BytesIO()
+    Image.fromarray(page.pixels).save(
+        buffer, photo.written, quality=95, lossless=photo.lossless, exact=True,
+        icc_profile=_srgb_profile(), **options)
+    return [buffer.getbuffer()]
+
+
+def _jpeg(page, photo):
+    """The parts of a JPEG: OpenCV's, and behind its JFIF header our metadata."""
+    encoded = _encoded(page, ".jpg", cv2.IMWRITE_JPEG_QUALITY, 95,
+                       cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    header = bytes(encoded[:20])
+    if page.dpi:
+        dpi = (min(round(value), 65535) for value in page.dpi)
+        header = header[:13] + struct.pack(">BHH", 1, *dpi) + header[18:]
+    segments = [(0xE2, b"ICC_PROFILE\0\1\1" + _srgb_profile())]
+    if page.exif:
+        segments.insert(0, (0xE1, b"Exif\0\0" + page.exif))
+    if page.xmp:
+        segments.insert(1, (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + page.xmp))
+    for segment in [each for each in segments if len(each[1]) > 65533]:
+        segments.remove(segment)
+        photo.notes.append("its EXIF or XMP is too long for a JPEG: left out")
+    return [header, *(struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+                      for marker, data in segments), encoded[20:]]
+
+
+def _png(page, photo):
+    """The parts of a PNG: OpenCV's, and behind its header our metadata."""
+    encoded = _encoded(page, ".png", cv2.IMWRITE_PNG_COMPRESSION, 4)
     chunks = [(b"iCCP", b"sRGB\0\0" + zlib.compress(_srgb_profile()))]
     if page.dpi:
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in page.dpi), 1)))
@@ -547,10 +620,19 @@ def _png(page):
         chunks.append((b"eXIf", page.exif))
     if page.xmp:
         chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + page.xmp))
-    blocks = [struct.pack(">I", len(data)) + name + data
-              + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks]
-    header = 8 + 25  # the signature and IHDR
-    return b"".join([encoded[:header], *blocks, encoded[header:]])
+    return [encoded[:33], *(struct.pack(">I", len(data)) + name + data
+                            + struct.pack(">I", zlib.crc32(name + data))
+                            for name, data in chunks), encoded[33:]]
+
+
+def _encoded(page, suffix, *options):
+    """The bytes of OpenCV's encoder."""
+    for row in page.pixels:  # its order of channels, without a second picture
+        row[:, :3] = row[:, 2::-1].copy()
+    done, encoded = cv2.imencode(suffix, page.pixels, options)
+    if not done:
+        raise MemoryError(f"{suffix} was not encoded")
+    return memoryview(encoded.reshape(-1))
 
 
 def _write_tiff(path, pages, photo):
@@ -559,46 +641,72 @@ def _write_tiff(path, pages, photo):
     exif = None
     big = sum(height * width for height, width in photo.shapes) * 8 > 2**32
     with tifffile.TiffWriter(path, bigtiff=big, byteorder="<") as tiff:
-        for page in pages:
+        for page in _in_depth(pages):
             exif = exif or page.exif
             tags = [(code, 2, 0, text.encode() + b"\0", True)
                     for code, text in page.texts.items()]
             if page.xmp:
                 tags.append((700, 1, len(page.xmp), page.xmp, True))
-            if exif is page.exif and exif:
-                tags += [(code, 4, 1, 0, True) for code in _directories(exif)]
-            tiff.write(
-                page.pixels, photometric="rgb", planarconfig="contig", metadata=None,
-                extrasamples=["unassalpha"] if page.pixels.shape[2] == 4 else None,
-                compression="zlib" if photo.compressed else None,
-                resolution=page.dpi, resolutionunit="INCH" if page.dpi else None,
-                iccprofile=_srgb_profile(), software=False, extratags=tags, rowsperstrip=64)
+            with _full_disk(path):
+                tiff.write(
+                    page.pixels, photometric="rgb", planarconfig="contig", metadata=None,
+                    extrasamples=["unassalpha"] if page.pixels.shape[2] == 4 else None,
+                    compression="zlib" if photo.compressed else None, rowsperstrip=64,
+                    resolution=page.dpi, resolutionunit="INCH" if page.dpi else None,
+                    iccprofile=_srgb_profile(), software=False, extratags=tags)
     if exif and not big:
-        _append_directories(path, _directories(exif))
+        _add_directories(path, _directories(exif))
+
+
+@contextlib.contextmanager
+def _full_disk(path):
+    """Give a write that stopped short the number that it has for the system; NumPy gives none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def _directories(block):
     """A block of EXIF -> {tag: its directory}, those of the camera's and the place's data."""
     exif = Image.Exif()
     exif.load(block)
-    found = {tag: exif.get_ifd(tag) for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)}
+    found = {tag: exif.get_ifd(tag) for tag in _DIRECTORIES}
     return {tag: entries for tag, entries in found.items() if entries}
 
 
-def _append_directories(path, directories):
-    """Put EXIF's directories at the end of a TIFF and point to them; tifffile writes none."""
-    import tifffile
+def _add_directories(path, directories):
+    """Add EXIF's directories to a TIFF, whose first directory is written anew at its end.
 
-    with tifffile.TiffFile(path, mode="r+b") as tiff:
-        for tag, entries in directories.items():
-            offset = tiff.filehandle.seek(0, io.SEEK_END)
-            offset += offset % 2
-            directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0")
-            for code, value in entries.items():
+    tifffile writes none, Pillow none to 16-bit colour.
+    """
+    with open(path, "r+b") as file:
+        def append(made):
+            """Write made(offset) at the end, at an even offset, and return that."""
+            end = file.seek(0, io.SEEK_END)
+            offset = file.seek(end + end % 2)
+            file.write(made(offset))
+            return offset
+
+        file.seek(4)
+        file.seek(*struct.unpack("<I", file.read(4)))
+        count, = struct.unpack("<H", file.read(2))
+        entries = {}
+        for _ in range(count):
+            entry = file.read(12)
+            entries[int.from_bytes(entry[:2], "little")] = entry
+        following = file.read(4)
+        for tag, values in directories.items():
+            directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=tag)
+            for code, value in values.items():
                 directory[code] = value
-            tiff.filehandle.seek(offset)
-            tiff.filehandle.write(directory.tobytes(offset))
-            tiff.pages[0].tags[tag].overwrite(offset)
+            entries[tag] = struct.pack("<HHII", tag, 4, 1, append(directory.tobytes))
+        table = b"".join(entries[tag] for tag in sorted(entries))
+        first = append(lambda _: struct.pack("<H", len(entries)) + table + following)
+        file.seek(4)
+        file.write(struct.pack("<I", first))
 
 
 @functools.cache
@@ -645,17 +753,15 @@ class _Profile:
             self.curves = np.stack([_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")])
 
     def apply(self, pixels):
-        """uint8 or uint16, grey or RGB -> sRGB of the same shape and dtype."""
-        top = np.iinfo(pixels.dtype).max
-        curves = self.curves[:, ::65535 // top]
+        """uint16, grey (H, W) or RGB (H, W, 3) -> sRGB, the same shape and dtype."""
         if pixels.ndim == 2:  # equal amounts of the three colours are grey in every profile
-            grey = curves.mean(axis=0)
-            return np.round(top * _linear_to_srgb(grey)).astype(pixels.dtype)[pixels]
+            grey = _linear_to_srgb(self.curves.mean(axis=0))
+            return np.round(65535 * grey).astype(np.uint16)[pixels]
         matrix = np.linalg.inv(self._SRGB) @ self.matrix
         result = np.empty_like(pixels)
         for row, target in zip(pixels, result, strict=True):
-            linear = np.stack([curve[row[:, i]] for i, curve in enumerate(curves)], axis=1)
-            target[:] = np.round(top * _linear_to_srgb(np.clip(linear @ matrix.T, 0, 1)))
+            linear = np.stack([curve[row[:, i]] for i, curve in enumerate(self.curves)], axis=1)
+            target[:] = np.round(65535 * _linear_to_srgb(np.clip(linear @ matrix.T, 0, 1)))
         return result
 
 

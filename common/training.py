@@ -11,10 +11,8 @@ import dataclasses
 import functools
 import io
 import json
-import os
 import shutil
 import signal
-import sys
 import time
 import zipfile
 import zlib
@@ -23,7 +21,19 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import augment, cli, embeddings, evaluate, files, lab, metrics, models, prepare, records
+from common import (
+    augment,
+    cli,
+    embeddings,
+    evaluate,
+    files,
+    lab,
+    metrics,
+    models,
+    page,
+    prepare,
+    records,
+)
 from common.cli import UserError
 
 CHECKPOINT_SECONDS = 300
@@ -70,11 +80,9 @@ def main(argv, *, report, configs, build_model, compile_model):
     if not run.fit():
         return 128 + run.stopped_by
     path = _export(run, title, identity, overwrite=args.overwrite)
-    evaluate.evaluate([path], dataset, "test", folder / "evaluation")
-    print(f"figures and pictures: {folder}/evaluation/index.html, {folder}/grid.png")
-    if dataset.name == "samples":
-        print("Trained on views of a handful of sample photos: this shows that everything runs, "
-              "not how well it colours.")
+    if dataset.count("test"):
+        print(page.table(evaluate.evaluate([path], dataset, "test", folder / "evaluation")))
+        print(f"pictures to look at: {folder}/evaluation/index.html, {folder}/grid.png")
 
 
 # --- the command line -------------------------------------------------------------------------
@@ -226,7 +234,7 @@ class Run:
                 self.baseline = self.validate(lambda batch: np.broadcast_to(
                     self.dataset.mean_ab, (*batch["rgb"].shape[:3], 2)))
                 print(f"mean colour on {self.dataset.count('validation')} validation pictures: "
-                      f"PSNR {self.baseline['psnr_rgb']:.2f} dB", flush=True)
+                      f"PSNR {_decibels(self.baseline)}", flush=True)
             with cli.progress(total=epochs * self.steps, unit="step",
                               initial=self.epoch * self.steps + self.step) as bar:
                 while self.epoch < epochs and not self.stopped_by:
@@ -287,8 +295,8 @@ class Run:
             "learning_rate": float(rate), "steps": iterations,
             "seconds": round(self.seconds, 1)})
         bar.write(f"epoch {self.epoch + 1}: loss {self.loss / self.steps:.5f}, validation loss "
-                  f"{scores['loss']:.5f}, PSNR {scores['psnr_rgb']:.2f} dB "
-                  f"(mean colour {self.baseline['psnr_rgb']:.2f} dB)")
+                  f"{scores['loss']:.5f}, PSNR {_decibels(scores)} "
+                  f"(mean colour {_decibels(self.baseline)})")
         self.epoch, self.step = self.epoch + 1, 0
         self.save()
         _write_history(self.folder, self.history)
@@ -342,19 +350,19 @@ class Run:
 
         predict: a batch -> ab (N, S, S, 2), or (ab, loss). None if a signal came meanwhile.
         """
-        totals, count = {}, 0
+        values = {"mse_ab": [], "psnr_rgb": [], "loss": []}
         for batch in self.dataset.batches("validation", self.config.batch_size,
                                           embedding=self.config.embedding is not None):
             if self.stopped_by:
                 return None
             answer = predict(batch)
             ab, loss = answer if isinstance(answer, tuple) else (answer, None)
-            scores = score(batch["rgb"], ab)
-            if loss is not None:
-                scores["loss"] = loss * len(ab)
-            totals = {key: totals.get(key, 0.0) + value for key, value in scores.items()}
-            count += len(ab)
-        return {key: value / count for key, value in totals.items()}
+            colours = lab.rgb_to_lab(batch["rgb"])
+            values["mse_ab"].extend(metrics.mse_ab(colours[..., 1:], ab))
+            values["psnr_rgb"].extend(
+                metrics.psnr_rgb(batch["rgb"], metrics.recolour(colours[..., :1], ab)))
+            values["loss"].extend([loss] * len(ab) if loss is not None else [])
+        return {key: metrics.summary(column)["mean"] for key, column in values.items() if column}
 
     def _draw_grid(self):
         count = self.dataset.count("validation")
@@ -364,12 +372,10 @@ class Run:
         draw_grid(self.folder / "grid.png", batch["rgb"], self.predict(batch)[0])
 
 
-def score(rgb, ab):
-    """Sums over a batch: {"mse_ab", "psnr_rgb"} of predicted ab against the true pictures."""
-    colours = lab.rgb_to_lab(rgb)
-    return {
-        "mse_ab": float(metrics.mse_ab(colours[..., 1:], ab).sum()),
-        "psnr_rgb": float(metrics.psnr_rgb(rgb, metrics.recolour(colours[..., 0], ab)).sum())}
+def _decibels(scores):
+    """The PSNR as text; of grey pictures alone there is none."""
+    psnr = scores["psnr_rgb"]
+    return "undefined" if psnr is None else f"{psnr:.2f} dB"
 
 
 # --- what a run leaves behind -----------------------------------------------------------------
@@ -418,9 +424,9 @@ def draw_grid(path, rgb, ab):
     """A row a picture, grey | ours | true, as a PNG."""
     import cv2
 
-    lightness = lab.rgb_to_l(rgb)
-    grey = metrics.recolour(lightness, np.zeros_like(ab))
-    rows = np.concatenate([grey, metrics.recolour(lightness, ab), rgb], axis=2)
+    l = lab.rgb_to_l(rgb)[..., None]
+    grey = metrics.recolour(l, np.zeros_like(ab))
+    rows = np.concatenate([grey, metrics.recolour(l, ab), rgb], axis=2)
     _, png = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
     with files.replacing(path) as temporary:
         temporary.write_bytes(png.tobytes())
@@ -441,8 +447,8 @@ def _export(run, title, identity, overwrite):
     if target.exists() and not overwrite:
         known = models.metadata(target).get("data", {}).get("name")
         if known != dataset.name:
-            print(f"exported {path}; {target} stays, since it was trained on {known or 'other data'}"
-                  " (OVERWRITE=1 replaces it)")
+            print(f"exported {path}; {target} stays, since it was trained on "
+                  f"{known or 'other data'} (OVERWRITE=1 replaces it)")
             return path
     with files.replacing(target) as temporary:
         shutil.copyfile(path, temporary)

@@ -95,7 +95,8 @@ def test_split_by_list(source, tmp_path):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    (None, "There is no split list"), ("a.png,training,2\n", "entry 1"), ("a.png,maybe\n", "maybe")])
+    (None, "There is no split list"), ("a.png,training,2\n", "entry 1"),
+    ("a.png,maybe\n", "maybe")])
 def test_a_wrong_split_list(source, tmp_path, text, message):
     if text:
         (tmp_path / "split.csv").write_text(text)

@@ -1,0 +1,431 @@
+"""The evaluation over drawn pictures, with models of a few weights whose output is known."""
+
+import csv
+import json
+import types
+from html.parser import HTMLParser
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from common import cli, embeddings, evaluate, lab, models, page, prepare, records
+from common.cli import UserError
+
+SIDE = 32
+CONFIG = types.SimpleNamespace(l_scale=1 / 50, l_offset=-1.0, ab_scale=1 / 128, ab_offset=0.0)
+AWKWARD = 'a<b>&"ü.0".png'
+
+
+def draw(seed, grey=False):
+    """A picture of two soft colour gradients, BGR as OpenCV writes it."""
+    corners = np.random.default_rng(seed).uniform(20, 235, (2, 2, 3)).astype(np.float32)
+    if grey:
+        corners[:] = corners[..., :1]
+    return np.uint8(cv2.resize(corners, (48, 40), interpolation=cv2.INTER_LINEAR))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """20 pictures: 10 of training, 2 of validation, 8 of test, one of these grey."""
+    folder = tmp_path_factory.mktemp("evaluate") / "drawn"
+    splits = ["train"] * 10 + ["val"] * 2 + ["test"] * 8
+    for seed, split in enumerate(splits):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        name = AWKWARD if seed == 12 else f"{seed:02d}.png"
+        png = cv2.imencode(".png", draw(seed, grey=seed == 13))[1]
+        (folder / split / name).write_bytes(png.tobytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(source):
+    return prepare.prepare(source, SIDE, "squash", split_by="folder",
+                           folder=source.parent / "shards")
+
+
+def save(path, kernel=(0, 0), bias=(0, 0), size=SIDE, embedding=None, **metadata):
+    """Export a model with ab = kernel * L* + bias (+ the first two logits); return its path."""
+    inputs = {"l": keras.Input((size, size, 1), name="l")}
+    x = layers.Conv2D(2, 1, name="conv")(inputs["l"])
+    if embedding:
+        inputs["embedding"] = keras.Input((1000,), name="embedding")
+        logits = layers.Dense(2, use_bias=False, name="logits")(inputs["embedding"])
+        x = layers.Add()([x, layers.Reshape((1, 1, 2))(logits)])
+    network = keras.Model(inputs, x, name="tiny")
+    kernel, bias = np.float32(kernel), np.float32(bias)
+    # The wrapped network gets L* / 50 - 1 and gives ab / 128.
+    network.get_layer("conv").set_weights(
+        [(kernel * 50 / 128).reshape(1, 1, 1, 2), (bias + kernel * 50) / 128])
+    if embedding:
+        network.get_layer("logits").set_weights([1e3 * np.eye(1000, 2, dtype=np.float32)])
+    models.export(models.wrap(network, CONFIG), path, {
+        "title": path.stem, "image_size": size, "cut": "squash", "embedding": embedding,
+        "data": {"name": "others", "train_sha256": "0" * 24}, **metadata})
+    return path
+
+
+def true_lab(dataset, split="test"):
+    rgb = next(dataset.batches(split, 100))["rgb"]
+    return rgb, lab.rgb_to_lab(rgb)
+
+
+def row(report, name):
+    found, = (row for row in report["rows"] if row["name"] == name)
+    return found
+
+
+def mean(report, name, key):
+    return row(report, name)["metrics"][key]["mean"]
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def test_baselines_by_hand(dataset):
+    report = evaluate.evaluate([], dataset, out=None)
+    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour"]
+    ab = true_lab(dataset)[1][..., 1:]
+    assert mean(report, "grey", "mse_ab") == pytest.approx((ab**2).mean(), rel=1e-5)
+    mean_ab = true_lab(dataset, "train")[1][..., 1:].mean((0, 1, 2))
+    assert mean(report, "mean colour", "mse_ab") == pytest.approx(
+        ((ab - mean_ab) ** 2).mean(), rel=1e-4)
+
+
+def test_figures_are_means_over_pictures_with_their_count(dataset):
+    report = evaluate.evaluate([], dataset, out=None, batch_size=3)
+    grey = row(report, "grey")
+    psnr = grey["values"]["psnr_rgb"]
+    # The grey picture is the grey baseline's in every pixel: infinite, counted, in no mean.
+    assert psnr.count("inf") == 1
+    assert grey["metrics"]["psnr_rgb"]["n"] == 7 and grey["metrics"]["psnr_rgb"]["infinite"] == 1
+    finite = [value for value in psnr if value != "inf"]
+    assert grey["metrics"]["psnr_rgb"]["mean"] == pytest.approx(np.mean(finite), rel=1e-5)
+    assert grey["metrics"]["mse_ab"]["n"] == len(report["pictures"]) == 8
+    # PSNR of one picture by the formula, from RGB made with the picture's own L*
+    rgb, colours = true_lab(dataset)
+    place = next(i for i, value in enumerate(psnr) if value != "inf")
+    flat = np.concatenate([colours[place, ..., :1], np.zeros((SIDE, SIDE, 2))], -1)
+    predicted = np.rint(255 * lab.lab_to_rgb(flat))
+    error = np.mean((rgb[place] - predicted) ** 2)
+    assert psnr[place] == pytest.approx(10 * np.log10(255**2 / error), rel=1e-5)
+
+
+def test_a_model_of_one_colour_scores_as_that_colour(dataset, tmp_path):
+    path = save(tmp_path / "flat.h5", bias=dataset.mean_ab)
+    report = evaluate.evaluate([path], dataset, out=None, batch_size=3)
+    for key in ("mse_ab", "psnr_rgb", "ssim_rgb", "ssim_ab", "colourfulness"):
+        assert mean(report, "flat", key) == pytest.approx(
+            mean(report, "mean colour", key), rel=1e-3)
+
+
+def test_figures_do_not_depend_on_the_batch(dataset, tmp_path):
+    path = save(tmp_path / "slope.h5", kernel=(0.3, -0.2), bias=(5, 20))
+    by_3, by_8 = (row(evaluate.evaluate([path], dataset, out=None, batch_size=size), "slope")
+                  for size in (3, 8))
+    assert by_3["values"] == by_8["values"]
+
+
+def test_a_model_of_another_size_sees_the_picture_small(dataset, tmp_path):
+    path = save(tmp_path / "small.h5", kernel=(0.5, -0.25), size=16)
+    report = evaluate.evaluate([path], dataset, out=None)
+    colours = true_lab(dataset)[1]
+    errors = []
+    for picture in colours:
+        l = cv2.resize(picture[..., 0], (16, 16), interpolation=cv2.INTER_AREA)
+        ab = cv2.resize(np.stack([l * 0.5, l * -0.25], -1), (SIDE, SIDE),
+                        interpolation=cv2.INTER_LINEAR)
+        errors.append(np.mean((picture[..., 1:] - ab) ** 2))
+    assert mean(report, "small", "mse_ab") == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_delta_is_the_difference_of_mean_colourfulness(dataset, tmp_path):
+    report = evaluate.evaluate([save(tmp_path / "flat.h5", bias=(30, 30))], dataset, out=None)
+    truth = report["truth"]["metrics"]["colourfulness"]
+    assert truth["n"] == 8 and len(report["truth"]["values"]["colourfulness"]) == 8
+    assert row(report, "flat")["colourfulness_delta"] == pytest.approx(
+        mean(report, "flat", "colourfulness") - truth["mean"])
+
+
+def test_limit_takes_the_first_pictures(dataset):
+    whole, part = (evaluate.evaluate([], dataset, out=None, limit=limit) for limit in (None, 3))
+    assert part["data"]["pictures"] == 3 and part["data"]["of"] == 8
+    assert row(part, "grey")["values"]["mse_ab"] == row(whole, "grey")["values"]["mse_ab"][:3]
+    assert part["pictures"] == whole["pictures"][:3]
+
+
+def test_small_pictures_have_no_ssim(source):
+    tiny = prepare.prepare(source, 8, "squash", split_by="folder", folder=source.parent / "tiny")
+    report = evaluate.evaluate([], tiny, out=None)
+    assert row(report, "grey")["metrics"]["ssim_rgb"] == {"mean": None, "n": 0, "infinite": 0}
+    assert " - " in page.table(report)
+
+
+# --- embeddings -----------------------------------------------------------------------------------
+
+
+def small_classifier(weights, classes, classifier_activation):
+    """In place of an ImageNet network: quick, and as sensitive to the picture."""
+    picture = keras.Input((None, None, 3))
+    x = layers.Conv2D(8, 3, 2, activation=classifier_activation or "relu")(picture)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(picture, layers.Dense(classes)(x))
+
+
+def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(
+        source, tmp_path, monkeypatch):
+    monkeypatch.setitem(embeddings.NETWORKS, "mobilenet_v2", (SIDE, small_classifier, "none"))
+    stored = prepare.prepare(source, SIDE, "squash", "mobilenet_v2", "random", split_by="folder",
+                             folder=source.parent / "embedded")
+    embedding = {key: stored.embedding[key]
+                 for key in ("network", "weights", "sha256", "precision")}
+    paths = [save(tmp_path / "stored.h5", embedding=embedding),
+             save(tmp_path / "live.h5", embedding=embedding, cut="letterbox"),
+             save(tmp_path / "lost.h5", embedding={**embedding, "sha256": "f" * 64})]
+    report = evaluate.evaluate(paths, stored, out=None)
+    assert row(report, "stored")["embedding_from"] == "data set"
+    assert row(report, "live")["embedding_from"] == "model"
+    assert mean(report, "stored", "mse_ab") != mean(report, "grey", "mse_ab")
+    # one picture, one embedding: stored and live agree but for the arithmetic of the batch
+    assert mean(report, "stored", "mse_ab") == pytest.approx(mean(report, "live", "mse_ab"),
+                                                             rel=1e-3)
+    assert [failure["file"] for failure in report["failed"]] == [str(paths[2])]
+    # random weights stand in the row
+    text = page.table(report).splitlines()
+    assert any(line.startswith("stored") and "mobilenet_v2, RANDOM weights" in line
+               for line in text)
+
+
+# --- what was seen, what is best ------------------------------------------------------------------
+
+
+def test_a_model_that_has_seen_test_pictures_is_marked_and_never_best(dataset, tmp_path):
+    trained = "".join(digest[:12] for digest in ["0" * 64, *dataset.sha256("test")[1:3]])
+    near = tuple(true_lab(dataset)[1][..., 1:].mean((0, 1, 2)))  # the best one colour there is
+    paths = [save(tmp_path / "seen.h5", bias=near, data={"train_sha256": trained}),
+             save(tmp_path / "fresh.h5", bias=near), save(tmp_path / "silent.h5", data={})]
+    report = evaluate.evaluate(paths, dataset, out=None)
+    assert [row(report, name)["seen"] for name in ("seen", "fresh", "silent")] == [2, 0, None]
+    assert "mse_ab" in row(report, "fresh")["best"] and not row(report, "seen")["best"]
+    assert "train_sha256" not in row(report, "seen")["metadata"]["data"]
+    text = page.table(report)
+    assert "seen 2 of 8 in training" in text and "training files unknown" in text
+    # of the first picture alone, the model has seen none
+    assert row(evaluate.evaluate(paths[:1], dataset, out=None, limit=1), "seen")["seen"] == 0
+
+
+def test_a_model_without_metadata_is_evaluated(dataset, tmp_path):
+    l = keras.Input((SIDE, SIDE, 1), name="l")
+    keras.Model({"l": l}, layers.Conv2D(2, 1, name="ab")(l)).save(tmp_path / "foreign.h5")
+    report = evaluate.evaluate([tmp_path / "foreign.h5"], dataset, out=None)
+    assert row(report, "foreign")["seen"] is None
+    assert row(report, "foreign")["metrics"]["mse_ab"]["n"] == 8
+
+
+def test_two_models_of_one_name_keep_apart(dataset, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    paths = [save(tmp_path / folder / "flat.h5") for folder in ("one", "two")]
+    report = evaluate.evaluate(paths, dataset, out=None)
+    assert [row["name"] for row in report["rows"][2:]] == [str(path) for path in paths]
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+class Reader(HTMLParser):
+    """Checks that tags close in order, and collects them."""
+
+    VOID = {"meta", "link", "img"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def written(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    paths = [save(folder / "flat.h5", bias=(5, 10)), folder / "broken.h5"]
+    paths[1].write_bytes(b"<script>")
+    report = evaluate.evaluate(paths, dataset, out=folder / "out", shown=5)
+    return report, folder / "out"
+
+
+def test_nothing_but_the_three_files_is_written(written):
+    assert sorted(path.name for path in written[1].iterdir()) == [
+        "index.html", "metrics.csv", "metrics.json"]
+
+
+def test_json_is_strict_and_says_the_protocol(written):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    report, out = written
+    found = json.loads((out / "metrics.json").read_text(), parse_constant=refuse)
+    assert found == json.loads(json.dumps(report))
+    assert found["protocol"]["metrics"]["ssim_ab"]["switches"]["sigma"] == 1.5
+    assert found["data"]["pictures"] == 8 and len(found["data"]["split_sha256"]) == 64
+    assert found["pictures"][0].keys() == {"name", "sha256"}
+    assert {"keras", "numpy", "scikit-image", "opencv"} <= found["versions"].keys()
+    assert "broken.h5" in found["failed"][0]["reason"]
+
+
+def test_csv_has_a_row_a_method(written):
+    report, out = written
+    with open(out / "metrics.csv", encoding="utf-8", newline="") as file:
+        found = {row["name"]: row for row in csv.DictReader(file)}
+    assert list(found) == ["grey", "mean colour", "flat"]
+    assert float(found["flat"]["psnr_rgb"]) == mean(report, "flat", "psnr_rgb")
+    assert found["grey"]["psnr_rgb_n"] == "7" and found["grey"]["mse_ab_n"] == "8"
+
+
+def test_the_page_stands_alone(written):
+    text = (written[1] / "index.html").read_text(encoding="utf-8")
+    reader = Reader(text)
+    images = reader.all("img")
+    assert len(images) == 5 * 3  # grey, flat, true
+    assert all(image["src"].startswith("data:image/") and image["alt"] for image in images)
+    assert not reader.all("script") and "url(" not in text and "http:" not in text
+    assert "https:" not in text and "@import" not in text
+    assert {attrs.get("href") for attrs in reader.all("a")} == {"metrics.json", "metrics.csv"}
+    content = " ".join(reader.text)
+    assert "broken.h5" in content and "use_sample_covariance=False" in content
+
+
+def test_the_page_escapes_names(dataset, tmp_path):
+    evaluate.evaluate([], dataset, out=tmp_path)
+    reader = Reader((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert any(AWKWARD in text for text in reader.text)
+    assert any(AWKWARD in image["alt"] for image in reader.all("img"))
+
+
+def test_the_table_is_aligned_and_marks_the_best(written):
+    lines = page.table(written[0]).splitlines()
+    header = next(line for line in lines if "PSNR RGB" in line)
+    ends = header.index("SSIM RGB") + len("SSIM RGB")
+    body = [line for line in lines if line.startswith(("grey", "mean colour", "flat  "))]
+    assert len(body) == 3 and all(line[ends - 1].isdigit() for line in body)
+    assert sum(line[ends] == "*" for line in body) == 1
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+def test_a_model_that_gives_nan_is_left_out(dataset, tmp_path):
+    paths = [save(tmp_path / "nan.h5", bias=(np.nan, 0)), save(tmp_path / "flat.h5")]
+    report = evaluate.evaluate(paths, dataset, out=None)
+    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour", "flat"]
+    assert "NaN" in report["failed"][0]["reason"]
+    with pytest.raises(UserError, match="NaN"):
+        evaluate.evaluate(paths[:1], dataset, out=None)
+
+
+def test_a_model_that_is_no_colorizer_is_left_out(dataset, tmp_path):
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    keras.Model(image, layers.Conv2D(2, 1)(image)).save(tmp_path / "classes.h5")
+    l = keras.Input((SIDE, SIDE, 1), name="l")
+    keras.Model({"l": l}, layers.Conv2D(2, 1, 2)(l)).save(tmp_path / "half.h5")
+    for name in ("classes", "half"):
+        with pytest.raises(UserError, match=f"{name}.h5 is no colorizer"):
+            evaluate.evaluate([tmp_path / f"{name}.h5"], dataset, out=None)
+
+
+def test_an_empty_split_is_an_error(source):
+    (source.parent / "one").mkdir()
+    picture = source.parent / "one" / "only.png"
+    picture.write_bytes(cv2.imencode(".png", draw(0))[1].tobytes())
+    alone = prepare.prepare(picture.parent, SIDE, "squash", folder=source.parent / "alone")
+    with pytest.raises(UserError, match="test split .* is empty"):
+        evaluate.evaluate([], alone, out=None)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(dataset, tmp_path, monkeypatch, capsys):
+    """run(*arguments) -> (exit code, stdout, stderr without bars), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, data=dataset.folder):
+        code = cli.run(evaluate.main, ["--data", str(data), *map(str, arguments)])
+        printed = capsys.readouterr()
+        errors = [line.split("\r")[-1] for line in printed.err.splitlines()]
+        return code, printed.out, [line for line in errors if line.startswith(("error", "left"))]
+
+    return run
+
+
+def test_without_models_the_baselines_are_evaluated(run, tmp_path):
+    code, out, _ = run()
+    assert code == 0 and "make train-koala" in out and "mean colour" in out
+    assert (tmp_path / "reports/eval/index.html").exists()
+
+
+def test_every_model_of_the_folder_is_evaluated_but_broken_ones(run, tmp_path):
+    save(tmp_path / "models/flat.h5")
+    (tmp_path / "models/broken.h5").write_bytes(b"")
+    code, out, errors = run()
+    assert code == 1 and "flat" in out
+    assert len(errors) == 1 and "models/broken.h5" in errors[0]
+
+
+def test_a_broken_model_in_the_folder_does_not_stop_the_baselines(run, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/broken.h5").write_bytes(b"")
+    code, out, errors = run()
+    assert code == 1 and "mean colour" in out and len(errors) == 1
+
+
+def test_a_broken_model_alone_is_an_error(run, tmp_path):
+    (tmp_path / "broken.h5").write_bytes(b"")
+    code, out, errors = run("--models", "broken.h5")
+    assert code == 2 and not out and len(errors) == 1 and "broken.h5" in errors[0]
+    assert not (tmp_path / "reports").exists() or not any((tmp_path / "reports/eval").iterdir())
+
+
+def test_a_missing_model_is_named_before_any_work(run):
+    code, out, errors = run("--models", "nobody", "koala")
+    assert code == 2 and not out and "nobody" in errors[0] and "make train-koala" in errors[0]
+
+
+def test_an_unwritable_folder_is_named_before_any_work(run, tmp_path):
+    (tmp_path / "taken").write_text("")
+    code, out, errors = run("--out", "taken/eval")
+    assert code == 2 and "PSNR" not in out and len(errors) == 1 and "taken" in errors[0]
+
+
+def test_one_named_model_chooses_size_and_cut(run, source, tmp_path):
+    save(tmp_path / "models/small.h5", size=16, cut="letterbox")
+    code, out, _ = run("--model=small", "--split-by", "folder", "--limit", 2, data=source)
+    assert code == 0 and "2 of 8 pictures at 16 x 16" in out
+    folder, = (tmp_path / "data/tfrecords").iterdir()
+    assert records.open_dataset(folder).cut == "letterbox"
+
+
+def test_embeddings_are_not_needed_by_models_without(run, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("an embedding network was loaded")
+
+    monkeypatch.setattr(embeddings, "load", refuse)
+    save(tmp_path / "models/flat.h5")
+    assert run()[0] == 0

@@ -1,0 +1,252 @@
+"""Runs: killed and resumed bit by bit, finished, extended, refused; what they leave behind."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from common import cli, models
+from tests import drawn, tiny
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty folder to work in, with 40 drawn pictures in photos/."""
+    drawn.folder(tmp_path / "photos", 40, 40)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _command(*flags):
+    return [sys.executable, "-m", "tests.tiny", "--data", "photos", "--precision", "float32",
+            "--run", "r", *flags]
+
+
+def _start(home, *flags):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(_command(*flags), cwd=home, env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def _progress(home, name="r"):
+    try:
+        with np.load(home / "runs" / name / "checkpoint.npz") as stored:
+            return json.loads(str(stored["progress"]))
+    except FileNotFoundError:
+        return {"epoch": 0, "step": 0, "history": []}
+
+
+def _state(home, name="r"):
+    with np.load(home / "runs" / name / "checkpoint.npz") as stored:
+        return {key: stored[key] for key in stored.files if key != "progress"}
+
+
+def _train(home, *flags):
+    """The command in this process; returns its exit code."""
+    assert Path.cwd() == home
+    return cli.run(tiny.main, _command(*flags)[3:])
+
+
+def _without_time(history):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    home = tmp_path_factory.mktemp("undisturbed")
+    drawn.folder(home / "photos", 40, 40)
+    run = _start(home)
+    out, err = run.communicate()
+    assert run.returncode == 0, err
+    return home, out
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_run_goes_on_to_the_same_bits(undisturbed, tmp_path, kill):
+    """In mid-epoch, with shuffling, augmentation, dropout and Adam."""
+    shutil.copytree(undisturbed[0] / "photos", tmp_path / "photos")
+    # A checkpoint after each step, so that SIGKILL too is survived in mid-epoch.
+    seconds = "0" if kill == signal.SIGKILL else "300"
+    run = _start(tmp_path, "--checkpoint-seconds", "0")
+    while run.poll() is None and (p := _progress(tmp_path))["epoch"] < 1 or p["step"] < 3:
+        time.sleep(0.005)
+    run.send_signal(kill)
+    out, err = run.communicate(timeout=120)
+    stopped = _progress(tmp_path)
+    assert 1 <= stopped["epoch"] < 4 and stopped["step"] > 0, "was not stopped in mid-epoch"
+    assert run.returncode == (-9 if kill == signal.SIGKILL else 128 + kill), err
+    if kill != signal.SIGKILL:
+        assert "the same command goes on from there" in out and "Traceback" not in err
+
+    run = _start(tmp_path, "--checkpoint-seconds", seconds)
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    assert f"goes on after {stopped['epoch']} epochs" in out
+    ours, theirs = _state(tmp_path), _state(undisturbed[0])
+    assert ours.keys() == theirs.keys() and len(ours) > 10
+    assert all(ours[key].tobytes() == theirs[key].tobytes() for key in theirs)
+    assert _without_time(_progress(tmp_path)["history"]) == _without_time(
+        _progress(undisturbed[0])["history"])
+
+
+def test_what_a_run_leaves_behind(undisturbed):
+    home, out = undisturbed
+    assert out.startswith("precision: float32 (as asked)")
+    run = home / "runs" / "r"
+    with open(run / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert {"loss", "val_loss", "val_psnr_rgb", "mean_colour_psnr_rgb"} <= rows[0].keys()
+    assert list((run / "tensorboard").iterdir())
+    assert cv2.imread(str(run / "curves.png")).std() > 0
+    grid = cv2.imread(str(run / "grid.png"))
+    validation = out.split("mean colour on ")[1].split()[0]
+    assert grid.shape == (32 * int(validation), 32 * 3, 3)
+    # Grey is grey to one 8-bit step: Lab's white and sRGB's differ in the fifth digit.
+    assert np.ptp(grid[:, :32], axis=2).max() <= 1 and np.ptp(grid[:, 64:], axis=2).max() > 50
+    assert (run / "evaluation" / "index.html").exists()
+    assert json.loads((run / "config.json").read_text())["seed"] == 0
+    metadata = models.metadata(home / "models" / "tiny.h5")
+    assert metadata["data"]["name"].startswith("photos-") and metadata["epochs"] == 4
+    assert len(metadata["data"]["train_sha256"]) % 12 == 0
+    assert metadata["metrics"]["split"] == "validation" and metadata["metrics"]["mse_ab"] > 0
+    assert metadata["cut"] == "squash" and metadata["image_size"] == 32
+
+
+def test_the_exports_figures_are_those_of_the_last_epoch(undisturbed):
+    """The export and the network in training are one function: float32, so to rounding."""
+    home, _ = undisturbed
+    metadata = models.metadata(home / "models" / "tiny.h5")
+    last = _progress(home)["history"][-1]
+    assert metadata["metrics"]["mse_ab"] == pytest.approx(last["val_mse_ab"], rel=1e-4)
+
+
+def test_finished_extended_and_claimed(home, capsys):
+    assert _train(home, "--epochs", "1") == 0
+    before = _state(home)
+    assert _train(home, "--epochs", "1") == 0
+    assert "is finished, 1 epochs" in capsys.readouterr().out
+    assert all((before[key] == value).all() for key, value in _state(home).items())
+    assert _train(home, "--epochs", "2") == 0
+    assert _progress(home)["epoch"] == 2
+    capsys.readouterr()
+    for flags, named in ((("--seed", "1"), None), (("--batch", "3"), "config.batch_size was 2"),
+                         (("--config", "decay"), "config_name was plain, is decay")):
+        code, said = _train(home, *flags), capsys.readouterr().err
+        line = said.strip().splitlines()[-1]
+        assert code == 2 and line.startswith("error: ") and "Traceback" not in said
+        if named:
+            assert named in line and "RUN=name" in line
+    assert _progress(home)["epoch"] == 2
+
+
+def test_extending_gives_what_one_run_would_have_given(undisturbed, home):
+    """With a constant rate: two epochs and then two more are four."""
+    _train(home, "--epochs", "2")
+    _train(home, "--epochs", "4")
+    theirs = _state(undisturbed[0])
+    assert all(theirs[key].tobytes() == value.tobytes() for key, value in _state(home).items())
+
+
+def test_a_model_of_other_data_is_not_replaced(home, capsys):
+    (home / "models").mkdir()
+    drawn.exported(home / "models" / "tiny.h5", data="precious")
+    before = (home / "models" / "tiny.h5").read_bytes()
+    assert _train(home, "--epochs", "1") == 0
+    assert "stays, since it was trained on precious" in capsys.readouterr().out
+    assert (home / "models" / "tiny.h5").read_bytes() == before
+    assert models.metadata(home / "runs" / "r" / "tiny.h5")["epochs"] == 1
+    assert _train(home, "--epochs", "1", "--overwrite") == 0
+    assert models.metadata(home / "models" / "tiny.h5")["epochs"] == 1
+
+
+def test_a_damaged_checkpoint_is_refused_and_kept(home, capsys):
+    _train(home, "--epochs", "1")
+    path = home / "runs" / "r" / "checkpoint.npz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    capsys.readouterr()
+    assert _train(home, "--epochs", "2") == 2
+    assert "checkpoint.npz is corrupt. Delete it" in capsys.readouterr().err
+    assert path.read_bytes() == bytes(data)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(home, capsys):
+    assert cli.run(tiny.main, ["--data", "photos", "--config", "wild", "--epochs", "9"]) == 2
+    said = capsys.readouterr().err
+    assert "The loss is " in said and "lower learning rate" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("flags", [("--config", "none"), ("--epochs", "0"), ("--batch", "x"),
+                                   ("--data", "nowhere"), ("--precision", "int8"), ("--what",)])
+def test_wrong_arguments_are_one_line_and_exit_2(home, flags, capsys):
+    try:
+        code = cli.run(tiny.main, [*flags])
+    except SystemExit as stop:
+        code = stop.code
+    said = capsys.readouterr().err.strip()
+    assert code == 2 and len(said.splitlines()) == 1 and said.startswith("error: ")
+
+
+def test_cosine_decay_ends_at_zero(home):
+    cli.run(tiny.main, ["--data", "photos", "--config", "decay", "--run", "d"])
+    rates = [row["learning_rate"] for row in _progress(home, "d")["history"]]
+    assert rates[0] < 1e-3 and rates[-1] == pytest.approx(0, abs=1e-9) and rates[0] > rates[1]
+
+
+def test_steps_may_pass_the_data_many_times(home):
+    _train(home, "--epochs", "1", "--steps", "70")
+    assert _progress(home)["history"][0]["steps"] == 70
+
+
+def test_a_full_disk_leaves_no_half_checkpoint(home, monkeypatch, capsys):
+    _train(home, "--epochs", "1")
+    before = (home / "runs" / "r" / "checkpoint.npz").read_bytes()
+
+    def full(path, **arrays):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(np, "savez", full)
+    capsys.readouterr()
+    assert _train(home, "--epochs", "2") == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert (home / "runs" / "r" / "checkpoint.npz").read_bytes() == before
+    assert not list((home / "runs" / "r").glob(".*"))
+
+
+def test_each_pass_shows_every_picture_once_in_an_order_of_its_own(home):
+    from common import prepare, training
+
+    dataset = prepare.prepare("photos", 32, "squash", folder=home / "shards")
+    run = training.Run(None, tiny.CONFIGS["plain"], dataset, home, 5, 0, 300)
+    count = dataset.count("train")
+    passes = [[int(run.numbered(turn * count + i)) for i in range(count)] for turn in range(3)]
+    assert all(sorted(order) == list(range(count)) for order in passes)
+    assert passes[0] != passes[1] != passes[2]
+
+
+@pytest.mark.slow
+def test_mixed_bfloat16_resumes_to_the_same_bits(tmp_path):
+    drawn.folder(tmp_path / "photos", 20, 40)
+    for name, epochs in (("a", ("2",)), ("b", ("1", "2"))):
+        for number in epochs:
+            command = _command("--epochs", number)
+            command[command.index("float32")] = "mixed_bfloat16"
+            command[command.index("r")] = name
+            subprocess.run(command, cwd=tmp_path, check=True, capture_output=True,
+                           env={**os.environ, "PYTHONPATH": str(ROOT)})
+    a, b = _state(tmp_path, "a"), _state(tmp_path, "b")
+    assert all(a[key].tobytes() == b[key].tobytes() for key in a)
