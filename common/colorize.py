@@ -22,6 +22,7 @@ from common.cli import UserError
 from common.photos import PhotoError
 
 REPORT = "colorize-report.csv"
+RESULTS = ("coloured", "kept", "failed", "not a photo")
 SHOWN = 10  # failures on the terminal; the report has all
 BATCH = 16  # pictures that the network sees at a time
 BAND = 1 << 18  # pixels worked on at a time in one thread: memory does not grow with the picture
@@ -259,8 +260,8 @@ def _report(out, rows):
         table.writeheader()
         table.writerows(rows)
     counts = collections.Counter(row["result"] for row in rows)
-    print(", ".join(f"{count} {result}" for result, count in counts.items())
-          + f": see {_shown(out / REPORT)}")
+    found = [f"{counts[result]} {result}" for result in RESULTS if counts[result]]
+    print(f"{', '.join(found)}: see {_shown(out / REPORT)}")
     failed = [row for row in rows if row["result"] == "failed"]
     for row in failed[:SHOWN]:
         print(f"failed: {row['file']}: {row['reason']}", file=sys.stderr)

@@ -18,8 +18,8 @@ import numpy as np
 from common import cli, embeddings, files, lab, photos, records, samples
 from common.cli import UserError
 
-CATALOGUE = Path("data/sources.toml")
-TFRECORDS = Path("data/tfrecords")
+CATALOGUE = Path(__file__).parents[1] / "data" / "sources.toml"
+DATA = Path("data")  # raw pictures and shards, below the folder that one works in
 SHARD_PICTURES, SHARD_BYTES = 1024, 100_000_000  # a shard ends at either; bytes before PNG
 FRACTIONS = (0.9, 0.05, 0.05)  # train, validation, test
 UNREADABLE = 0.1  # a larger share of unreadable pictures is an error
@@ -40,7 +40,7 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
     Returns the `records.Dataset`, with that embedding. Raises `UserError`.
     """
     name, source, split_by = _source(data, split_by)
-    folder = Path(folder) if folder else TFRECORDS / f"{name}-{size}-{cut}"
+    folder = Path(folder) if folder else DATA / "tfrecords" / f"{name}-{size}-{cut}"
     if overwrite and folder.exists():
         shutil.rmtree(folder)
     settings = {"schema": records.SCHEMA, "data": name, "source": str(source), "image_size": size,
@@ -66,7 +66,7 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
 
 def catalogue():
     """The data sets of data/sources.toml, {name: entry}."""
-    return tomllib.loads(CATALOGUE.read_text(encoding="utf-8")) if CATALOGUE.exists() else {}
+    return tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
 
 
 def _source(data, split_by):
@@ -77,7 +77,7 @@ def _source(data, split_by):
         # The path is part of the name: two folders called `photos` are two data sets.
         name = f"{path.resolve().name}-{files.sha256(str(path.resolve()).encode())[:6]}"
         return name, path.resolve(), split_by or "content"
-    source = (CATALOGUE.parent / entry["folder"]).resolve()
+    source = (DATA / entry["folder"]).resolve()
     split_by = split_by or entry["split_by"]
     if split_by not in ("content", "folder"):
         split_by = str(CATALOGUE.parent / split_by)
@@ -91,8 +91,8 @@ def _missing(data, source):
     if entry := catalogue().get(str(data)):
         return (f"The pictures of {data} are not in {source}. They are at {entry['url']} "
                 f"({entry['fetch']}).")
-    return (f"There is no folder {data}, and no data set of this name in {CATALOGUE} "
-            f"({', '.join(catalogue()) or 'which is empty'}). DATA is either.")
+    return (f"There is no folder {data}, and no data set of this name in "
+            f"data/sources.toml ({', '.join(catalogue())}). DATA is either.")
 
 
 def _split_of(sha256, fractions):
@@ -281,14 +281,17 @@ def _build(manifest, folder, source, embedding, weights, max_megapixels):
     embedder = _embedder(embedding, weights) if embedding else None
     total = sum(len(shard["files"]["name"]) for shard in manifest["shards"])
     with cli.progress(total=total, desc="pictures", unit="picture") as bar:
+        # The bar follows what takes longest: the embedding, where there is one.
+        advance = bar.update if embedder is None else lambda count: None
         make = functools.partial(
             _shard, folder=folder, source=source, size=manifest["image_size"],
-            cut=manifest["cut"], max_megapixels=max_megapixels, bar=bar)
+            cut=manifest["cut"], max_megapixels=max_megapixels, advance=advance)
         planned, manifest["shards"] = manifest["shards"], []
         for shard in records.ahead(make, planned, depth=2, workers=1):
             manifest["shards"].append(shard)
             if embedder:
-                _embed_shard(folder, shard, embedder)
+                _embed_shard(folder, shard, embedder, bar.update)
+                bar.update(len(shard["unreadable"]))
     _refuse_unreadable(manifest, total)
     trained = [shard for shard in manifest["shards"] if shard["split"] == "train"]
     pictures = sum(len(shard["offsets"]) for shard in trained)
@@ -317,11 +320,11 @@ def _finished(shard, path, sidecar):
     return shard if shard["sha256"] == files.sha256(path) else None
 
 
-def _shard(shard, *, folder, source, size, cut, max_megapixels, bar):
+def _shard(shard, *, folder, source, size, cut, max_megapixels, advance):
     """Write one shard, or take it from an earlier try; return its entry of the manifest."""
     path, sidecar = folder / f"{shard['name']}.tfrecord", _sidecar(folder, shard)
     if done := _finished(shard, path, sidecar):
-        bar.update(len(shard["files"]["name"]))
+        advance(len(shard["files"]["name"]))
         return done
     rows = list(zip(*shard["files"].values(), strict=True))
     written, unreadable, statistics = [], list(shard.get("unreadable", [])), []
@@ -344,7 +347,7 @@ def _shard(shard, *, folder, source, size, cut, max_megapixels, bar):
         cores = os.cpu_count()
         results = records.ahead(convert, rows, depth=4 * cores, workers=cores)
         for row, (example, outcome) in zip(rows, results, strict=True):
-            bar.update()
+            advance(1)
             if example is None:
                 unreadable.append([row[0], row[1], outcome])
                 continue
@@ -435,16 +438,16 @@ def _add_embedding(manifest, folder, embedding, weights):
     total = sum(len(shard["offsets"]) for shard in manifest["shards"])
     with cli.progress(total=total, desc="embeddings", unit="picture") as bar:
         for shard in manifest["shards"]:
-            _embed_shard(folder, shard, embedder)
-            bar.update(len(shard["offsets"]))
+            _embed_shard(folder, shard, embedder, bar.update)
     _note_embedding(manifest, folder, embedder, weights)
     files.write_json(folder / "manifest.json", manifest)
 
 
-def _embed_shard(folder, shard, embedder):
+def _embed_shard(folder, shard, embedder, advance):
     """Write a shard's embeddings; batches never cross a shard, the last one is padded."""
     target = records.embedding_path(folder, shard["name"], embedder.sha256[:12])
     if _has_rows(target, len(shard["offsets"])):
+        advance(len(shard["offsets"]))
         return
     source = folder / f"{shard['name']}.tfrecord"
 
@@ -454,9 +457,12 @@ def _embed_shard(folder, shard, embedder):
             records.read_record(source, offset))["rgb"]) for offset in part])[..., None]
 
     starts = range(0, len(shard["offsets"]), embeddings.BATCH)
-    rows = [embedder(l, pad=True) for l in records.ahead(lightness, starts)]
+    rows = [np.empty((0, embeddings.CLASSES), np.float32)]
+    for l in records.ahead(lightness, starts):
+        rows.append(embedder(l, pad=True))
+        advance(len(l))
     with files.replacing(target) as temporary:
-        np.save(temporary, np.concatenate([np.empty((0, embeddings.CLASSES), np.float32), *rows]))
+        np.save(temporary, np.concatenate(rows))
 
 
 def _has_rows(path, rows):

@@ -18,7 +18,7 @@ from keras import layers
 from PIL import Image
 from skimage.color import rgb2lab
 
-from common import cli, colorize, embeddings, photos
+from common import cli, colorize, embeddings, lab, models, photos
 from common.colorize import Colorizer
 from tests import drawn
 
@@ -73,7 +73,7 @@ def test_any_size_keeps_size_depth_lightness_and_alpha(colorizer, shape, dtype, 
     result = colorizer(picture)
     assert result.shape == (*shape, 4 if channels == (4,) else 3) and result.dtype == dtype
     np.testing.assert_array_equal(picture, before)
-    limit = 0.5 if dtype == np.uint8 else 0.02
+    limit = 0.5 if dtype == np.uint8 else 0.1  # without rounding, what the gamut's table leaves
     assert np.abs(lightness(result) - lightness(picture)).max() < limit
     if channels == (4,):
         np.testing.assert_array_equal(result[..., 3], picture[..., 3])
@@ -106,10 +106,10 @@ def test_the_networks_colours_arrive(colorizer):
 
 
 def test_a_colour_picture_is_coloured_from_its_lightness(colorizer):
-    grey = np.round(255 * np.clip((lightness(RGB) / 100), 0, 1)).astype(np.uint8)
-    table = lightness(np.arange(256, dtype=np.uint8)[None])[0]
-    grey = np.abs(lightness(RGB)[..., None] - table).argmin(axis=-1).astype(np.uint8)
-    np.testing.assert_allclose(colorizer(RGB).astype(int), colorizer(grey), atol=4)  # 8-bit L*
+    colour = RGB.astype(np.uint16) * 257
+    grey = np.round(65535 * lab.l_to_grey(lab.rgb_to_l(colour))).astype(np.uint16)
+    # 16-bit rounding of L*, which the steepest of the colours enlarge
+    np.testing.assert_allclose(colorizer(colour).astype(int), colorizer(grey), atol=65)
 
 
 @pytest.mark.parametrize("cut", ["squash", "letterbox"])
@@ -248,8 +248,8 @@ def test_a_format_that_is_not_written_becomes_png(tmp_path, command):
     assert "PNG out" in report(tmp_path / "out")["photo.gif"]["reason"]
 
 
-NAMES = ["a.jpg", "nested/deep.er/b.v1.final.png", "ö/ñandú é.webp", "写真/祖父 1936.tif", "no_suffix",
-         "'quoted' $HOME \"x\".png"]
+NAMES = ["a.jpg", "nested/deep.er/b.v1.final.png", "ö/ñandú é.webp", "写真/祖父 1936.tif",
+         "no_suffix", "'quoted' $HOME \"x\".png"]
 
 
 def folder_of_photos(folder):
@@ -286,7 +286,7 @@ def test_started_again_it_does_only_what_is_left(tmp_path, command):
     (out / NAMES[1]).write_bytes(b"mine")
     before = everything(out)
     code, output, _ = command(source, out)
-    assert code == 0 and "1 coloured, 5 kept" in output
+    assert code == 0 and output.startswith("1 coloured, 5 kept, 1 not a photo: ")
     after = everything(out)
     assert after[NAMES[1]] == b"mine" and NAMES[0] in after
     assert {**after, NAMES[0]: None, colorize.REPORT: None} == {
@@ -388,8 +388,9 @@ def test_a_full_disk(tmp_path, command, suffix):
 def test_an_interrupt_leaves_no_half_file(tmp_path, model):
     source, out = tmp_path / "in", tmp_path / "out"
     picture = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
-    for index in range(200):
-        save(source / f"{index:03d}.png", picture, compress_level=0)
+    first = save(source / "000.png", picture)
+    for index in range(1, 200):
+        os.link(first, source / f"{index:03d}.png")
     process = subprocess.Popen(
         [sys.executable, "-m", "common.colorize", "--in", source, "--out", out, "--model", model],
         cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True,
@@ -412,7 +413,6 @@ def test_memory_for_24_megapixels(tmp_path, network):
     from koala import CONFIGS, build_model
 
     config = CONFIGS["lee2021"]
-    from common import models
     models.export(models.wrap(build_model(config), config), tmp_path / "koala.h5", {
         "image_size": config.image_size, "cut": config.cut,
         "embedding": embeddings.load(network, "random").metadata})

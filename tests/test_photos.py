@@ -143,7 +143,7 @@ def only(pages):
 PALETTE = Image.fromarray(RGB).quantize(16)
 PALETTE_RGB = np.asarray(PALETTE.convert("RGB"))
 CMYK = Image.fromarray(RGB).convert("CMYK")
-CLEAR = 255 * (GREY != int(GREY[0, 0])).astype(np.uint8)  # one value of grey is transparent
+CLEAR = 255 * (np.abs(GREY.astype(int) - GREY[0, 0]) > 0).astype(np.uint8)
 EXACT = {
     "jpeg grey": (saved(GREY, "JPEG", quality=100), None),
     "png grey": (saved(GREY, "PNG"), GREY),

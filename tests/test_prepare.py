@@ -220,10 +220,9 @@ def test_a_file_that_changes_under_a_build_is_named(source, tmp_path):
     data = bytearray((source / name).read_bytes())
     data[-1] ^= 1
     (source / name).write_bytes(data)
-    bar = type("Bar", (), {"update": lambda self, n=1: None})()
     with pytest.raises(UserError, match=f"{name} changed while"):
         prepare._shard(shard, folder=tmp_path, source=source, size=32, cut="squash",
-                       max_megapixels=300, bar=bar)
+                       max_megapixels=300, advance=lambda count: None)
     assert not list(tmp_path.glob("*.tfrecord"))
 
 
