@@ -463,6 +463,10 @@ def _check_strips(page, file):
 
 def _deep_tiff(page, index, file):
     """A 16-bit page, grey or RGB -> its colours, uint16, and its alpha or None."""
+    colours = 3 if page.photometric == 2 else 1
+    layout = PhotoError("a TIFF of such a layout is not read; save it anew")
+    if page.imagedepth != 1 or not colours <= page.samplesperpixel <= 8:  # before it takes memory
+        raise layout
     try:
         pixels = page.asarray()
         if page.planarconfig == 2 and pixels.ndim == 3:
@@ -474,10 +478,10 @@ def _deep_tiff(page, index, file):
         _, pages = cv2.imdecodemulti(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED,
                                      range=(index, index + 1))
         pixels = _rgb(pages[0])
-    if pixels.shape[:2] != (page.imagelength, page.imagewidth):
-        raise PhotoError("a TIFF with such a layout is not read")
-    colours = 3 if page.photometric == 2 else 1
     channels = pixels.reshape(*pixels.shape[:2], -1)
+    if (pixels.shape[:2] != (page.imagelength, page.imagewidth)
+            or channels.shape[2] < colours + bool(page.extrasamples)):
+        raise layout
     colour = channels[..., :colours] if colours == 3 else channels[..., 0]
     alpha = None
     if page.extrasamples and page.extrasamples[0] in (1, 2):

@@ -36,16 +36,22 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
 
     data: `samples`, a name in data/sources.toml, or a folder of pictures. size, cut: those of the
     network (photos.CUTS). embedding: a name in embeddings.NETWORKS, or None. split_by: "content",
-    "folder", or a file of lines "path,split"; None takes the catalogue's, else "content".
+    "folder", or a file of lines "path,split"; None takes what there is, else the catalogue's, else
+    "content".
     Returns the `records.Dataset`, with that embedding. Raises `UserError`.
     """
-    name, source, split_by = _source(data, split_by)
+    name, source, usual = _source(data)
     folder = Path(folder) if folder else DATA / "tfrecords" / f"{name}-{size}-{cut}"
     if overwrite and folder.exists():
+        if not source.is_dir():
+            raise UserError(_missing(data, source))
         shutil.rmtree(folder)
+    manifest = _read_plan(folder)
+    if split_by not in (None, "content", "folder"):
+        split_by = str(Path(split_by).resolve())
+    split_by = split_by or (manifest["split_by"] if manifest else usual)
     settings = {"schema": records.SCHEMA, "data": name, "source": str(source), "image_size": size,
                 "cut": cut, "split_by": split_by, "fractions": list(fractions), "seed": seed}
-    manifest = _read_plan(folder)
     if manifest is None:
         if not source.is_dir():
             raise UserError(_missing(data, source))
@@ -69,16 +75,16 @@ def catalogue():
     return tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
 
 
-def _source(data, split_by):
-    """(name, folder, split_by) of a catalogued data set or of a folder."""
+def _source(data):
+    """(name, folder, usual split) of a catalogued data set or of a folder."""
     entry = catalogue().get(str(data))
     if entry is None:
         path = Path(data)
         # The path is part of the name: two folders called `photos` are two data sets.
         name = f"{path.resolve().name}-{files.sha256(str(path.resolve()).encode())[:6]}"
-        return name, path.resolve(), split_by or "content"
+        return name, path.resolve(), "content"
     source = (DATA / entry["folder"]).resolve()
-    split_by = split_by or entry["split_by"]
+    split_by = entry["split_by"]
     if split_by not in ("content", "folder"):
         split_by = str(CATALOGUE.parent / split_by)
     if data == "samples":

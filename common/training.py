@@ -52,15 +52,14 @@ def main(argv, *, report, configs, build_model, compile_model):
     print(f"precision: {policy} ({why})", flush=True)
 
     dataset = prepare.prepare(args.data, config.image_size, config.cut, config.embedding,
-                              args.embedding_weights, split_by=args.split_by, seed=args.seed)
+                              args.embedding_weights, split_by=args.split_by)
     title = report if args.config == next(iter(configs)) else f"{report}-{args.config}"
     steps = args.steps or -(-dataset.count("train") // config.batch_size)
     identity = {
         "report": report, "config_name": args.config, "config": _plain(config),
         "data": dataset.name, "split_sha256": dataset.split_sha256(),
         "embedding": _short(dataset.embedding if config.embedding else None),
-        "precision": policy, "steps": steps,
-        "seed": args.seed}
+        "precision": policy, "steps": steps, "seed": args.seed}
     del identity["config"]["epochs"]  # a larger one extends the run
 
     folder = Path("runs", args.run or f"{title}-{dataset.name}-{config.image_size}")

@@ -92,6 +92,10 @@ def test_split_by_list(source, tmp_path):
     dataset = _prepare(source, tmp_path, split_by=str(tmp_path / "split.csv"))
     assert [dataset.count(split) for split in records.SPLITS] == [14, 2, 4]
     assert ["picture-022.png", "not in the split list"] in dataset.manifest["left_out"]
+    # Once made, the split is the data set's: it need not be named again.
+    assert _prepare(source, tmp_path).split_sha256() == dataset.split_sha256()
+    with pytest.raises(UserError, match="made with split_by=.*split.csv, not folder"):
+        _prepare(source, tmp_path, split_by="folder")
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -178,6 +182,9 @@ def test_the_shards_serve_when_the_source_is_gone(source, tmp_path):
         path.unlink()
     source.rmdir()
     assert _prepare(source, tmp_path).count("train")
+    with pytest.raises(UserError, match="There is no folder"):
+        _prepare(source, tmp_path, overwrite=True)
+    assert _prepare(source, tmp_path).count("train")  # nothing was lost
 
 
 def test_a_killed_build_completes_to_the_bytes_of_an_undisturbed_one(tmp_path):

@@ -141,13 +141,13 @@ def test_finished_extended_and_claimed(home, capsys):
     assert _train(home, "--epochs", "2") == 0
     assert _progress(home)["epoch"] == 2
     capsys.readouterr()
-    for flags, named in ((("--seed", "1"), None), (("--batch", "3"), "config.batch_size was 2"),
+    for flags, named in ((("--seed", "1"), "seed was 0, is 1"),
+                         (("--batch", "3"), "config.batch_size was 2"),
                          (("--config", "decay"), "config_name was plain, is decay")):
         code, said = _train(home, *flags), capsys.readouterr().err
         line = said.strip().splitlines()[-1]
         assert code == 2 and line.startswith("error: ") and "Traceback" not in said
-        if named:
-            assert named in line and "RUN=name" in line
+        assert named in line and "RUN=name" in line
     assert _progress(home)["epoch"] == 2
 
 

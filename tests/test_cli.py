@@ -1,0 +1,68 @@
+"""Errors in one line and exit codes; files that are whole or absent."""
+
+import errno
+
+import pytest
+
+from common import cli, files
+from common.cli import UserError
+
+
+def _raises(error):
+    def main(argv):
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (UserError("two\nlines become one"), "error: two lines become one\n"),
+    (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "error: /x/y: the disk is full"),
+    (PermissionError(errno.EACCES, "Permission denied", "/x"), "error: /x: no permission"),
+    (OSError(errno.EROFS, "Read-only"), "error: the file system is read-only"),
+])
+def test_a_users_mistake_is_one_line_and_exit_2(error, said, capsys):
+    assert cli.run(_raises(error)) == 2
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_defect_keeps_its_traceback():
+    with pytest.raises(OSError, match="strange"):
+        cli.run(_raises(OSError(errno.EBADF, "strange")))
+    with pytest.raises(ZeroDivisionError):
+        cli.run(lambda argv: 1 / 0)
+
+
+def test_exit_codes():
+    assert cli.run(lambda argv: None) == 0
+    assert cli.run(lambda argv: 1) == 1
+    assert cli.run(_raises(KeyboardInterrupt())) == 130
+
+
+def test_numbers_have_a_lower_end():
+    parser = cli.Parser("p")
+    parser.add_argument("--n", type=cli.at_least(1))
+    assert parser.parse_args(["--n", "1"]).n == 1
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--n", "0"])
+    assert stop.value.code == 2
+
+
+def test_replacing_leaves_the_old_or_the_new_and_nothing_else(tmp_path):
+    path = tmp_path / "new folder" / "a.b.txt"
+    with files.replacing(path) as temporary:
+        temporary.write_text("one")
+        assert temporary.name == path.name and not path.exists()
+    with pytest.raises(ValueError, match="halfway"), files.replacing(path) as temporary:
+        temporary.write_text("two")
+        raise ValueError("halfway")
+    assert path.read_text() == "one"
+    assert [item.name for item in path.parent.iterdir()] == ["a.b.txt"]
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+    stale = tmp_path / ".a.txt.part"
+    stale.mkdir()
+    (stale / "a.txt").write_text("half")
+    files.write_text(tmp_path / "a.txt", "whole")
+    assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
