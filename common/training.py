@@ -232,8 +232,9 @@ class Run:
             if self.epoch < epochs:
                 self.baseline = self.validate(lambda batch: np.broadcast_to(
                     self.dataset.mean_ab, (*batch["rgb"].shape[:3], 2)))
-                print(f"mean colour on {self.dataset.count('validation')} validation pictures: "
-                      f"PSNR {_decibels(self.baseline)}", flush=True)
+                if not self.stopped_by:
+                    print(f"mean colour on {self.dataset.count('validation')} validation pictures: "
+                          f"PSNR {_decibels(self.baseline)}", flush=True)
             with cli.progress(total=epochs * self.steps, unit="step",
                               initial=self.epoch * self.steps + self.step) as bar:
                 while self.epoch < epochs and not self.stopped_by:
