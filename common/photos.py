@@ -440,7 +440,7 @@ def _png_depth(file):
 def _deep_png(file):
     """A 16-bit PNG -> (H, W), (H, W, 3) or (H, W, 4) uint16."""
     file.seek(0)
-    Image.open(file, formats=("PNG",)).verify()  # before OpenCV, which gives no reasons
+    _image(file).verify()  # before OpenCV, which gives no reasons
     file.seek(0)
     return _rgb(cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED))
 
@@ -516,8 +516,9 @@ def _array(image):
     width, height = image.size
     shape = (height, width) if image.mode == "L" else (height, width, len(image.getbands()))
     result = np.empty(shape, np.uint8)
-    for top in range(0, height, 256):
-        result[top:top + 256] = image.crop((0, top, width, min(top + 256, height)))
+    rows = max(1, (1 << 20) // width)
+    for top in range(0, height, rows):
+        result[top:top + rows] = image.crop((0, top, width, min(top + rows, height)))
     return result
 
 

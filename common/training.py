@@ -394,7 +394,7 @@ def _write_tensorboard(folder, row):
 
     writer = Writer(str(folder / "tensorboard"))
     for name, value in row.items():
-        if name not in ("epoch", "steps"):
+        if name not in ("epoch", "steps") and value is not None:
             writer.add_scalar(name, value, row["epoch"])
     writer.close()
 
@@ -444,16 +444,23 @@ def _export(run, title, identity, overwrite):
                  "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train"))))},
         "image_size": dataset.image_size, "cut": dataset.cut,
         "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores}})
-    if target.exists() and not overwrite:
-        known = models.metadata(target).get("data", {}).get("name")
-        if known != dataset.name:
-            print(f"exported {path}; {target} stays, since it was trained on "
-                  f"{known or 'other data'} (OVERWRITE=1 replaces it)")
-            return path
+    known = _trained_on(target)
+    if known != dataset.name and target.exists() and not overwrite:
+        print(f"exported {path}; {target} stays, since it was trained on {known} (OVERWRITE=1 "
+              "replaces it)")
+        return path
     with files.replacing(target) as temporary:
         shutil.copyfile(path, temporary)
     print(f"exported {target}")
     return target
+
+
+def _trained_on(path):
+    """The name of the data that a model was trained on, as far as it tells."""
+    try:
+        return models.metadata(path)["data"]["name"]
+    except (UserError, KeyError):
+        return "data that it does not name"
 
 
 def _in_lab(batch):
