@@ -30,7 +30,7 @@ run = set --; for name in $(GIVEN); do \
 	  OVERWRITE=*) set -- "$$@" "$$flag" ;; \
 	  *) set -- "$$@" "$$flag=$${!name}" ;; \
 	esac; done; \
-	exec .venv/bin/python -m $(1) "$$@"
+	exec .venv/bin/python -m common.quietly $(1) "$$@"
 
 # An error, before anything is set up, unless the variable is given.
 need-%:

@@ -75,8 +75,9 @@ def main(argv, *, report, configs, build_model, rows):
 def _run(report, name, passed, data, parameters):
     """Train one config in a process of its own, whose memory can then be read off."""
     run = f"reproduce-{report}-{name}-{Path(data).name}"
-    code = subprocess.run([sys.executable, "-m", f"{report}.train", f"--config={name}",
-                           f"--run={run}", *passed]).returncode
+    code = subprocess.run([
+        sys.executable, "-m", "common.quietly", f"{report}.train", f"--config={name}",
+        f"--run={run}", *passed]).returncode
     if code:
         raise UserError(f"The recipe {name} ended with exit code {code}; its last lines say why.")
     folder = Path("runs", run)
