@@ -16,18 +16,18 @@ def main():
     """Import Keras quietly, then run the module that the command line names."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.argv = sys.argv[1:]
-    aside, stderr = tempfile.TemporaryFile(), os.dup(2)
-    os.dup2(aside.fileno(), 2)
-    try:
-        importlib.import_module("keras")
-    except BaseException:
-        aside.seek(0)
-        os.write(stderr, aside.read())
-        raise
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        aside.close()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        except BaseException:
+            aside.seek(0)
+            os.write(stderr, aside.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
