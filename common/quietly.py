@@ -6,6 +6,7 @@ command says stands alone; if the import fails, all that was said is shown.
 """
 
 import importlib
+import logging
 import os
 import runpy
 import sys
@@ -28,6 +29,8 @@ def main():
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+    # It warns of new picture sizes, which cost a moment here and are meant.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
