@@ -90,8 +90,9 @@ def decode_example(data):
         (_, key), (_, feature) = _fields(entry)
         (_, values), = _fields(feature)
         (_, found[key.decode()]), = _fields(values)
-    label, = (found["label"],) if isinstance(found["label"], int) else (
-        _read_varint(found["label"], 0)[0],)  # packed, as TensorFlow writes it
+    label = found["label"]
+    if not isinstance(label, int):  # packed, as TensorFlow writes it
+        label, _ = _read_varint(label, 0)
     bgr = cv2.imdecode(np.frombuffer(found["image"], np.uint8), cv2.IMREAD_COLOR)
     return {
         "rgb": cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB),

@@ -230,8 +230,8 @@ class Run:
         previous = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             if self.epoch < epochs:
-                self.baseline = self.validate(lambda batch: np.broadcast_to(
-                    self.dataset.mean_ab, (*batch["rgb"].shape[:3], 2)))
+                self.baseline = self.validate(lambda batch: (np.broadcast_to(
+                    self.dataset.mean_ab, (*batch["rgb"].shape[:3], 2)), None))
                 if not self.stopped_by:
                     print(f"mean colour on {self.dataset.count('validation')} validation pictures: "
                           f"PSNR {_decibels(self.baseline)}", flush=True)
@@ -346,17 +346,17 @@ class Run:
         return ab, float(loss)
 
     def validate(self, predict):
-        """Mean MSE (ab), PSNR (RGB) and, if `predict` gives one, loss over the validation split.
+        """Mean MSE (ab), PSNR (RGB) and loss over the validation split.
 
-        predict: a batch -> ab (N, S, S, 2), or (ab, loss). None if a signal came meanwhile.
+        predict: a batch -> (ab (N, S, S, 2), loss); a loss of None is left out. Returns None if a
+        signal came meanwhile.
         """
         values = {"mse_ab": [], "psnr_rgb": [], "loss": []}
         for batch in self.dataset.batches("validation", self.config.batch_size,
                                           embedding=self.config.embedding is not None):
             if self.stopped_by:
                 return None
-            answer = predict(batch)
-            ab, loss = answer if isinstance(answer, tuple) else (answer, None)
+            ab, loss = predict(batch)
             colours = lab.rgb_to_lab(batch["rgb"])
             values["mse_ab"].extend(metrics.mse_ab(colours[..., 1:], ab))
             values["psnr_rgb"].extend(
@@ -436,7 +436,7 @@ def _export(run, title, identity, overwrite):
     """Export into the run's folder and, unless it would replace other data's model, models/."""
     dataset, target = run.dataset, Path("models", f"{title}.h5")
     exported = models.wrap(run.model, run.config)
-    scores = run.validate(lambda batch: models.predict(exported, _in_lab(batch)))
+    scores = run.validate(lambda batch: (models.predict(exported, _in_lab(batch)), None))
     path = run.folder / f"{title}.h5"
     models.export(exported, path, {
         **identity, "title": title, "epochs": run.epoch,
