@@ -10,24 +10,28 @@ export PYTHONUNBUFFERED := 1
 
 REPORTS   := $(patsubst %/train.py,%,$(wildcard */train.py))
 TRAIN     := $(REPORTS:%=train-%)
-REPRODUCE := $(patsubst %/reproduce.py,reproduce-%,$(wildcard */reproduce.py))
+REPRODUCE := $(patsubst %/reproduce.py,reproduce-%,$(wildcard $(REPORTS:=/reproduce.py)))
+COMPARE   := $(patsubst %/compare.py,compare-%,$(wildcard $(REPORTS:=/compare.py)))
 
 .PHONY: help setup data eval colorize bench test test-slow test-lowest lint clean FORCE
-.PHONY: $(TRAIN) $(REPRODUCE)
+.PHONY: $(TRAIN) $(REPRODUCE) $(COMPARE)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION RUN SEED \
-             MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS
+             MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS \
+             BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS
+SWITCHES  := OVERWRITE BINS REBALANCE EMBED_VIEWS
 GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
-# $(call run,module): the module, with the given variables as its flags; OVERWRITE=1 is a switch.
+# $(call run,module): the module, with the given variables as its flags; NAME=1 sets a switch.
 run = set --; for name in $(GIVEN); do \
 	flag=--$$(printf %s "$$name" | tr A-Z_ a-z-); \
-	case "$$name=$${!name}" in \
-	  *= | OVERWRITE=0) ;; \
-	  OVERWRITE=*) set -- "$$@" "$$flag" ;; \
+	case " $(SWITCHES) " in *" $$name "*) switch=1 ;; *) switch= ;; esac; \
+	case "$$switch=$${!name}" in \
+	  *= | 1=0) ;; \
+	  1=*) set -- "$$@" "$$flag" ;; \
 	  *) set -- "$$@" "$$flag=$${!name}" ;; \
 	esac; done; \
 	exec .venv/bin/python -m common.quietly $(1) "$$@"
@@ -39,8 +43,8 @@ need-%:
 ## Usage: make TARGET [NAME=value ...]
 ##
 help:
-	@awk -v each="$(TRAIN) $(REPRODUCE)" ' \
-	  function line(name, text) { printf "  %-16s %s\n", name, text } \
+	@awk -v each="$(TRAIN) $(REPRODUCE) $(COMPARE)" ' \
+	  function line(name, text) { printf "  %-26s %s\n", name, text } \
 	  /^##( |$$)/ { print substr($$0, 4) } \
 	  /^[a-z%-]+:.* ## / { \
 	    name = $$1; sub(/:.*/, "", name); text = $$0; sub(/.* ## /, "", text); \
@@ -61,13 +65,19 @@ train-%: ## train, export to models/ and evaluate, all from nothing
 $(TRAIN): train-%: .venv/ready
 	@$(call run,$*.train)
 
-reproduce-%: ## run the recipe behind each result and print the report's figure beside ours
+reproduce-%: ## run the recipes behind the results, print the report's figures beside
 	$(error No results are kept for "$*". There are: $(REPRODUCE))
 
 $(REPRODUCE): reproduce-%: .venv/ready
 	@$(call run,$*.reproduce)
 
-eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: a table and reports/eval
+compare-%: ## train both sides of a report's main comparison and set them side by side
+	$(error There is no comparison of "$*". There are: $(COMPARE))
+
+$(COMPARE): compare-%: .venv/ready
+	@$(call run,$*.compare)
+
+eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 	@$(call run,common.evaluate)
 
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
@@ -82,7 +92,7 @@ test: .venv/ready ## run the tests, except those marked slow
 test-slow: .venv/ready ## run the tests marked slow
 	@.venv/bin/python -m pytest -m slow
 
-test-lowest: .venv-lowest/ready ## run the tests on the oldest versions that requirements.txt admits
+test-lowest: .venv-lowest/ready ## run the tests on the oldest versions of requirements.txt
 	@.venv-lowest/bin/python -m pytest
 
 lint: .venv/ready ## check the code's style
@@ -98,7 +108,9 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   CONFIG=            a report's configuration
 ##   EMBEDDING=         inception_resnet_v2 or mobilenet_v2
 ##   EMBEDDING_WEIGHTS= auto, imagenet, random or a file
+##   VGG16_WEIGHTS= MOBILENET_V2_WEIGHTS=  the same, of a pretrained encoder
 ##   EPOCHS= STEPS= BATCH= PRECISION= RUN= SEED=
+##   BINS=1 REBALANCE=1 EMBED_VIEWS=1      options of training (README.md)
 ##   MODEL= IN= OUT= SPLIT= SPLIT_BY= OVERWRITE=1 MAX_MEGAPIXELS=
 
 # --- Set-up -------------------------------------------------------------------------------------

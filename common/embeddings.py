@@ -5,19 +5,15 @@ stacked three times, so a colour photo in training and its grey version at infer
 same one. Both networks take their input in [-1, 1], made from grey values of 0 to 255.
 """
 
-import hashlib
+import functools
 import os
-import shutil
-import socket
-import sys
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 from keras import layers
 
-from common import files, lab, models
+from common import files, lab, models, pretrained
 from common.cli import UserError
 
 # input size, builder, and the file that keras.applications keeps in its cache
@@ -31,8 +27,6 @@ NETWORKS = {
 }
 CLASSES = 1000
 BATCH = 16  # one size: the same picture then gets the same bits wherever it stands
-DOWNLOAD_TIMEOUT = 10  # seconds without an answer
-RANDOM_SEED = 0
 
 
 class Embedder:
@@ -45,7 +39,7 @@ class Embedder:
 
     def __init__(self, network, classifier, weights):
         self.network, self.weights = network, weights
-        self.sha256 = weights_sha256(classifier)
+        self.sha256 = pretrained.weights_sha256(classifier)
         self.metadata = {"network": network, "weights": weights, "sha256": self.sha256,
                          "precision": "float32"}
         self._classifier = classifier
@@ -78,20 +72,6 @@ class Embedder:
                 self._classifier.save_weights(temporary)
 
 
-def weights_sha256(network):
-    """The SHA-256 over the variables' names, shapes and float32 bytes, in the network's order.
-
-    Names are those within their layers: the numbers in automatic layer names differ between
-    processes.
-    """
-    digest = hashlib.sha256()
-    for variable in network.variables:
-        value = np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
-        digest.update(f"{variable.name}{value.shape}".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
-
-
 def load(network, weights="auto"):
     """An `Embedder` with weights `auto`, `imagenet`, `random` or from a Keras weights file.
 
@@ -101,19 +81,13 @@ def load(network, weights="auto"):
     if network not in NETWORKS:
         raise UserError(f"There is no embedding network {network}. Choose one of "
                         f"{', '.join(NETWORKS)}.")
-    if weights == "random":
-        return Embedder(network, _random(network), "random")
-    if weights not in ("auto", "imagenet"):
-        return Embedder(network, _from_file(network, Path(weights)), Path(weights).name)
-    try:
-        return Embedder(network, _imagenet(network), "imagenet")
-    except Exception as error:  # keras.utils.get_file raises a bare Exception
-        if weights == "imagenet":
-            raise UserError(
-                f"ImageNet weights of {network} are neither in Keras's cache nor to be downloaded "
-                f"({_first_line(error)}). Name a weights file: EMBEDDING_WEIGHTS=file.") from None
-    _warn(network)
-    return Embedder(network, _random(network), "random")
+    classifier, source = pretrained.load(
+        weights, name=network, variable="EMBEDDING_WEIGHTS",
+        build=lambda: _build(network), imagenet=lambda: _imagenet(network),
+        read=lambda path: _from_file(network, path),
+        without="the embedding then tells almost nothing of the picture, and results stand for a "
+                "network without it.")
+    return Embedder(network, classifier, source)
 
 
 def find(metadata, weights=None, folder="models"):
@@ -146,76 +120,22 @@ def _kept(folder, metadata):
 
 
 def _build(network, classes=CLASSES, weights=None):
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with pretrained.in_float32():
         return NETWORKS[network][1](weights=weights, classes=classes, classifier_activation=None)
-    finally:
-        keras.config.set_dtype_policy(policy)
-
-
-def _random(network):
-    """Glorot-uniform kernels, drawn by NumPy, layer by layer, so that backends agree."""
-    classifier = _build(network)
-    rng = np.random.default_rng(RANDOM_SEED)
-    for variable in classifier.variables:
-        if variable.name.endswith("kernel"):
-            shape = variable.shape
-            receptive = int(np.prod(shape[:-2]))
-            limit = np.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
-            variable.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
-    return classifier
 
 
 def _imagenet(network):
-    cached = Path(keras.config.keras_home(), "models", NETWORKS[network][2])
-    if not cached.exists():
-        print(f"Fetching the ImageNet weights of {network} ...", file=sys.stderr, flush=True)
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-    try:
-        return _build(network, weights="imagenet")
-    finally:
-        socket.setdefaulttimeout(timeout)
+    return pretrained.fetch(lambda: _build(network, weights="imagenet"), network,
+                            NETWORKS[network][2])
 
 
 def _from_file(network, path):
     """The network with the weights of a Keras `.h5`; of 1001 classes the first is dropped."""
-    if not path.is_file():
-        raise UserError(f"There is no weights file {path}. EMBEDDING_WEIGHTS is auto, imagenet, "
-                        "random or a Keras weights file.")
-    try:
-        classes = CLASSES + 1 if _has_width(path, CLASSES + 1) else CLASSES
-        classifier = _build(network, classes)
-        classifier.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} does not hold weights of {network} ({_first_line(error)})."
-                        ) from None
-    if classes == CLASSES:
+    builders = [functools.partial(_build, network, classes) for classes in (CLASSES, CLASSES + 1)]
+    classifier = pretrained.read(path, builders, name=network, variable="EMBEDDING_WEIGHTS")
+    if classifier.output_shape[-1] == CLASSES:
         return classifier
     narrow = _build(network)
     *values, kernel, bias = classifier.get_weights()
     narrow.set_weights([*values, kernel[:, 1:], bias[1:]])
     return narrow
-
-
-def _has_width(path, width):
-    found = []
-    with h5py.File(path) as file:
-        file.visititems(lambda _, item: found.append(
-            isinstance(item, h5py.Dataset) and item.shape == (width,)))
-    return any(found)
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0][:160]
-
-
-def _warn(network):
-    width = min(shutil.get_terminal_size().columns, 79)
-    print("\n" + "!" * width + f"""
-No ImageNet weights for {network}: not in Keras's cache, no download.
-Going on with seeded RANDOM weights: the embedding then tells almost nothing of
-the picture, and results stand for a network without it. Models and tables say
-`random`. Better: EMBEDDING_WEIGHTS=file, or a machine with a network.
-""" + "!" * width + "\n", file=sys.stderr, flush=True)

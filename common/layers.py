@@ -1,4 +1,4 @@
-"""Fusion and upsampling blocks: plain functions over built-in layers."""
+"""Fusion, convolutions and upsampling: plain functions over built-in layers."""
 
 from keras import layers
 
@@ -18,11 +18,12 @@ def fuse(features, embedding, name="fusion"):
     return layers.Concatenate(name=f"{name}_concatenate")([features, x])
 
 
-def convolutions(x, table, prefix, activation="relu"):
-    """3 x 3 convolutions and upsampling, one row of the table after the other.
+def convolutions(x, table, prefix, *, layer=layers.Conv2D, momentum=None):
+    """3 x 3 convolutions, ReLU and upsampling, one row of the table after the other.
 
     A row is the number of filters, (filters, stride), or "up" for nearest upsampling by two.
-    Layers are named `<prefix>_conv1`, ... and `<prefix>_up1`, ...
+    layer: Conv2D or Conv2DTranspose. momentum: of batch normalisation between each convolution
+    and its ReLU; None for none. Layers are named `<prefix>_conv1`, ... and `<prefix>_up1`, ...
     """
     convolution = upsampling = 0
     for row in table:
@@ -32,6 +33,17 @@ def convolutions(x, table, prefix, activation="relu"):
         else:
             convolution += 1
             filters, stride = row if isinstance(row, tuple) else (row, 1)
-            x = layers.Conv2D(filters, 3, stride, "same", activation=activation,
-                              name=f"{prefix}_conv{convolution}")(x)
+            name = f"{prefix}_conv{convolution}"
+            if momentum is None:
+                x = layer(filters, 3, stride, "same", activation="relu", name=name)(x)
+            else:
+                x = layer(filters, 3, stride, "same", name=name)(x)
+                x = normalised(x, momentum, name)
     return x
+
+
+def normalised(x, momentum, name):
+    """Batch normalisation (none where momentum is None), then ReLU."""
+    if momentum is not None:
+        x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)

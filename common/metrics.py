@@ -85,6 +85,16 @@ def mse_ab(ab, ab_predicted, /):
 
 
 @_per_picture
+def argmax_ab(ab, ab_predicted, /):
+    """Share of pixels where the larger of a*, b* is the same one in both: Keras's "accuracy" of ab.
+
+    No accuracy of colour: half of noise is right, and scaling a prediction up or down changes
+    nothing. Reports that trained in Keras plot it, under the name accuracy.
+    """
+    return np.mean(ab.argmax(-1) == ab_predicted.argmax(-1))
+
+
+@_per_picture
 def psnr_rgb(rgb, rgb_predicted, /, *, data_range=255):
     """Peak signal-to-noise ratio on 8-bit RGB, in dB; the error is over pixels and channels."""
     return _psnr(rgb, rgb_predicted, data_range)
@@ -184,6 +194,7 @@ METRICS = {metric.key: metric for metric in (
     Metric("mse_ab", "MSE ab", mse_ab, _AB, "lower", digits=1),
     Metric("psnr_ab", "PSNR ab", psnr_ab, _AB, "higher", unit="dB"),
     Metric("ssim_ab", "SSIM ab", ssim_ab, _AB, "higher", digits=4, smallest=SSIM_WINDOW),
+    Metric("argmax_ab", "Keras \"accuracy\"", argmax_ab, _AB, "higher", digits=3),
     Metric("colourfulness", "Colourfulness", colourfulness, ("rgb_predicted",), "truth"),
 )}
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from common import files
+from common import ab_bins, files, normalization
 from common.cli import UserError
 
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
@@ -26,49 +26,94 @@ def wrap(network, config):
     """The network in Lab units: inputs as the network's own, `l` in [0, 100]; output `ab`.
 
     `config.l_scale, l_offset, ab_scale, ab_offset`: network value = Lab value * scale + offset.
-    The network is nested under its own name, between two `Rescaling` layers.
+    The network is nested under its own name, between two `Rescaling` layers. What else it takes
+    of L* (`views`) is made of `l` by `Resizing`, outputs beside `ab` are cut off, and a network
+    that classifies ab is decoded.
     """
+    if isinstance(network.output, dict):
+        network = keras.Model(network.input, network.output["ab"], name=network.name)
     network = _rebuilt(network, "float32")
+    resized = views(network)
     inputs = {name: keras.Input(tensor.shape[1:], name=name, dtype="float32")
-              for name, tensor in network.input.items()}
+              for name, tensor in network.input.items() if name not in resized}
     scaled = dict(inputs)
     scaled["l"] = layers.Rescaling(
         config.l_scale, config.l_offset, name="l_to_network", dtype="float32")(inputs["l"])
-    ab = layers.Rescaling(
-        1 / config.ab_scale, -config.ab_offset / config.ab_scale, name="ab", dtype="float32",
-    )(network(scaled))
+    for name, (height, width) in resized.items():
+        scaled[name] = layers.Resizing(
+            height, width, antialias=True, name=f"l_to_{name.removeprefix('l_')}",
+            dtype="float32")(scaled["l"])
+    y = network(scaled)
+    if classifies(network):
+        ab = ab_bins.annealed_mean(y)
+    else:
+        ab = layers.Rescaling(1 / config.ab_scale, -config.ab_offset / config.ab_scale, name="ab",
+                              dtype="float32")(y)
     return choose_jit(keras.Model(inputs, ab, name=f"{network.name}_lab"))
 
 
+def views(network):
+    """{name: (height, width)} of the inputs that see L* at a size of their own, beside `l`."""
+    return {name: tensor.shape[1:3] for name, tensor in network.input.items()
+            if name != "l" and len(tensor.shape) == 4}
+
+
+def classifies(network):
+    """Whether the network's ab output are logits over the bins of `ab_bins`."""
+    return ab_of(network.output).shape[-1] == len(ab_bins.CENTRES)
+
+
+def ab_of(outputs):
+    """The ab of what a network gives: its only output, or the one of that name."""
+    return outputs["ab"] if isinstance(outputs, dict) else outputs
+
+
 def in_precision(model, policy):
-    """A copy of a functional model under a dtype policy, its last layers in float32.
+    """A copy of a functional model under a dtype policy, its first and last layers in float32.
 
-    The last layers are the last one with weights and all behind it: their output is the
-    picture, which eight bits of mantissa would band.
+    The last layers are those behind which none with weights comes: their output is the picture,
+    which eight bits of mantissa would band. The first are those that bring L* to the network's
+    input, `Rescaling` or a name in `l_to_`. Batch normalisation takes the faster form.
     """
-    return _rebuilt(model, policy)
+    return _rebuilt(model, policy, fused=normalization.fused_pays())
 
 
-def _rebuilt(model, policy):
+def _rebuilt(model, policy, fused=False):
     settings = model.get_config()
     _set_policy(settings, policy)
+    normalization.exchange(settings, fused)
     copy = model.__class__.from_config(settings)
     copy.set_weights(model.get_weights())
     return copy
 
 
-def _set_policy(settings, policy):
-    """Name the policy in the configuration of every layer, those of nested models included."""
-    configured = settings["layers"]
-    last = max((i for i, layer in enumerate(configured) if _WEIGHTED & layer["config"].keys()),
-               default=0)
-    for i, layer in enumerate(configured):
+def _set_policy(settings, policy, ends=True):
+    """Name the policy in the configuration of every layer, those of nested models included.
+
+    ends: whether the model's outputs go through no further layer with weights.
+    """
+    inner = set() if ends else {layer["name"] for layer in settings["layers"]}
+    for layer in reversed(settings["layers"]):  # stored in the order of the graph
         config = layer["config"]
+        exact = layer["name"] not in inner
         if "layers" in config:
-            _set_policy(config, policy)
+            _set_policy(config, policy, ends=exact)
         elif layer["class_name"] != "InputLayer":
-            exact = i >= last or layer["class_name"] == "Rescaling"  # L* needs its mantissa
-            config["dtype"]["config"]["name"] = "float32" if exact else policy
+            first = layer["class_name"] == "Rescaling" or layer["name"].startswith("l_to_")
+            config["dtype"]["config"]["name"] = "float32" if exact or first else policy
+        if not exact or _WEIGHTED & config.keys():
+            inner.update(_sources(layer["inbound_nodes"]))
+
+
+def _sources(nodes):
+    """Yield the names of the layers that a layer's configuration takes its inputs from."""
+    if isinstance(nodes, dict):
+        if "keras_history" in nodes:
+            yield nodes["keras_history"][0]
+        nodes = list(nodes.values())
+    if isinstance(nodes, (list, tuple)):
+        for node in nodes:
+            yield from _sources(node)
 
 
 _WEIGHTED = {"kernel_initializer", "depthwise_initializer", "layers"}
@@ -130,7 +175,7 @@ def predict(model, inputs):
     """
     wanted = {name: inputs[name] for name in input_names(model)}
     ab = model.predict_on_batch(wanted)
-    return keras.ops.convert_to_numpy(ab["ab"] if isinstance(ab, dict) else ab)
+    return keras.ops.convert_to_numpy(ab_of(ab))
 
 
 def input_names(model):

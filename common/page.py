@@ -41,13 +41,18 @@ def _remarks(row, count):
     elif row["seen"] is None:
         remarks.append("training files unknown")
     if embedding := row.get("embedding"):
-        weights = ("RANDOM weights" if embedding["weights"] == "random"
-                   else f"{embedding['weights']} weights")
-        remarks.append(f"embedding {embedding['network']}, {weights}")
+        remarks.append(f"embedding {embedding['network']}, {_weights(embedding)}")
+    for encoder in row.get("metadata", {}).get("pretrained", {}).values():
+        remarks.append(f"encoder {encoder['network']}, {_weights(encoder)}")
     if row["name"] == "mean colour":
         a, b = row["ab"]
         remarks.append(f"ab = ({a:.1f}, {b:.1f})")
     return remarks
+
+
+def _weights(network):
+    kind = "RANDOM" if network["weights"] == "random" else network["weights"]
+    return f"{kind} weights"
 
 
 def _notes(report):

@@ -41,17 +41,28 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
     Returns the `records.Dataset`, with that embedding. Raises `UserError`.
     """
     name, source, usual = _source(data)
-    folder = Path(folder) if folder else DATA / "tfrecords" / f"{name}-{size}-{cut}"
+    if split_by not in (None, "content", "folder"):
+        split_by = str(Path(split_by).resolve())
+    counts = catalogue().get(str(data), {}).get("pictures")
+    if folder is None:
+        folder = DATA / "tfrecords" / f"{name}-{size}-{cut}"
+        by = split_by or (_read_plan(folder) or {}).get("split_by") or usual
+        if by != "content" or counts:
+            fractions = FRACTIONS  # lists, folders and counts say themselves what goes where
+        elif tuple(fractions) != FRACTIONS:
+            # Beside the usual split. Smaller test fractions are part of larger ones.
+            folder = folder.with_name("-".join([folder.name, *(f"{100 * x:g}" for x in fractions)]))
+    folder = Path(folder)
     if overwrite and folder.exists():
         if not source.is_dir():
             raise UserError(_missing(data, source))
         shutil.rmtree(folder)
     manifest = _read_plan(folder)
-    if split_by not in (None, "content", "folder"):
-        split_by = str(Path(split_by).resolve())
     split_by = split_by or (manifest["split_by"] if manifest else usual)
     settings = {"schema": records.SCHEMA, "data": name, "source": str(source), "image_size": size,
                 "cut": cut, "split_by": split_by, "fractions": list(fractions), "seed": seed}
+    if counts:
+        settings["counts"] = counts
     if manifest is None:
         if not source.is_dir():
             raise UserError(_missing(data, source))
@@ -73,6 +84,14 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
 def catalogue():
     """The data sets of data/sources.toml, {name: entry}."""
     return tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+
+
+def recipe(data):
+    """{"epochs", "steps", "batch"}, as far as the catalogue has them: how a data set is trained on.
+
+    A recipe without steps is once through the data in an epoch; {} without a recipe.
+    """
+    return catalogue().get(str(data), {}).get("recipe", {})
 
 
 def _source(data):
@@ -109,8 +128,17 @@ def _split_of(sha256, fractions):
     return "validation" if place < fractions[2] + fractions[1] else "train"
 
 
-def _splits(found, split_by, fractions):
-    """{name: split} for (name, bytes, sha256) of every picture."""
+def _splits(found, split_by, fractions, counts=None):
+    """{name: split} for (name, bytes, sha256) of every picture.
+
+    counts: so many training, validation and test pictures, the first by hash; the rest is left out.
+    """
+    if counts:
+        order = sorted(found, key=lambda item: (item[2], item[0]))
+        splits = np.repeat(records.SPLITS, counts)
+        if len(order) < len(splits):
+            raise UserError(f"{sum(counts)} pictures are needed, {len(order)} are there.")
+        return {name: str(split) for (name, _, _), split in zip(order, splits, strict=False)}
     if split_by == "content":
         digests = {name: digest for name, _, digest in found}
     elif split_by == "folder":
@@ -188,9 +216,10 @@ def _plan(source, settings):
             found.append(item)
             bar.update()
 
-    splits = _splits(found, settings["split_by"], settings["fractions"])
+    splits = _splits(found, settings["split_by"], settings["fractions"], settings.get("counts"))
     left_out = [[name, "no picture"] for name in others]
-    left_out += [[name, "not in the split list"] for name in names if name not in splits]
+    reason = "beyond the counts" if "counts" in settings else "not in the split list"
+    left_out += [[name, reason] for name in names if name not in splits]
     found = [item for item in found if item[0] in splits]
     labels = _labels([name for name, _, _ in found])
 
@@ -245,8 +274,8 @@ def _read_plan(folder):
 def _check_plan(manifest, settings, source, folder):
     """`UserError` if the settings or the source folder differ from what was planned."""
     for key, value in settings.items():
-        if manifest[key] != value:
-            raise UserError(f"{folder} was made with {key}={manifest[key]}, not {value}. "
+        if manifest.get(key) != value:
+            raise UserError(f"{folder} was made with {key}={manifest.get(key)}, not {value}. "
                             + _way_anew(manifest))
     if not source.is_dir():
         if manifest["complete"] and not _damaged(manifest, folder):

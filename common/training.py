@@ -6,11 +6,13 @@ and one file holds everything else (`Run.state`).
 """
 
 import argparse
+import collections
 import csv
 import dataclasses
 import functools
 import io
 import json
+import os
 import shutil
 import signal
 import time
@@ -22,12 +24,14 @@ import keras
 import numpy as np
 
 from common import (
+    ab_bins,
     augment,
     cli,
     embeddings,
     evaluate,
     files,
     lab,
+    losses,
     metrics,
     models,
     page,
@@ -40,35 +44,53 @@ CHECKPOINT_SECONDS = 300
 GRID = 8  # pictures in grid.png
 
 
-def main(argv, *, report, configs, build_model, compile_model):
+def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
     """The command of a report's train.py: everything from pictures to an exported model.
 
     configs: {name: frozen dataclass}, the default first. build_model(config) -> keras.Model.
-    compile_model(model, config, steps): give it optimiser and loss; steps is the whole run's.
+    compile_model(model, config, steps, loss=None): give it optimiser, loss and metrics; steps is
+    the whole run's, loss what an option puts in place of the report's loss of ab.
+    pretrained: {name: load}; load(model, config, weights) puts weights (`auto`, `imagenet`,
+    `random` or a file) into the layer of that name and returns what they are.
     """
-    args = _parser(report, configs).parse_args(argv)
+    pretrained = pretrained or {}
+    args = _parser(report, configs, pretrained).parse_args(argv)
     config = _configured(configs[args.config], args)
     policy, why = models.precision(args.precision)
     print(f"precision: {policy} ({why})", flush=True)
 
-    dataset = prepare.prepare(args.data, config.image_size, config.cut, config.embedding,
-                              args.embedding_weights, split_by=args.split_by)
-    title = report if args.config == next(iter(configs)) else f"{report}-{args.config}"
+    dataset = prepare.prepare(
+        args.data, config.image_size, config.cut, config.embedding, args.embedding_weights,
+        split_by=args.split_by, fractions=getattr(config, "fractions", prepare.FRACTIONS))
+    config = _with_classes(config, dataset)
+    options = [name for name in ("bins", "rebalance", "embed_views") if getattr(args, name)]
+    title = "-".join([report, *[args.config][:args.config != next(iter(configs))],
+                      *(name.replace("_", "-") for name in options)])
     steps = args.steps or -(-dataset.count("train") // config.batch_size)
+
+    keras.utils.set_random_seed(args.seed)
+    network = build_model(config)
+    weights = {name: load(network, config, getattr(args, f"{name}_weights"))
+               for name, load in pretrained.items()
+               if any(layer.name == name for layer in network.layers)}
     identity = {
         "report": report, "config_name": args.config, "config": _plain(config),
-        "data": dataset.name, "split_sha256": dataset.split_sha256(),
+        "options": options, "data": dataset.name, "split_sha256": dataset.split_sha256(),
         "embedding": _short(dataset.embedding if config.embedding else None),
-        "precision": policy, "steps": steps, "seed": args.seed}
+        "pretrained": weights, "precision": policy, "steps": steps, "seed": args.seed}
     del identity["config"]["epochs"]  # a larger one extends the run
 
     folder = Path("runs", args.run or f"{title}-{dataset.name}-{config.image_size}")
     _claim(folder, identity)
-    keras.utils.set_random_seed(args.seed)
-    network = models.in_precision(build_model(config), policy)
-    compile_model(network, config, steps * config.epochs)
-    models.choose_jit(network)
-    run = Run(network, config, dataset, folder, steps, args.seed, args.checkpoint_seconds)
+    prior = _prior(folder, dataset) if args.rebalance else None
+    if args.bins:
+        network = ab_bins.with_head(network)
+    network = models.in_precision(network, policy)
+    loss = _loss_of_ab(config, models.classifies(network), prior)
+    run = Run(network, config, dataset, folder, steps, args.seed, args.checkpoint_seconds,
+              compile_model=functools.partial(compile_model, loss=loss), thawed=list(weights),
+              embedder=embeddings.find(dataset.embedding, args.embedding_weights)
+              if args.embed_views else None)
 
     if run.resume():
         if run.epoch >= config.epochs and (folder / f"{title}.h5").exists() and not args.overwrite:
@@ -78,6 +100,8 @@ def main(argv, *, report, configs, build_model, compile_model):
         print(f"{folder} goes on after {run.epoch} epochs and {run.step} steps", flush=True)
     if not run.fit():
         return 128 + run.stopped_by
+    if prior is not None:
+        identity["prior"] = [float(f"{share:.6g}") for share in prior]
     path = _export(run, title, identity, overwrite=args.overwrite)
     if dataset.count("test"):
         print(page.table(evaluate.evaluate([path], dataset, "test", folder / "evaluation")))
@@ -87,7 +111,7 @@ def main(argv, *, report, configs, build_model, compile_model):
 # --- the command line -------------------------------------------------------------------------
 
 
-def _parser(report, configs):
+def _parser(report, configs, pretrained):
     parser = cli.Parser(f"python -m {report}.train", description=f"Train {report}.")
     prepare.add_arguments(parser)
     parser.add_argument("--config", choices=list(configs), default=next(iter(configs)))
@@ -104,18 +128,56 @@ def _parser(report, configs):
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
     parser.add_argument("--checkpoint-seconds", type=cli.at_least(0.0, float),
                         default=CHECKPOINT_SECONDS, help="time between checkpoints")
+    parser.add_argument("--bins", action="store_true",
+                        help="classify ab into 313 bins, in place of the last layer")
+    parser.add_argument("--rebalance", action="store_true",
+                        help="weight the loss by the rarity of the colours in the data")
+    parser.add_argument("--embed-views", action="store_true",
+                        help="embed each view of a picture anew, not the whole picture once")
+    for name in pretrained:
+        parser.add_argument(f"--{name.replace('_', '-')}-weights",
+                            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
+                            help="auto, imagenet, random, or a Keras weights file")
     parser.add_argument("--overwrite", action="store_true",
                         help="let the export replace a model of other data in models/")
     return parser
 
 
 def _configured(config, args):
-    """The config with what the command line says instead."""
+    """The config with what the command line or else the data's recipe says instead."""
+    recipe = prepare.recipe(args.data)
+    args.steps = args.steps or recipe.get("steps", 0 if recipe else getattr(config, "steps", None))
     names = {"epochs": "epochs", "batch": "batch_size", "embedding": "embedding"}
-    changed = {field: getattr(args, flag) for flag, field in names.items() if hasattr(args, flag)}
+    changed = {names[key]: value for key, value in recipe.items() if key in names}
+    changed |= {field: getattr(args, flag) for flag, field in names.items() if hasattr(args, flag)}
     if "embedding" in changed and config.embedding is None:
         raise UserError(f"--embedding: the config {args.config} fuses none. Leave it out.")
+    if args.embed_views and not (config.embedding and getattr(config, "augment", ())):
+        raise UserError(f"--embed-views: the config {args.config} does not both fuse an embedding "
+                        "and change the pictures. Leave it out.")
+    if recipe:
+        print(f"{args.data}: " + ", ".join(f"{key} {value}" for key, value in recipe.items())
+              + " (its recipe in data/sources.toml; EPOCHS=, STEPS=, BATCH= say otherwise)",
+              flush=True)
     return dataclasses.replace(config, **changed)
+
+
+def _with_classes(config, dataset):
+    """The config with the number of the data's classes, where it has a head that names them."""
+    if not hasattr(config, "classes"):
+        return config
+    count = len(dataset.labels)
+    print(f"classification head: {count} classes" if count else
+          f"no classification head: {dataset.name} has no class folders", flush=True)
+    return dataclasses.replace(config, classes=count)
+
+
+def _prior(folder, dataset):
+    """The prior of the data's colours over the 313 bins, measured once and kept with the run."""
+    path = folder / "prior.json"
+    if not path.exists():
+        files.write_json(path, ab_bins.prior(dataset).tolist())
+    return np.array(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _plain(config):
@@ -157,6 +219,16 @@ def _flat(content, prefix=""):
     return out
 
 
+def _loss_of_ab(config, classifies, prior):
+    """What the options put in place of the report's loss of ab; None leaves that."""
+    rarity = None if prior is None else ab_bins.rarity(prior)
+    if classifies:
+        return losses.BinCrossEntropy(config.ab_scale, config.ab_offset, rarity)
+    if rarity is not None:
+        return losses.RebalancedMeanSquaredError(rarity, config.ab_scale, config.ab_offset)
+    return None
+
+
 # --- the run ----------------------------------------------------------------------------------
 
 
@@ -169,15 +241,35 @@ def learning_rate(config, steps):
     return keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
 
 
-class Run:
-    """A compiled network on its way through a data set, in a folder of its own."""
+def accuracy(model):
+    """What Keras calls "accuracy" of ab, [] for a network that classifies ab.
 
-    def __init__(self, model, config, dataset, folder, steps, seed, checkpoint_seconds):
+    The share of pixels where the larger of a*, b* is the same one: see `metrics.argmax_ab`.
+    """
+    if models.classifies(model):
+        return []
+    return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+
+class Run:
+    """A network on its way through a data set, in a folder of its own.
+
+    compile_model(model, config, steps) gives the network its optimiser and loss. thawed: the
+    layers that train from the epoch `config.unfreeze_after` on, at `config.unfrozen_rate`.
+    embedder: for embeddings of each view, in place of the stored ones.
+    """
+
+    def __init__(self, model, config, dataset, folder, steps, seed, checkpoint_seconds, *,
+                 compile_model=None, thawed=(), embedder=None):
         self.model, self.config, self.dataset, self.folder = model, config, dataset, folder
         self.steps, self.seed, self.checkpoint_seconds = steps, seed, checkpoint_seconds
+        self.compile_model, self.thawed, self.embedder = compile_model, thawed, embedder
         self.epoch = self.step = 0  # finished epochs, and steps of the one under way
-        self.loss = self.seconds = 0.0  # summed over the steps of the epoch under way
+        self.sums = {}  # of what a step reports, over the steps of the epoch under way
+        self.seconds = 0.0
+        self.unfrozen = False
         self.history = []  # a dict an epoch
+        self._compile(config.learning_rate)
         self.stopped_by = None  # the signal that asked to stop
         self.checkpoint = folder / "checkpoint.npz"
         self._order = functools.lru_cache(2)(
@@ -185,6 +277,19 @@ class Run:
         if not dataset.count("validation"):
             raise UserError(f"{dataset.folder} has no validation pictures. Use more pictures, or "
                             "another SPLIT_BY.")
+
+    def _compile(self, learning_rate):
+        if self.compile_model:
+            config = dataclasses.replace(self.config, learning_rate=learning_rate)
+            self.compile_model(self.model, config, self.steps * config.epochs)
+            models.choose_jit(self.model)
+
+    def _unfreeze(self):
+        """Begin the last phase: the pretrained layers train too."""
+        self.unfrozen = True
+        for name in self.thawed:
+            self.model.get_layer(name).trainable = True
+        self._compile(self.config.unfrozen_rate)
 
     # All that keeps state: what is missing here is lost with a stopped process. The order of the
     # pictures and their views need none, see `numbered`.
@@ -195,8 +300,8 @@ class Run:
             *self.model.variables,  # weights, and the states of random layers
             *self.model.optimizer.variables,
         ]
-        progress = {"epoch": self.epoch, "step": self.step, "loss": self.loss,
-                    "seconds": self.seconds, "history": self.history}
+        progress = {"epoch": self.epoch, "step": self.step, "sums": self.sums,
+                    "seconds": self.seconds, "unfrozen": self.unfrozen, "history": self.history}
         return variables, progress
 
     def save(self):
@@ -210,10 +315,12 @@ class Run:
         """Take up the checkpoint; False if there is none, `UserError` if it is damaged."""
         if not self.checkpoint.exists():
             return False
-        variables, _ = self.state()
         try:
             with np.load(self.checkpoint) as stored:
                 progress = json.loads(str(stored["progress"]))
+                if progress["unfrozen"]:
+                    self._unfreeze()
+                variables, _ = self.state()
                 values = [stored[f"{i:05d}"] for i in range(len(variables))]
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
@@ -231,7 +338,7 @@ class Run:
         try:
             if self.epoch < epochs:
                 self.baseline = self.validate(lambda batch: (np.broadcast_to(
-                    self.dataset.mean_ab, (*batch["rgb"].shape[:3], 2)), None))
+                    self.dataset.mean_ab, (*batch["rgb"].shape[:3], 2)), {}))
                 if not self.stopped_by:
                     print(f"mean colour on {self.dataset.count('validation')} validation pictures: "
                           f"PSNR {_decibels(self.baseline)}", flush=True)
@@ -256,19 +363,25 @@ class Run:
     def _train_epoch(self, bar):
         """The rest of the epoch under way; a checkpoint every few minutes and at its end."""
         if self.step == 0:
-            self.loss = self.seconds = 0.0
+            self.sums, self.seconds = {}, 0.0
+        after = getattr(self.config, "unfreeze_after", None)
+        if after is not None and self.epoch >= after and not self.unfrozen:
+            bar.write(f"epoch {self.epoch + 1}: {', '.join(self.thawed)} train from here on")
+            self._unfreeze()
         first = self.epoch * self.steps
         started = saved = time.monotonic()
         for x, y in records.ahead(self.batch, range(first + self.step, first + self.steps)):
             self.model.reset_metrics()  # whether a step does so itself depends on Keras's version
-            loss = float(self.model.train_on_batch(x, y, return_dict=True)["loss"])
-            if not np.isfinite(loss):
+            told = {_key(name): float(value) for name, value in
+                    self.model.train_on_batch(x, y, return_dict=True).items()}
+            if not np.isfinite(told["loss"]):
                 raise UserError(
-                    f"The loss is {loss} in epoch {self.epoch + 1}, step {self.step + 1}. The last "
-                    f"checkpoint is kept. Try a lower learning rate, or PRECISION=float32.")
+                    f"The loss is {told['loss']} in epoch {self.epoch + 1}, step {self.step + 1}. "
+                    "The last checkpoint is kept. Try a lower learning rate, or "
+                    "PRECISION=float32.")
             self.step += 1
-            self.loss += loss
-            bar.set_postfix_str(f"loss {self.loss / self.step:.5f}", refresh=False)
+            self.sums = {key: self.sums.get(key, 0.0) + value for key, value in told.items()}
+            bar.set_postfix_str(f"loss {self.sums['loss'] / self.step:.5f}", refresh=False)
             bar.update()
             now = time.monotonic()
             if now - saved >= self.checkpoint_seconds or self.stopped_by:
@@ -285,16 +398,16 @@ class Run:
         scores = self.validate(self.predict)
         if scores is None:
             return  # stopped: the checkpoint stands at the epoch's last step
-        iterations = self.steps * (self.epoch + 1)
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        means = {key: total / self.steps for key, total in self.sums.items()}
         self.history.append({
-            "epoch": self.epoch + 1, "loss": self.loss / self.steps, "val_loss": scores["loss"],
-            "val_psnr_rgb": scores["psnr_rgb"], "val_mse_ab": scores["mse_ab"],
+            "epoch": self.epoch + 1, **means,
+            **{f"val_{key}": value for key, value in scores.items()},
             "mean_colour_psnr_rgb": self.baseline["psnr_rgb"],
             "mean_colour_mse_ab": self.baseline["mse_ab"],
-            "learning_rate": float(rate), "steps": iterations,
+            "learning_rate": float(rate), "steps": self.steps * (self.epoch + 1),
             "seconds": round(self.seconds, 1)})
-        bar.write(f"epoch {self.epoch + 1}: loss {self.loss / self.steps:.5f}, validation loss "
+        bar.write(f"epoch {self.epoch + 1}: loss {means['loss']:.5f}, validation loss "
                   f"{scores['loss']:.5f}, PSNR {_decibels(scores)} "
                   f"(mean colour {_decibels(self.baseline)})")
         self.epoch, self.step = self.epoch + 1, 0
@@ -324,45 +437,72 @@ class Run:
         if kinds:
             batch["rgb"] = np.stack([augment.augment(rgb, kinds, self.seed, n)
                                      for rgb, n in zip(batch["rgb"], numbers, strict=True)])
+            if self.embedder:
+                batch["embedding"] = self.embedder(_in_lab(batch)["l"], pad=True)
         return self.scaled(batch)
 
     def scaled(self, batch):
-        """A batch of the data set -> ({"l", "embedding"}, ab) as the network wants them."""
+        """A batch of the data set -> (inputs, targets) as the network wants them.
+
+        Inputs are {"l"}, what else the network sees of it (`models.views`), and {"embedding"};
+        targets are ab or, beside a classification head, {"ab", "label"}.
+        """
         config = self.config
         colours = lab.rgb_to_lab(batch["rgb"])
         inputs = {"l": lab.scale(colours[..., :1], config.l_scale, config.l_offset)}
+        for name, size in models.views(self.model).items():
+            inputs[name] = inputs["l"] if size == colours.shape[1:3] else (
+                keras.ops.convert_to_numpy(keras.ops.image.resize(
+                    inputs["l"], size, antialias=True)))
         if "embedding" in batch:
             inputs["embedding"] = batch["embedding"]
-        return inputs, lab.scale(colours[..., 1:], config.ab_scale, config.ab_offset)
+        ab = lab.scale(colours[..., 1:], config.ab_scale, config.ab_offset)
+        return inputs, {"ab": ab, "label": batch["label"]} if getattr(config, "classes", 0) else ab
 
     def predict(self, batch):
-        """The network's ab for a batch of the data set, in Lab units, and the loss."""
+        """(the network's ab for a batch of the data set, in Lab units; {"loss": a float, ...})."""
         x, y = self.scaled(batch)
-        predicted = self.model.predict_on_batch(x)
-        loss = self.model.compute_loss(x, keras.ops.convert_to_tensor(y),
-                                       keras.ops.convert_to_tensor(predicted), training=False)
-        ab = lab.unscale(keras.ops.convert_to_numpy(predicted), self.config.ab_scale,
-                         self.config.ab_offset)
-        return ab, float(loss)
+        predicted = keras.tree.map_structure(
+            keras.ops.convert_to_tensor, self.model.predict_on_batch(x))
+        told = {"loss": float(self.model.compute_loss(
+            x, keras.tree.map_structure(keras.ops.convert_to_tensor, y), predicted,
+            training=False))}
+        ab = predicted
+        if isinstance(y, dict):
+            ab, known = predicted["ab"], y["label"] >= 0
+            named = keras.ops.convert_to_numpy(predicted["label"]).argmax(-1) == y["label"]
+            told["label_accuracy"] = float(named[known].mean()) if known.any() else 0.0
+        if models.classifies(self.model):
+            return keras.ops.convert_to_numpy(self._decode(ab)), told
+        return lab.unscale(keras.ops.convert_to_numpy(ab), self.config.ab_scale,
+                           self.config.ab_offset), told
+
+    @functools.cached_property
+    def _decode(self):
+        """Logits of a network that classifies ab -> ab in Lab units."""
+        logits = keras.Input(models.ab_of(self.model.output).shape[1:])
+        return models.choose_jit(keras.Model(logits, ab_bins.annealed_mean(logits)))
 
     def validate(self, predict):
-        """Mean MSE (ab), PSNR (RGB) and loss over the validation split.
+        """Mean MSE (ab), PSNR (RGB), "accuracy" and what `predict` tells, on validation pictures.
 
-        predict: a batch -> (ab (N, S, S, 2), loss); a loss of None is left out. Returns None if a
-        signal came meanwhile.
+        predict: a batch -> (ab (N, S, S, 2), {key: mean over the batch}). Returns None if a signal
+        came meanwhile.
         """
-        values = {"mse_ab": [], "psnr_rgb": [], "loss": []}
+        values = collections.defaultdict(list)
         for batch in self.dataset.batches("validation", self.config.batch_size,
                                           embedding=self.config.embedding is not None):
             if self.stopped_by:
                 return None
-            ab, loss = predict(batch)
+            ab, told = predict(batch)
             colours = lab.rgb_to_lab(batch["rgb"])
+            for key, value in told.items():
+                values[key].extend([value] * len(ab))
+            values["accuracy"].extend(metrics.argmax_ab(colours[..., 1:], ab))
             values["mse_ab"].extend(metrics.mse_ab(colours[..., 1:], ab))
             values["psnr_rgb"].extend(
                 metrics.psnr_rgb(batch["rgb"], metrics.recolour(colours[..., :1], ab)))
-            values["loss"].extend([loss] * len(ab) if loss is not None else [])
-        return {key: metrics.summary(column)["mean"] for key, column in values.items() if column}
+        return {key: metrics.summary(column)["mean"] for key, column in values.items()}
 
     def _draw_grid(self):
         count = self.dataset.count("validation")
@@ -370,6 +510,12 @@ class Run:
         batch = self.dataset.read("validation", places,
                                   embedding=self.config.embedding is not None)
         draw_grid(self.folder / "grid.png", batch["rgb"], self.predict(batch)[0])
+
+
+def _key(name):
+    """Keras's name of a figure of the ab output, among others or alone -> ours."""
+    short = name.removeprefix("ab_")
+    return name if short == "loss" else short
 
 
 def _decibels(scores):
@@ -400,19 +546,23 @@ def _write_tensorboard(folder, row):
 
 
 def draw_curves(path, history):
-    """Loss and PSNR by epoch as a PNG."""
+    """Loss, PSNR and what Keras calls accuracy, by epoch, as a PNG."""
     from matplotlib.figure import Figure
 
     epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    loss, psnr = figure.subplots(1, 2)
+    figure = Figure(figsize=(15, 4), layout="constrained")
+    loss, psnr, accuracy = figure.subplots(1, 3)
     loss.plot(epochs, [row["loss"] for row in history], ".-", label="training")
     loss.plot(epochs, [row["val_loss"] for row in history], ".-", label="validation")
     loss.set(xlabel="epoch", ylabel="loss")
     psnr.plot(epochs, [row["val_psnr_rgb"] for row in history], ".-", label="validation")
     psnr.plot(epochs, [row["mean_colour_psnr_rgb"] for row in history], "--", label="mean colour")
     psnr.set(xlabel="epoch", ylabel="PSNR on RGB, dB")
-    for axes in (loss, psnr):
+    if "accuracy" in history[0]:
+        accuracy.plot(epochs, [row["accuracy"] for row in history], ".-", label="training")
+    accuracy.plot(epochs, [row["val_accuracy"] for row in history], ".-", label="validation")
+    accuracy.set(xlabel="epoch", ylabel="Keras \"accuracy\": the larger of a, b is the same")
+    for axes in (loss, psnr, accuracy):
         axes.legend()
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -436,7 +586,7 @@ def _export(run, title, identity, overwrite):
     """Export into the run's folder and, unless it would replace other data's model, models/."""
     dataset, target = run.dataset, Path("models", f"{title}.h5")
     exported = models.wrap(run.model, run.config)
-    scores = run.validate(lambda batch: (models.predict(exported, _in_lab(batch)), None))
+    scores = run.validate(lambda batch: (models.predict(exported, _in_lab(batch)), {}))
     path = run.folder / f"{title}.h5"
     models.export(exported, path, {
         **identity, "title": title, "epochs": run.epoch,

@@ -9,10 +9,10 @@ from koala.config import CONFIGS
 from koala.model import build_model
 
 
-def compile_model(model, config, steps):
+def compile_model(model, config, steps, loss=None):
     """Adam and the mean squared error (K12)."""
     rate = training.learning_rate(config, steps)
-    model.compile(keras.optimizers.Adam(rate), keras.losses.MeanSquaredError())
+    model.compile(keras.optimizers.Adam(rate), loss or keras.losses.MeanSquaredError())
 
 
 def main(argv=None):

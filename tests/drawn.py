@@ -72,12 +72,12 @@ def build_model(config):
     return keras.Model(inputs, x, name="tiny")
 
 
-def compile_model(model, config, steps):
+def compile_model(model, config, steps, loss=None):
     """Adam and the mean squared error."""
     from common import training
 
     model.compile(keras.optimizers.Adam(training.learning_rate(config, steps)),
-                  keras.losses.MeanSquaredError())
+                  loss or keras.losses.MeanSquaredError())
 
 
 def exported(path, config=None, data=None, train_sha256="", embedding=None):

@@ -27,6 +27,7 @@ def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
     compile_model(network, config, steps)
     models.choose_jit(network)
     x = {**inputs, "l": lab.scale(inputs["l"], config.l_scale, config.l_offset)}
+    x |= {name: x["l"] for name in models.views(network)}  # of the same size here
     y = lab.scale(ab, config.ab_scale, config.ab_offset)
     for _ in range(steps):
         network.train_on_batch(x, y)

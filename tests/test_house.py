@@ -252,8 +252,8 @@ def test_the_readme_begins_with_the_two_commands():
 COMMANDS = {
     "data": "common.prepare", "eval": "common.evaluate", "bench": "benchmarks.bench",
     **{f"train-{report}": f"{report}.train" for report in REPORTS},
-    **{f"reproduce-{report}": f"{report}.reproduce" for report in REPORTS
-       if (ROOT / report / "reproduce.py").exists()},
+    **{f"{kind}-{report}": f"{report}.{kind}" for kind in ("reproduce", "compare")
+       for report in REPORTS if (ROOT / report / f"{kind}.py").exists()},
 }
 
 # Stands for an interpreter and the pip of its virtual environments; $FAKE holds what it was told.
@@ -345,9 +345,11 @@ def test_a_value_arrives_as_it_was_typed(house, value):
     assert house.command() == ["common.colorize", f"--in={value}", f"--out={value}"]
 
 
-def test_overwrite_is_a_switch(house):
+def test_switches_are_on_or_off(house):
     house.make("data", "OVERWRITE=0", "SEED=0")
     assert house.command() == ["common.prepare", "--seed=0"]
+    house.make("train-koala", "BINS=1", "REBALANCE=", "EMBED_VIEWS=0", "EPOCHS=1")
+    assert house.command() == ["koala.train", "--epochs=1", "--bins"]
 
 
 SENSIBLE = {
@@ -356,8 +358,11 @@ SENSIBLE = {
     "common.evaluate": "DATA SIZE CUT EMBEDDING_WEIGHTS BATCH PRECISION MODEL OUT SPLIT SPLIT_BY",
     "common.colorize": "IN OUT MODEL EMBEDDING_WEIGHTS PRECISION OVERWRITE MAX_MEGAPIXELS",
     **{f"{report}.train": "DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION "
-                          "RUN SEED SPLIT_BY OVERWRITE" for report in REPORTS},
+                          "RUN SEED SPLIT_BY OVERWRITE BINS REBALANCE EMBED_VIEWS"
+       for report in REPORTS},
 }
+PRETRAINED = {"vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS"}
+SENSIBLE |= {module: SENSIBLE[module] + names for module, names in PRETRAINED.items()}
 
 
 @pytest.mark.parametrize("module", SENSIBLE)

@@ -85,6 +85,41 @@ def test_folders_named_after_splits_are_the_splits(tmp_path):
     assert [dataset.count(split) for split in records.SPLITS] == [6, 3, 2]
 
 
+def test_other_fractions_lie_beside_the_usual_split(tmp_path, monkeypatch):
+    """What one of them tests on, the other has not trained on."""
+    monkeypatch.chdir(tmp_path)
+    drawn.folder(tmp_path / "photos", 120, 8)
+    usual = prepare.prepare("photos", 8, "squash")
+    other = prepare.prepare("photos", 8, "squash", fractions=(0.8, 0.1, 0.1))
+    assert other.folder.name == f"{usual.folder.name}-80-10-10"
+    assert set(usual.sha256("test")) < set(other.sha256("test"))
+    assert not set(usual.sha256("train")) & set(prepare.prepare(
+        "photos", 8, "squash", fractions=(0.95, 0.025, 0.025)).sha256("test"))
+    # A split that says itself what goes where is one for all.
+    (tmp_path / "list.csv").write_text("".join(
+        f"picture-{i:03d}.png,{'test' if i % 3 else 'train'}\n" for i in range(120)))
+    listed = prepare.prepare("photos", 9, "squash", split_by="list.csv")
+    again = prepare.prepare("photos", 9, "squash", fractions=(0.8, 0.1, 0.1))
+    assert again.folder == listed.folder and again.count("test") == 80
+
+
+def test_so_many_pictures_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn.folder(tmp_path / "data" / "raw" / "faces", 20, 8)
+    entry = {"folder": "raw/faces", "split_by": "content", "pictures": [9, 4, 3],
+             "url": "https://example.org", "fetch": "by hand", "recipe": {"epochs": 7}}
+    monkeypatch.setattr(prepare, "catalogue", lambda: {"faces": entry})
+    dataset = prepare.prepare("faces", 8, "squash", fractions=(0.95, 0.025, 0.025))
+    assert [dataset.count(split) for split in records.SPLITS] == [9, 4, 3]
+    assert [reason for _, reason in dataset.manifest["left_out"]] == ["beyond the counts"] * 4
+    assert prepare.recipe("faces") == {"epochs": 7} and prepare.recipe("photos") == {}
+    entry["pictures"] = [19, 1, 1]
+    with pytest.raises(UserError, match="counts=.* not .19, 1, 1"):
+        prepare.prepare("faces", 8, "squash")
+    with pytest.raises(UserError, match="21 pictures are needed, 20 are there"):
+        prepare.prepare("faces", 8, "squash", overwrite=True)
+
+
 def test_split_by_list(source, tmp_path):
     rows = [f"picture-{i:03d}.png,{'test' if i < 4 else 'val' if i < 6 else 'train'}"
             for i in range(20)]
@@ -247,15 +282,3 @@ def test_samples_are_natural_views_with_no_photo_in_two_splits(tmp_path):
     before = files.sha256(folder / "train" / "astronaut-000.png")
     (folder / "train" / "astronaut-000.png").unlink()
     assert files.sha256(samples.make(folder) / "train" / "astronaut-000.png") == before
-
-
-def test_augmented_views_are_seeded_and_keep_shape():
-    from common import augment
-
-    rgb = drawn.picture(1, 32)
-    views = [augment.augment(rgb, augment.KINDS, 0, number) for number in range(6)]
-    again = [augment.augment(rgb, augment.KINDS, 0, number) for number in range(6)]
-    assert all((a == b).all() and a.shape == rgb.shape for a, b in zip(views, again, strict=True))
-    assert len({view.tobytes() for view in views}) == 6
-    flips = {augment.augment(rgb, ("flip",), 0, number).tobytes() for number in range(20)}
-    assert flips == {rgb.tobytes(), np.ascontiguousarray(rgb[:, ::-1]).tobytes()}

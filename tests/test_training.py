@@ -1,6 +1,7 @@
 """Runs: killed and resumed bit by bit, finished, extended, refused; what they leave behind."""
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -236,6 +237,111 @@ def test_each_pass_shows_every_picture_once_in_an_order_of_its_own(home):
     passes = [[int(run.numbered(turn * count + i)) for i in range(count)] for turn in range(3)]
     assert all(sorted(order) == list(range(count)) for order in passes)
     assert passes[0] != passes[1] != passes[2]
+
+
+# --- options of training ---
+
+
+@pytest.mark.parametrize(("flags", "title"), [
+    (("--bins",), "tiny-bins"), (("--rebalance",), "tiny-rebalance"),
+    (("--bins", "--rebalance"), "tiny-bins-rebalance")])
+def test_options_give_models_of_their_own_that_end_in_ab(home, flags, title):
+    """The export's figures are those of the run's last epoch, and a model opens bare."""
+    assert _train(home, *flags, "--epochs", "2") == 0
+    last = _progress(home)["history"][-1]
+    path = home / "models" / f"{title}.h5"
+    metadata = models.metadata(path)
+    assert metadata["options"] == [flag.strip("-") for flag in flags]
+    assert metadata["metrics"]["mse_ab"] == pytest.approx(last["val_mse_ab"], rel=1e-4)
+    if "--rebalance" in flags:
+        prior = np.array(metadata["prior"])
+        assert prior.shape == (313,) and prior.sum() == pytest.approx(1, abs=1e-4)
+        assert 1 < np.count_nonzero(prior) < 313
+    bare = ("import keras, numpy as np, sys; m = keras.models.load_model(sys.argv[1], "
+            "compile=False); l = np.full((1, 32, 32, 1), 50, 'float32'); "
+            "print(m.predict({'l': l}, verbose=0).shape, m.output.dtype)")
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", bare, str(path)], text=True, capture_output=True,
+                          cwd=home / "photos", env=environment)
+    assert done.stdout.strip() == "(1, 32, 32, 2) float32", done.stderr
+
+
+def test_an_optioned_run_stopped_goes_on_to_the_same_bits(home):
+    flags = ("--bins", "--rebalance")
+    assert _train(home, *flags, "--epochs", "2") == 0
+    whole = _state(home)
+    shutil.rmtree(home / "runs")
+    assert _train(home, *flags, "--epochs", "1") == 0
+    assert _train(home, *flags, "--epochs", "2") == 0
+    assert all(whole[key].tobytes() == value.tobytes() for key, value in _state(home).items())
+
+
+def test_an_option_is_another_run(home, capsys):
+    assert _train(home, "--epochs", "1") == 0
+    capsys.readouterr()
+    assert _train(home, "--epochs", "1", "--rebalance") == 2
+    assert "options was [], is ['rebalance']" in capsys.readouterr().err
+
+
+def test_rebalancing_changes_the_loss_alone(home):
+    """The same network, pictures and views: without a step of difference but in the weights."""
+    assert _train(home, "--epochs", "1") == 0
+    plain = _progress(home)["history"][0]
+    assert _train(home, "--epochs", "1", "--rebalance", "--run", "b") == 0
+    rebalanced = _progress(home, "b")["history"][0]
+    assert rebalanced["loss"] != plain["loss"]
+    assert rebalanced["mean_colour_mse_ab"] == plain["mean_colour_mse_ab"]
+
+
+def test_embedding_each_view_needs_views_and_an_embedding(home, capsys):
+    assert _train(home, "--embed-views") == 2
+    assert "the config plain does not both fuse an embedding and" in capsys.readouterr().err
+
+
+def test_views_are_embedded_as_they_are_seen(home):
+    """The first batch's embeddings are those of its augmented L*, not the stored ones."""
+    from common import embeddings, lab, prepare, training
+
+    config = tiny.CONFIGS["views"]
+    dataset = prepare.prepare("photos", 32, "squash", "mobilenet_v2", "random")
+    network = drawn.build_model(config)
+
+    def batch(embedder):
+        return training.Run(network, config, dataset, home, 5, 0, 300,
+                            compile_model=drawn.compile_model, embedder=embedder).batch(3)[0]
+
+    embedder = embeddings.load("mobilenet_v2", "random")
+    stored, live = batch(None), batch(embedder)
+    assert (stored["l"] == live["l"]).all()
+    expected = embedder(lab.unscale(live["l"], config.l_scale, config.l_offset), pad=True)
+    assert live["embedding"] == pytest.approx(expected, abs=1e-3)  # L* through float32 and back
+    assert np.abs(stored["embedding"] - live["embedding"]).max() > 0.01 * np.abs(expected).max()
+
+
+def test_the_samples_recipe_goes_before_the_config_and_flags_before_it():
+    from common import training
+
+    parser = training._parser("tiny", tiny.CONFIGS, {})
+    config = drawn.Config(epochs=200)
+
+    def epochs(*flags):
+        return training._configured(config, parser.parse_args(flags)).epochs
+
+    assert epochs() == 2 and epochs("--epochs", "5") == 5 and epochs("--data", "photos") == 200
+
+
+def test_a_recipe_without_steps_is_once_through_whatever_the_config_says(home):
+    from common import training
+
+    @dataclasses.dataclass(frozen=True)
+    class Long(drawn.Config):
+        steps: int | None = 100
+
+    parser = training._parser("tiny", tiny.CONFIGS, {})
+    for flags, steps in (((), 0), (("--steps", "7"), 7), (("--data", "photos"), 100)):
+        args = parser.parse_args(flags)
+        training._configured(Long(), args)
+        assert args.steps == steps
 
 
 @pytest.mark.slow

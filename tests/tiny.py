@@ -9,6 +9,7 @@ CONFIGS = {
     "plain": drawn.Config(augment=("flip", "zoom", "shear"), batch_size=2, epochs=4),
     "decay": drawn.Config(decay="cosine", learning_rate=1e-3),
     "wild": drawn.Config(learning_rate=1e38),
+    "views": drawn.Config(embedding="mobilenet_v2", augment=("zoom",), batch_size=2, epochs=1),
     "fused": drawn.Config(embedding="mobilenet_v2", batch_size=2, epochs=1),
 }
 

@@ -1,0 +1,149 @@
+"""Weights of a keras.applications network: `auto`, `imagenet`, `random` or from a file.
+
+Whoever uses such a network names its variable (EMBEDDING_WEIGHTS, VGG16_WEIGHTS, ...), so that
+every message tells the way out.
+"""
+
+import contextlib
+import functools
+import hashlib
+import shutil
+import socket
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from common.cli import UserError
+
+DOWNLOAD_TIMEOUT = 10  # seconds without an answer
+RANDOM_SEED = 0
+TOPS = (  # what a weights file may end in; TensorFlow's slim networks have a background class
+    {"include_top": False}, {"classes": 1000}, {"classes": 1001})
+
+
+def load(weights, *, name, variable, without, build, imagenet, read):
+    """(network, where its weights are from: `imagenet`, `random` or the file's name).
+
+    weights: `auto`, `imagenet`, `random` or a path. `auto` is imagenet() and, where that fails,
+    build() with seeded random weights and a warning; `imagenet` makes that a `UserError`. A path
+    goes to read(path). without: what results are worth without ImageNet weights, for the warning.
+    """
+    if weights not in ("auto", "imagenet", "random"):
+        return read(Path(weights)), Path(weights).name
+    if weights != "random":
+        try:
+            return imagenet(), "imagenet"
+        except Exception as error:  # keras.utils.get_file raises a bare Exception
+            if weights == "imagenet":
+                raise UserError(
+                    f"ImageNet weights of {name} are neither in Keras's cache nor to be "
+                    f"downloaded ({_first_line(error)}). Name a weights file: {variable}=file."
+                ) from None
+        _warn(name, variable, without)
+    return randomise(build()), "random"
+
+
+def fill(encoder, weights, *, application, cached, variable):
+    """Put weights into an encoder cut out of a network of keras.applications, by layers' names.
+
+    weights: as in `load`; a file may hold the network with its top of 1000 or 1001 classes or
+    without. application: the function of keras.applications; cached: the file without the top in
+    Keras's cache. Returns {"network", "weights", "sha256"}. Raises `UserError`.
+    """
+    def build(weights=None, top=TOPS[0]):
+        with in_float32():
+            return application(weights=weights, input_shape=(224, 224, 3), **top)
+
+    network, source = load(
+        weights, name=encoder.name, variable=variable, build=build,
+        imagenet=lambda: fetch(lambda: build("imagenet"), encoder.name, cached),
+        read=lambda path: read(path, [functools.partial(build, top=top) for top in TOPS],
+                               name=encoder.name, variable=variable),
+        without="the encoder then has never seen an object, and results stand for a network that "
+                "looks at pictures through random filters.")
+    for layer in encoder.layers:
+        if layer.weights:
+            layer.set_weights(network.get_layer(layer.name).get_weights())
+    return {"network": encoder.name, "weights": source, "sha256": weights_sha256(encoder)}
+
+
+def weights_sha256(network):
+    """The SHA-256 over the variables' names, shapes and float32 bytes, in the network's order.
+
+    Names are those within their layers: the numbers in automatic layer names differ between
+    processes.
+    """
+    digest = hashlib.sha256()
+    for variable in network.variables:
+        value = np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
+        digest.update(f"{variable.name}{value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def randomise(network):
+    """Give a network Glorot-uniform kernels, drawn by NumPy, layer by layer: backends agree."""
+    rng = np.random.default_rng(RANDOM_SEED)
+    for variable in network.variables:
+        if variable.name.endswith("kernel"):
+            shape = variable.shape
+            receptive = int(np.prod(shape[:-2]))
+            limit = np.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
+            variable.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
+    return network
+
+
+def fetch(build, name, cached):
+    """build() a network with ImageNet weights, from Keras's cache or downloaded into it."""
+    if not Path(keras.config.keras_home(), "models", cached).exists():
+        print(f"Fetching the ImageNet weights of {name} ...", file=sys.stderr, flush=True)
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        return build()
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def read(path, builders, *, name, variable):
+    """The first of the networks that `builders` build whose weights a Keras file holds."""
+    if not path.is_file():
+        raise UserError(f"There is no weights file {path}. {variable} is auto, imagenet, random or "
+                        "a Keras weights file.")
+    reasons = []
+    for build in builders:
+        network = build()
+        try:
+            network.load_weights(path)
+            return network
+        except (OSError, ValueError, KeyError) as error:
+            reasons.append(_first_line(error))
+    raise UserError(f"{path} does not hold weights of {name} ({reasons[0]}). {variable} is auto, "
+                    "imagenet, random or a Keras weights file of that network.")
+
+
+@contextlib.contextmanager
+def in_float32():
+    """Build networks in float32 whatever the process's dtype policy is."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0][:160]
+
+
+def _warn(name, variable, without):
+    width = min(shutil.get_terminal_size().columns, 79)
+    said = (f"No ImageNet weights for {name}: not in Keras's cache, no download. Going on with "
+            f"seeded RANDOM weights: {without} Models and tables say `random`. Better: "
+            f"{variable}=file, or a machine with a network.")
+    print("", "!" * width, textwrap.fill(said, width, break_on_hyphens=False), "!" * width, "",
+          sep="\n", file=sys.stderr, flush=True)
