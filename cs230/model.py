@@ -1,0 +1,26 @@
+"""The report's two networks: a chain of convolutions, and one that a classifier advises."""
+
+import keras
+from keras import layers
+
+from common.layers import convolutions, fuse
+
+EMBEDDING = 1000
+
+
+def build_model(config):
+    """{"l": (N, S, S, 1)[, "embedding": (N, 1000)]} -> ab (N, S, S, 2), in the report's scaling.
+
+    S is `config.image_size`, a multiple of 8. 3,892,194 parameters as `plain`.
+    """
+    inputs = {"l": keras.Input((config.image_size, config.image_size, 1), name="l")}
+    x = convolutions(inputs["l"], config.encoder, "encoder")  # S/8 x S/8 x 256
+    if config.embedding:
+        inputs["embedding"] = keras.Input((EMBEDDING,), name="embedding")
+        # What is stored are logits; the report fuses the classifier's prediction.
+        prediction = layers.Softmax(name="prediction")(inputs["embedding"])
+        x = fuse(x, prediction)  # S/8 x S/8 x 1256
+    x = convolutions(x, config.decoder, "decoder")  # S/2 x S/2 x 32
+    x = layers.Conv2D(2, 3, padding="same", activation="tanh", name="decoder_ab")(x)
+    x = layers.UpSampling2D(2, name="decoder_up3")(x)  # after the two channels: S x S x 2
+    return keras.Model(inputs, x, name="cs230")
