@@ -122,11 +122,11 @@ def _config(report, name):
     return dataclasses.replace(config, batch_size=BATCH)
 
 
-def _network(report, name, precision):
+def _network(report, name, precision, fused=None):
     """A report's network, compiled as its train.py does it."""
     config = _config(report, name)
     network = importlib.import_module(report).build_model(config)
-    network = models.in_precision(network, models.precision(precision)[0])
+    network = models.in_precision(network, models.precision(precision)[0], fused)
     importlib.import_module(f"{report}.train").compile_model(network, config, 1000)
     return models.choose_jit(network)
 
@@ -139,9 +139,9 @@ def _noise(tensors):
     )
 
 
-def _training_step(report, name, precision):
+def _training_step(report, name, precision, fused=None):
     """A function that trains on one batch, always the same, and returns its pictures."""
-    network = _network(report, name, precision)
+    network = _network(report, name, precision, fused)
     x, y = _noise(network.input), _noise(network.output)
     return lambda: _train(network, [(x, y)])
 
@@ -166,12 +166,17 @@ def _prediction(report, name, precision):
     return lambda: len(models.predict(model, inputs))
 
 
-def operations(model):
-    """Additions and multiplications of one picture's forward pass: convolutions and products."""
+def operations(model, trained=False):
+    """Additions and multiplications of one picture's forward pass: convolutions and products.
+
+    trained: of the layers that are trained alone.
+    """
     total = 0
     for layer in model.layers:
+        if trained and not layer.trainable:
+            continue
         if hasattr(layer, "layers"):
-            total += operations(layer)
+            total += operations(layer, trained)
         for weight in layer.weights if not hasattr(layer, "layers") else ():
             if weight.name.endswith("kernel"):
                 # Each weight is used once a place: of the input where the convolution is
@@ -197,6 +202,16 @@ def bench_predict(effort, _folder):
     for report, name in cases():
         sides = alternate(effort, _by_precision(_prediction, report, name))
         yield Row(f"prediction, {report} {name}", sides, "pictures/s", "at least 7 with AMX")
+
+
+def bench_normalisation(effort, _folder):
+    """Training with batch normalisation by the fused kernel against Keras's own layer."""
+    for report, name in cases():
+        network = importlib.import_module(report).build_model(_config(report, name))
+        if any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
+            sides = {"fused": _training_step(report, name, "auto", fused=True),
+                     "Keras's layer": _training_step(report, name, "auto", fused=False)}
+            yield Row(f"normalisation, {report} {name}", alternate(effort, sides), "pictures/s")
 
 
 def bench_shards(effort, folder):
@@ -237,8 +252,10 @@ def bench_arithmetic(effort, _folder):
         return 2 * PRODUCT**3 / 1e9
 
     for report, name in cases():
-        # Backwards costs twice as much as forwards: by the inputs, and by the weights.
-        each = 3 * operations(_network(report, name, "auto")) / 1e9
+        # Backwards costs twice as much as forwards, by the inputs and by the weights; through a
+        # frozen encoder there is no way back.
+        network = _network(report, name, "auto")
+        each = (operations(network) + 2 * operations(network, trained=True)) / 1e9
         step = _training_step(report, name, "auto")
         sides = {
             f"training, {report} {name}, auto": lambda step=step, each=each: step() * each,
@@ -391,6 +408,7 @@ def _prepare(sources, folder):
 BENCHMARKS = {
     "train": bench_train,
     "predict": bench_predict,
+    "normalisation": bench_normalisation,
     "shards": bench_shards,
     "arithmetic": bench_arithmetic,
     "lab": bench_lab,

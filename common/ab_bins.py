@@ -125,7 +125,7 @@ def annealed_mean(logits, factor=4, temperature=0.38):
     x = mean(x)
     mean.set_weights([CENTRES[None, None]])
     return layers.UpSampling2D(
-        factor, interpolation="bilinear", name="ab_up", dtype="float32")(x)
+        factor, interpolation="bilinear", name="ab", dtype="float32")(x)
 
 
 # --- a network that classifies ab -------------------------------------------------------------

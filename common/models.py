@@ -68,14 +68,15 @@ def ab_of(outputs):
     return outputs["ab"] if isinstance(outputs, dict) else outputs
 
 
-def in_precision(model, policy):
+def in_precision(model, policy, fused=None):
     """A copy of a functional model under a dtype policy, its first and last layers in float32.
 
     The last layers are those behind which none with weights comes: their output is the picture,
     which eight bits of mantissa would band. The first are those that bring L* to the network's
-    input, `Rescaling` or a name in `l_to_`. Batch normalisation takes the faster form.
+    input, `Rescaling` or a name in `l_to_`. fused: whether batch normalisation takes
+    TensorFlow's fused kernel; None is where it pays.
     """
-    return _rebuilt(model, policy, fused=normalization.fused_pays())
+    return _rebuilt(model, policy, normalization.fused_pays() if fused is None else fused)
 
 
 def _rebuilt(model, policy, fused=False):
@@ -101,7 +102,8 @@ def _set_policy(settings, policy, ends=True):
         elif layer["class_name"] != "InputLayer":
             first = layer["class_name"] == "Rescaling" or layer["name"].startswith("l_to_")
             config["dtype"]["config"]["name"] = "float32" if exact or first else policy
-        if not exact or _WEIGHTED & config.keys():
+        # A frozen layer at the end is a table, of the bins of ab: nothing that makes up for rounding.
+        if not exact or (_WEIGHTED & config.keys() and config.get("trainable", True)):
             inner.update(_sources(layer["inbound_nodes"]))
 
 

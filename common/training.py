@@ -64,8 +64,8 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
         split_by=args.split_by, fractions=getattr(config, "fractions", prepare.FRACTIONS))
     config = _with_classes(config, dataset)
     options = [name for name in ("bins", "rebalance", "embed_views") if getattr(args, name)]
-    title = "-".join([report, *[args.config][:args.config != next(iter(configs))],
-                      *(name.replace("_", "-") for name in options)])
+    variant = [args.config] if args.config != next(iter(configs)) else []
+    title = "-".join([report, *variant, *options]).replace("embed_views", "embed-views")
     steps = args.steps or -(-dataset.count("train") // config.batch_size)
 
     keras.utils.set_random_seed(args.seed)

@@ -187,7 +187,7 @@ def test_annealed_mean_upsamples_between_places():
     assert ab.shape == (1, 4, 8, 2) and ab.dtype == np.float32
     np.testing.assert_allclose(ab[0, 2, :, 0], [0, 0, 10, 30, 50, 70, 80, 80], atol=1e-4)
     assert [layer.name for layer in model.layers[1:]] == [
-        "ab_temperature", "ab_softmax", "ab_mean", "ab_up"]
+        "ab_temperature", "ab_softmax", "ab_mean", "ab"]
     assert not model.trainable_weights and model.count_params() == 626
     policies = {layer.dtype_policy.name for layer in model.layers[1:]}
     assert policies == {"float32"}
