@@ -71,7 +71,7 @@ reproduce-%: ## run the recipes behind the results, print the report's figures b
 $(REPRODUCE): reproduce-%: .venv/ready
 	@$(call run,$*.reproduce)
 
-compare-%: ## train both sides of a report's main comparison and set them side by side
+compare-%: ## train both sides of a report's claim and compare them
 	$(error There is no comparison of "$*". There are: $(COMPARE))
 
 $(COMPARE): compare-%: .venv/ready

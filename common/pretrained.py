@@ -7,6 +7,7 @@ every message tells the way out.
 import contextlib
 import functools
 import hashlib
+import os
 import shutil
 import socket
 import sys
@@ -42,7 +43,7 @@ def load(weights, *, name, variable, without, build, imagenet, read):
                     f"ImageNet weights of {name} are neither in Keras's cache nor to be "
                     f"downloaded ({_first_line(error)}). Name a weights file: {variable}=file."
                 ) from None
-        _warn(name, variable, without)
+            _warn(name, variable, without, _first_line(error))
     return randomise(build()), "random"
 
 
@@ -98,7 +99,8 @@ def randomise(network):
 
 def fetch(build, name, cached):
     """build() a network with ImageNet weights, from Keras's cache or downloaded into it."""
-    if not Path(keras.config.keras_home(), "models", cached).exists():
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    if not Path(home, "models", cached).exists():
         print(f"Fetching the ImageNet weights of {name} ...", file=sys.stderr, flush=True)
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
@@ -140,10 +142,10 @@ def _first_line(error):
     return str(error).strip().splitlines()[0][:160]
 
 
-def _warn(name, variable, without):
+def _warn(name, variable, without, reason):
     width = min(shutil.get_terminal_size().columns, 79)
-    said = (f"No ImageNet weights for {name}: not in Keras's cache, no download. Going on with "
-            f"seeded RANDOM weights: {without} Models and tables say `random`. Better: "
-            f"{variable}=file, or a machine with a network.")
+    said = (f"No ImageNet weights for {name}: not in Keras's cache, no download ({reason}). "
+            f"Going on with seeded RANDOM weights: {without} Models and tables say `random`. "
+            f"Better: {variable}=file, or a machine with a network.")
     print("", "!" * width, textwrap.fill(said, width, break_on_hyphens=False), "!" * width, "",
           sep="\n", file=sys.stderr, flush=True)

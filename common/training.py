@@ -7,10 +7,8 @@ and one file holds everything else (`Run.state`).
 
 import argparse
 import collections
-import csv
 import dataclasses
 import functools
-import io
 import json
 import os
 import shutil
@@ -37,6 +35,7 @@ from common import (
     page,
     prepare,
     records,
+    traces,
 )
 from common.cli import UserError
 
@@ -269,7 +268,8 @@ class Run:
         self.seconds = 0.0
         self.unfrozen = False
         self.history = []  # a dict an epoch
-        self._compile(config.learning_rate)
+        self.unfreeze_after = getattr(config, "unfreeze_after", None)
+        self._compile(config.learning_rate, self.unfreeze_after or config.epochs)
         self.stopped_by = None  # the signal that asked to stop
         self.checkpoint = folder / "checkpoint.npz"
         self._order = functools.lru_cache(2)(
@@ -278,10 +278,11 @@ class Run:
             raise UserError(f"{dataset.folder} has no validation pictures. Use more pictures, or "
                             "another SPLIT_BY.")
 
-    def _compile(self, learning_rate):
+    def _compile(self, learning_rate, epochs):
+        """Give the network its optimiser and loss for a phase of so many epochs."""
         if self.compile_model:
             config = dataclasses.replace(self.config, learning_rate=learning_rate)
-            self.compile_model(self.model, config, self.steps * config.epochs)
+            self.compile_model(self.model, config, self.steps * epochs)
             models.choose_jit(self.model)
 
     def _unfreeze(self):
@@ -289,7 +290,8 @@ class Run:
         self.unfrozen = True
         for name in self.thawed:
             self.model.get_layer(name).trainable = True
-        self._compile(self.config.unfrozen_rate)
+        epochs = max(1, self.config.epochs - self.unfreeze_after)
+        self._compile(self.config.unfrozen_rate, epochs)
 
     # All that keeps state: what is missing here is lost with a stopped process. The order of the
     # pictures and their views need none, see `numbered`.
@@ -364,8 +366,8 @@ class Run:
         """The rest of the epoch under way; a checkpoint every few minutes and at its end."""
         if self.step == 0:
             self.sums, self.seconds = {}, 0.0
-        after = getattr(self.config, "unfreeze_after", None)
-        if after is not None and self.epoch >= after and not self.unfrozen:
+        due = self.unfreeze_after is not None and self.epoch >= self.unfreeze_after
+        if due and not self.unfrozen:
             bar.write(f"epoch {self.epoch + 1}: {', '.join(self.thawed)} train from here on")
             self._unfreeze()
         first = self.epoch * self.steps
@@ -412,9 +414,9 @@ class Run:
                   f"(mean colour {_decibels(self.baseline)})")
         self.epoch, self.step = self.epoch + 1, 0
         self.save()
-        _write_history(self.folder, self.history)
-        _write_tensorboard(self.folder, self.history[-1])
-        draw_curves(self.folder / "curves.png", self.history)
+        traces.write_history(self.folder, self.history)
+        traces.write_tensorboard(self.folder, self.history[-1])
+        traces.draw_curves(self.folder / "curves.png", self.history)
         self._draw_grid()
 
     # --- pictures in, colours out ---
@@ -509,7 +511,7 @@ class Run:
         places = np.unique(np.linspace(0, count - 1, min(GRID, count)).astype(int))
         batch = self.dataset.read("validation", places,
                                   embedding=self.config.embedding is not None)
-        draw_grid(self.folder / "grid.png", batch["rgb"], self.predict(batch)[0])
+        traces.draw_grid(self.folder / "grid.png", batch["rgb"], self.predict(batch)[0])
 
 
 def _key(name):
@@ -524,62 +526,7 @@ def _decibels(scores):
     return "undefined" if psnr is None else f"{psnr:.2f} dB"
 
 
-# --- what a run leaves behind -----------------------------------------------------------------
-
-
-def _write_history(folder, history):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, history[0])
-    writer.writeheader()
-    writer.writerows(history)
-    files.write_text(folder / "history.csv", text.getvalue())
-
-
-def _write_tensorboard(folder, row):
-    from tensorboard.summary import Writer
-
-    writer = Writer(str(folder / "tensorboard"))
-    for name, value in row.items():
-        if name not in ("epoch", "steps") and value is not None:
-            writer.add_scalar(name, value, row["epoch"])
-    writer.close()
-
-
-def draw_curves(path, history):
-    """Loss, PSNR and what Keras calls accuracy, by epoch, as a PNG."""
-    from matplotlib.figure import Figure
-
-    epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(15, 4), layout="constrained")
-    loss, psnr, accuracy = figure.subplots(1, 3)
-    loss.plot(epochs, [row["loss"] for row in history], ".-", label="training")
-    loss.plot(epochs, [row["val_loss"] for row in history], ".-", label="validation")
-    loss.set(xlabel="epoch", ylabel="loss")
-    psnr.plot(epochs, [row["val_psnr_rgb"] for row in history], ".-", label="validation")
-    psnr.plot(epochs, [row["mean_colour_psnr_rgb"] for row in history], "--", label="mean colour")
-    psnr.set(xlabel="epoch", ylabel="PSNR on RGB, dB")
-    if "accuracy" in history[0]:
-        accuracy.plot(epochs, [row["accuracy"] for row in history], ".-", label="training")
-    accuracy.plot(epochs, [row["val_accuracy"] for row in history], ".-", label="validation")
-    accuracy.set(xlabel="epoch", ylabel="Keras \"accuracy\": the larger of a, b is the same")
-    for axes in (loss, psnr, accuracy):
-        axes.legend()
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-
-
-def draw_grid(path, rgb, ab):
-    """A row a picture, grey | ours | true, as a PNG."""
-    import cv2
-
-    l = lab.rgb_to_l(rgb)[..., None]
-    grey = metrics.recolour(l, np.zeros_like(ab))
-    rows = np.concatenate([grey, metrics.recolour(l, ab), rgb], axis=2)
-    _, png = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
-    with files.replacing(path) as temporary:
-        temporary.write_bytes(png.tobytes())
+# --- export ------------------------------------------------------------------------------------
 
 
 def _export(run, title, identity, overwrite):

@@ -1,0 +1,65 @@
+"""What a run leaves behind to look at: history, curves, pictures."""
+
+import csv
+import io
+
+import numpy as np
+
+from common import files, lab, metrics
+
+
+def write_history(folder, history):
+    """history.csv: a line an epoch, from a list of dicts with the same keys."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, history[0])
+    writer.writeheader()
+    writer.writerows(history)
+    files.write_text(folder / "history.csv", text.getvalue())
+
+
+def write_tensorboard(folder, row):
+    """An epoch's figures for TensorBoard, in folder/tensorboard."""
+    from tensorboard.summary import Writer
+
+    writer = Writer(str(folder / "tensorboard"))
+    for name, value in row.items():
+        if name not in ("epoch", "steps") and value is not None:
+            writer.add_scalar(name, value, row["epoch"])
+    writer.close()
+
+
+def draw_curves(path, history):
+    """Loss, PSNR and what Keras calls accuracy, by epoch, as a PNG."""
+    from matplotlib.figure import Figure
+
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(15, 4), layout="constrained")
+    loss, psnr, accuracy = figure.subplots(1, 3)
+    loss.plot(epochs, [row["loss"] for row in history], ".-", label="training")
+    loss.plot(epochs, [row["val_loss"] for row in history], ".-", label="validation")
+    loss.set(xlabel="epoch", ylabel="loss")
+    psnr.plot(epochs, [row["val_psnr_rgb"] for row in history], ".-", label="validation")
+    psnr.plot(epochs, [row["mean_colour_psnr_rgb"] for row in history], "--", label="mean colour")
+    psnr.set(xlabel="epoch", ylabel="PSNR on RGB, dB")
+    if "accuracy" in history[0]:
+        accuracy.plot(epochs, [row["accuracy"] for row in history], ".-", label="training")
+    accuracy.plot(epochs, [row["val_accuracy"] for row in history], ".-", label="validation")
+    accuracy.set(xlabel="epoch", ylabel="Keras \"accuracy\" (argmax of a, b)")
+    for axes in (loss, psnr, accuracy):
+        axes.legend()
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def draw_grid(path, rgb, ab):
+    """A row a picture, grey | ours | true, as a PNG."""
+    import cv2
+
+    l = lab.rgb_to_l(rgb)[..., None]
+    grey = metrics.recolour(l, np.zeros_like(ab))
+    rows = np.concatenate([grey, metrics.recolour(l, ab), rgb], axis=2)
+    _, png = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(png.tobytes())
