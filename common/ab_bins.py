@@ -148,7 +148,10 @@ def with_head(network):
     elif up > 4:
         x = layers.UpSampling2D(up // 4, name="ab_bins_up")(x)
     logits = layers.Conv2D(len(CENTRES), 1, name="ab_bins")(x)
-    outputs = {**outputs, "ab": logits} if isinstance(outputs, dict) else logits
+    if isinstance(outputs, dict):  # older versions of Keras know an output by its layer's name
+        outputs = {**outputs, "ab": layers.Identity(name="ab")(logits)}
+    else:
+        outputs = logits
     return keras.Model(network.input, outputs, name=network.name)
 
 

@@ -60,7 +60,8 @@ class FusedBatchNormalization(layers.BatchNormalization):
                 and len(inputs.shape) == 4 and self.axis in (-1, 3) and mask is None
                 and dtype in ("float32", "bfloat16") and dtype == self.compute_dtype
                 and self.variable_dtype == "float32"
-                and not (self.renorm or self.synchronized))
+                and not getattr(self, "renorm", False)  # which older versions do not have
+                and not self.synchronized)
 
 
 def exchange(settings, fused):

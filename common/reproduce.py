@@ -52,9 +52,9 @@ def main(argv, *, report, configs, build_model, rows):
     parser.add_argument("--precision", choices=models.PRECISIONS, default="auto")
     for flag in ("epochs", "steps", "batch", "seed"):
         parser.add_argument(f"--{flag}", type=int, help="instead of the recipe's")
-    args = parser.parse_args(argv)
+    args, others = parser.parse_known_args(argv)  # others: the training knows more flags
     passed = [f"--{name.replace('_', '-')}={value}" for name, value in vars(args).items()
-              if value is not None and name != "config"]
+              if value is not None and name != "config"] + others
     lines = ["| config | what | report | ours |", "|---|---|---|---|"]
     for name in [args.config] if args.config else rows:
         parameters = build_model(configs[name]).count_params()
@@ -69,7 +69,7 @@ def main(argv, *, report, configs, build_model, rows):
     print(f"\n{path}")
     if args.data == "samples":
         print("On the built-in samples: this shows that the recipes run. For the report's own data "
-              "see the README: DATA=imagenet-mini, or any folder.")
+              "see the package's README.")
 
 
 def _run(report, name, passed, data, parameters):

@@ -66,7 +66,7 @@ def iizuka2016(config):
     x = normalised(x, momentum, "fusion")
     x = convolutions(x, config.colour, "colour", momentum=momentum)
     x = layers.Conv2D(2, 3, padding="same", activation="sigmoid", name="colour_ab")(x)
-    ab = layers.UpSampling2D(2, name="colour_up3")(x)
+    ab = layers.UpSampling2D(2, name="ab")(x)
     if not config.classes:
         return keras.Model(inputs, ab, name="iizuka2016")
     x = layers.Dense(HEAD, activation="relu", name="label_dense")(named[-2])  # of the 512 wide
