@@ -20,6 +20,8 @@ from common.cli import UserError
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 RANDOM_SEED = 0
+BLIND = ("the encoder then has never seen an object, and results stand for a network that looks at "
+         "pictures through random filters.")
 TOPS = (  # what a weights file may end in; TensorFlow's slim networks have a background class
     {"include_top": False}, {"classes": 1000}, {"classes": 1001})
 
@@ -46,11 +48,11 @@ def load(weights, *, name, variable, without, build, imagenet, read):
     return randomise(build()), "random"
 
 
-def fill(encoder, weights, *, application, cached, variable):
+def fill(encoder, weights, *, application, cached, variable, without=BLIND):
     """Put weights into an encoder cut out of a network of keras.applications, by layers' names.
 
     weights: as in `load`; a file may hold the network with its top of 1000 or 1001 classes or
-    without. application: the function of keras.applications; cached: the file without the top in
+    without. An encoder of one channel gets the sum over three, see `transfer`. application: the function of keras.applications; cached: the file without the top in
     Keras's cache. Returns {"network", "weights", "sha256"}. Raises `UserError`.
     """
     def build(weights=None, top=TOPS[0]):
@@ -62,12 +64,29 @@ def fill(encoder, weights, *, application, cached, variable):
         imagenet=lambda: fetch(lambda: build("imagenet"), encoder.name, cached),
         read=lambda path: read(path, [functools.partial(build, top=top) for top in TOPS],
                                name=encoder.name, variable=variable),
-        without="the encoder then has never seen an object, and results stand for a network that "
-                "looks at pictures through random filters.")
+        without=without)
+    transfer(network, encoder)
+    return {"network": encoder.name, "weights": source, "sha256": weights_sha256(encoder)}
+
+
+def transfer(network, encoder):
+    """Give an encoder the weights of a network's layers of the same names.
+
+    Where the network's first convolution sees red, green and blue and the encoder's one channel,
+    the kernel is summed over the three: it does to a grey picture what the whole does to its three
+    equal channels.
+    """
     for layer in encoder.layers:
         if layer.weights:
-            layer.set_weights(network.get_layer(layer.name).get_weights())
-    return {"network": encoder.name, "weights": source, "sha256": weights_sha256(encoder)}
+            values = network.get_layer(layer.name).get_weights()
+            layer.set_weights([
+                value.sum(2, keepdims=True) if is_colour(value) and variable.shape[2] == 1 else value
+                for value, variable in zip(values, layer.weights, strict=True)])
+
+
+def is_colour(value):
+    """Whether an array is the kernel (h, w, 3, filters) of a convolution over three colours."""
+    return value.ndim == 4 and value.shape[2] == 3
 
 
 def weights_sha256(network):
