@@ -52,8 +52,9 @@ def fill(encoder, weights, *, application, cached, variable, without=BLIND):
     """Put weights into an encoder cut out of a network of keras.applications, by layers' names.
 
     weights: as in `load`; a file may hold the network with its top of 1000 or 1001 classes or
-    without. An encoder of one channel gets the sum over three, see `transfer`. application: the function of keras.applications; cached: the file without the top in
-    Keras's cache. Returns {"network", "weights", "sha256"}. Raises `UserError`.
+    without. An encoder of one channel gets the sum over three, see `transfer`. application: the
+    function of keras.applications; cached: the file without the top in Keras's cache. without: as
+    in `load`. Returns {"network", "weights", "sha256"}. Raises `UserError`.
     """
     def build(weights=None, top=TOPS[0]):
         with in_float32():
@@ -79,14 +80,10 @@ def transfer(network, encoder):
     for layer in encoder.layers:
         if layer.weights:
             values = network.get_layer(layer.name).get_weights()
-            layer.set_weights([
-                value.sum(2, keepdims=True) if is_colour(value) and variable.shape[2] == 1 else value
-                for value, variable in zip(values, layer.weights, strict=True)])
-
-
-def is_colour(value):
-    """Whether an array is the kernel (h, w, 3, filters) of a convolution over three colours."""
-    return value.ndim == 4 and value.shape[2] == 3
+            shape = layer.weights[0].shape
+            if len(shape) == 4 and shape[2] == 1 and values[0].shape[2] == 3:
+                values[0] = values[0].sum(2, keepdims=True)
+            layer.set_weights(values)
 
 
 def weights_sha256(network):

@@ -42,6 +42,7 @@ from common.cli import UserError
 
 CHECKPOINT_SECONDS = 300
 GRID = 8  # pictures in grid.png
+SHOWN = 128  # pixels that a smaller picture is shown at there, or close
 
 
 def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
@@ -609,7 +610,9 @@ def draw_grid(path, rgb, ab):
     l = lab.rgb_to_l(rgb)[..., None]
     grey = metrics.recolour(l, np.zeros_like(ab))
     rows = np.concatenate([grey, metrics.recolour(l, ab), rgb], axis=2)
-    _, png = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
+    times = max(1, SHOWN // rgb.shape[1])  # pixel by pixel, where pictures are stamps
+    drawn = np.concatenate(rows).repeat(times, 0).repeat(times, 1)
+    _, png = cv2.imencode(".png", drawn[..., ::-1])
     with files.replacing(path) as temporary:
         temporary.write_bytes(png.tobytes())
 

@@ -21,7 +21,7 @@ def encoder(config):
 
 
 def load(colorizer, config, weights):
-    """Put weights (`auto`, `imagenet`, `random` or a Keras file) into the encoder; what they are."""
+    """Put weights (`auto`, `imagenet`, `random` or a Keras file) into the encoder; say which."""
     return pretrained.fill(
         colorizer.get_layer("densenet"), weights, application=keras.applications.DenseNet121,
         cached=CACHED, variable="DENSENET_WEIGHTS",

@@ -1,4 +1,4 @@
-"""The network of Zhang, Isola, Efros 2016, "Colorful image colorization", as its authors released it."""
+"""The network of Zhang, Isola, Efros 2016, "Colorful image colorization", as released by them."""
 
 from keras import layers
 

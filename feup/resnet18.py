@@ -67,7 +67,7 @@ def _normalised(x, filters, kernel_size, stride, name, norm, momentum):
 
 
 def load(colorizer, config, weights):
-    """Put weights (`auto`, `imagenet`, `random` or a file) into the encoder; what they are.
+    """Put weights (`auto`, `imagenet`, `random` or a file) into the encoder; say which.
 
     A file is one of PyTorch with torchvision's names, in either format, or a Keras .h5 of
     `network`, whole or cut. Kernels over three colours are summed to see one channel.

@@ -8,6 +8,7 @@ five that note what a tensor is made of.
 import collections
 import io
 import math
+import os
 import pickle
 import re
 import zipfile
@@ -115,6 +116,11 @@ def _from_pickles(file):
     keys = _unpickle(file)
     if sorted(keys) != sorted(storages):
         raise ValueError("its storages are not those that its tensors name")
+    place = file.tell()
+    left = file.seek(0, os.SEEK_END) - place
+    file.seek(place)
+    if sum(map(_bytes, storages.values())) > left:  # before memory is taken for it
+        raise ValueError("it is too short")
     numbers = {}
     for key in keys:
         count = int.from_bytes(file.read(8), "little")
