@@ -357,11 +357,12 @@ SENSIBLE = {
                       "MAX_MEGAPIXELS",
     "common.evaluate": "DATA SIZE CUT EMBEDDING_WEIGHTS BATCH PRECISION MODEL OUT SPLIT SPLIT_BY",
     "common.colorize": "IN OUT MODEL EMBEDDING_WEIGHTS PRECISION OVERWRITE MAX_MEGAPIXELS",
-    **{f"{report}.train": "DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION "
-                          "RUN SEED SPLIT_BY OVERWRITE BINS REBALANCE EMBED_VIEWS"
+    **{f"{report}.train": "DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH SIZE "
+                          "PRECISION RUN SEED SPLIT_BY OVERWRITE BINS REBALANCE EMBED_VIEWS"
        for report in REPORTS},
 }
-PRETRAINED = {"vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS"}
+PRETRAINED = {"vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS",
+              "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS"}
 SENSIBLE |= {module: SENSIBLE[module] + names for module, names in PRETRAINED.items()}
 
 
@@ -371,7 +372,7 @@ def test_a_command_knows_the_variables_as_flags(module):
                           capture_output=True, env=os.environ | {"KERAS_BACKEND": "numpy"})
     assert done.returncode == 0, done.stderr
     flags = {"--" + name.lower().replace("_", "-") for name in SENSIBLE[module].split()}
-    assert flags <= set(re.findall(r"--[a-z-]+", done.stdout))
+    assert flags <= set(re.findall(r"--[a-z0-9-]+", done.stdout))
 
 
 def test_make_knows_every_variable_that_a_command_does():
