@@ -91,7 +91,7 @@ def _download():
     path = keras.utils.get_file(IMAGENET, URL, cache_subdir="models")
     wanted = IMAGENET.removesuffix(".pth").split("-")[1]
     if not files.sha256(path).startswith(wanted):
-        raise UserError(f"{path} is not {URL}, by its SHA-256. Delete it.")
+        raise UserError(f"the SHA-256 is not that in the name of {path}; delete it")
     return _read(path)
 
 
