@@ -7,6 +7,7 @@ every message tells the way out.
 import contextlib
 import functools
 import hashlib
+import os
 import shutil
 import socket
 import sys
@@ -112,9 +113,14 @@ def randomise(network):
     return network
 
 
+def cache():
+    """The folder that Keras keeps weights in; no public function of Keras names it."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+
+
 def fetch(build, name, cached):
     """build() a network with ImageNet weights, from Keras's cache or downloaded into it."""
-    if not Path(keras.config.keras_home(), "models", cached).exists():
+    if not (cache() / cached).exists():
         print(f"Fetching the ImageNet weights of {name} ...", file=sys.stderr, flush=True)
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
