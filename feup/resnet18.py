@@ -3,6 +3,8 @@
 Layers bear the names of torchvision's, with _ for a point, so that weights go by name.
 """
 
+from pathlib import Path
+
 import h5py
 import keras
 from keras import layers
@@ -88,7 +90,7 @@ def _network(channels, **whole):
 
 
 def _download():
-    path = keras.utils.get_file(IMAGENET, URL, cache_subdir="models")
+    path = Path(keras.utils.get_file(IMAGENET, URL, cache_subdir="models"))
     wanted = IMAGENET.removesuffix(".pth").split("-")[1]
     if not files.sha256(path).startswith(wanted):
         raise UserError(f"the SHA-256 is not that in the name of {path}; delete it")
