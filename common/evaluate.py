@@ -25,7 +25,7 @@ from common.cli import UserError
 
 SCHEMA = 1
 OUT = Path("reports/eval")
-SIZE, CUT = 256, "squash"  # where no named model says otherwise
+SIZE, CUT = 256, "squash"  # where neither models nor catalogue say otherwise
 SHOWN = 24  # pictures on the page
 LOSSLESS = 96  # pictures of this side or less are shown as PNG: JPEG's blocks would be seen
 
@@ -344,9 +344,10 @@ def main(argv=None):
     parser.add_argument("--batch", type=cli.at_least(1), default=16, help="pictures at a time")
     parser.add_argument("--precision", choices=models.PRECISIONS, default="float32")
     parser.add_argument("--size", type=cli.at_least(8), default=None,
-                        help=f"side of the pictures, else the named models' own, else {SIZE}")
+                        help="side of the pictures, else that of all the models, else the data's, "
+                             f"else {SIZE}")
     parser.add_argument("--cut", choices=photos.CUTS, default=None,
-                        help=f"else the named models' own, else {CUT}")
+                        help=f"else that of all the models, else {CUT}")
     args = parser.parse_args(argv)
     named = [models.named(name) for name in args.models or []]
     paths = named or models.available()
@@ -354,7 +355,7 @@ def main(argv=None):
         print("No model in models/: the baselines alone. Train one: `make train-koala`.",
               flush=True)
     report = evaluate(
-        paths, _dataset(args, named), args.split, args.out, limit=args.limit,
+        paths, _dataset(args, paths, skip=len(named) != 1), args.split, args.out, limit=args.limit,
         batch_size=args.batch, precision=models.precision(args.precision)[0],
         weights=args.embedding_weights, keep_going=len(named) != 1)
     print(page.table(report))
@@ -364,17 +365,21 @@ def main(argv=None):
     return 1 if report["failed"] else 0
 
 
-def _dataset(args, named):
-    """The data set, prepared if it is not there, at the size and cut of the named models."""
+def _dataset(args, paths, skip):
+    """The data set, prepared if it is not there, at the size and cut that all the models have.
+
+    Of models that differ neither counts, but the data's own size if the catalogue has it. skip: let
+    models that cannot be read be left out later, with their reasons.
+    """
     if (Path(args.data) / "manifest.json").is_file():
         return records.open_dataset(args.data)
     found = set()
-    for path in named:
-        # Of several models, a damaged one is left out later, with its reason.
-        with contextlib.suppress(UserError) if len(named) > 1 else contextlib.nullcontext():
+    for path in paths:
+        with contextlib.suppress(UserError) if skip else contextlib.nullcontext():
             metadata = models.metadata(path)
             found.add((metadata.get("image_size", SIZE), metadata.get("cut", CUT)))
-    size, cut = found.pop() if len(found) == 1 else (SIZE, CUT)
+    own = prepare.catalogue().get(str(args.data), {}).get("size", SIZE)
+    size, cut = found.pop() if len(found) == 1 else (own, CUT)
     return prepare.prepare(args.data, args.size or size, args.cut or cut, None,
                            args.embedding_weights, split_by=args.split_by)
 

@@ -47,3 +47,20 @@ def normalised(x, momentum, name):
     if momentum is not None:
         x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def padded_convolution(x, filters, kernel_size, stride=1, dilation=1, *, name, **options):
+    """A convolution with as much padding before as behind, as PyTorch pads.
+
+    Keras's own `same` puts what a stride of two leaves over behind alone, so that weights trained
+    with the one see pictures moved by a pixel with the other. The padding is a layer named
+    `<name>_pad` where the two differ.
+    """
+    if stride == 1:
+        padding = "same"
+    else:
+        padding = "valid"
+        if kernel_size > 1:
+            x = layers.ZeroPadding2D(dilation * (kernel_size // 2), name=f"{name}_pad")(x)
+    return layers.Conv2D(filters, kernel_size, stride, padding, dilation_rate=dilation, name=name,
+                         **options)(x)

@@ -194,6 +194,7 @@ code { font: .85em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mo
        grid-template-columns: repeat(auto-fit, minmax(min(8rem, 30%), 1fr)); }
 figure { margin: 0; min-width: 0; }
 img { display: block; width: 100%; height: auto; border-radius: .25rem; background: #8884; }
+img[src^="data:image/png"] { image-rendering: pixelated; } /* small pictures, shown larger */
 figcaption { font-size: .8125rem; line-height: 1.35; padding-top: .3rem; overflow-wrap: anywhere; }
 figcaption span { color: var(--quiet); font-variant-numeric: tabular-nums; white-space: nowrap; }
 dl { display: grid; grid-template-columns: minmax(7rem, 11rem) 1fr; gap: .45rem 1.25rem;

@@ -4,6 +4,7 @@ Everything is planned before the first shard: which file goes into which split a
 that was stopped goes on where it was, to the same bytes, and a finished one is only checked.
 """
 
+import collections
 import csv
 import functools
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import cli, embeddings, files, lab, photos, records, samples
+from common import arrays, cli, embeddings, files, lab, photos, records, samples
 from common.cli import UserError
 
 CATALOGUE = Path(__file__).parents[1] / "data" / "sources.toml"
@@ -43,7 +44,8 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
     name, source, usual = _source(data)
     if split_by not in (None, "content", "folder"):
         split_by = str(Path(split_by).resolve())
-    counts = catalogue().get(str(data), {}).get("pictures")
+    entry = catalogue().get(str(data), {})
+    counts = entry.get("pictures")
     if folder is None:
         folder = DATA / "tfrecords" / f"{name}-{size}-{cut}"
         by = split_by or (_read_plan(folder) or {}).get("split_by") or usual
@@ -54,8 +56,7 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
             folder = folder.with_name("-".join([folder.name, *(f"{100 * x:g}" for x in fractions)]))
     folder = Path(folder)
     if overwrite and folder.exists():
-        if not source.is_dir():
-            raise UserError(_missing(data, source))
+        _require(data, source)
         shutil.rmtree(folder)
     manifest = _read_plan(folder)
     split_by = split_by or (manifest["split_by"] if manifest else usual)
@@ -63,9 +64,10 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
                 "cut": cut, "split_by": split_by, "fractions": list(fractions), "seed": seed}
     if counts:
         settings["counts"] = counts
+    if "validation" in entry and split_by == "folder":
+        settings["validation"] = entry["validation"]
     if manifest is None:
-        if not source.is_dir():
-            raise UserError(_missing(data, source))
+        _require(data, source)
         print(f"Preparing {name} at {size} x {size} in {folder}", flush=True)
         manifest = _plan(source, settings)
         files.write_json(folder / "manifest.json", manifest)
@@ -111,6 +113,14 @@ def _source(data):
     return data, source, split_by
 
 
+def _require(data, source):
+    """Make the pictures of a data set that comes as arrays; `UserError` if there is no source."""
+    if not source.is_dir() and data in arrays.MAKERS:
+        arrays.MAKERS[data](source)
+    if not source.is_dir():
+        raise UserError(_missing(data, source))
+
+
 def _missing(data, source):
     """The one line for a source that is not there."""
     if entry := catalogue().get(str(data)):
@@ -128,10 +138,11 @@ def _split_of(sha256, fractions):
     return "validation" if place < fractions[2] + fractions[1] else "train"
 
 
-def _splits(found, split_by, fractions, counts=None):
+def _splits(found, split_by, fractions, counts=None, validation=None):
     """{name: split} for (name, bytes, sha256) of every picture.
 
     counts: so many training, validation and test pictures, the first by hash; the rest is left out.
+    validation: so many pictures of the folder `train` are for validation, the first by hash.
     """
     if counts:
         order = sorted(found, key=lambda item: (item[2], item[0]))
@@ -143,15 +154,35 @@ def _splits(found, split_by, fractions, counts=None):
         digests = {name: digest for name, _, digest in found}
     elif split_by == "folder":
         named = {name: SPLIT_FOLDERS.get(Path(name).parts[0].lower()) for name, _, _ in found}
+        digests = {name: digest for name, _, digest in found}
         if all(named.values()):
-            _fill(named, digests={name: digest for name, _, digest in found}, missing_only=True)
+            if validation and "validation" not in named.values():
+                _hold_out(named, digests, validation)
+            _fill(named, digests, missing_only=True)
             return named
+        if validation:
+            stray = next(name for name, split in named.items() if split is None)
+            raise UserError(f"These pictures are split by the folders train and test, and {stray} "
+                            "is in neither. Put them so, or SPLIT_BY=content.")
         digests = {name: files.sha256(str(Path(name).parent).encode()) for name, _, _ in found}
     else:
         return _listed(split_by)
     splits = {name: _split_of(digest, fractions) for name, digest in digests.items()}
     _fill(splits, digests)
     return splits
+
+
+def _hold_out(splits, digests, count):
+    """Move `count` training pictures, the first by hash, to validation; copies move together."""
+    copies = collections.Counter(
+        digests[name] for name, split in splits.items() if split == "train")
+    moved = set()
+    for digest in sorted(copies):
+        if copies[digest] <= count:
+            moved.add(digest)
+            count -= copies[digest]
+    splits.update({name: "validation" for name, split in splits.items()
+                   if split == "train" and digests[name] in moved})
 
 
 def _fill(splits, digests, missing_only=False):
@@ -216,7 +247,8 @@ def _plan(source, settings):
             found.append(item)
             bar.update()
 
-    splits = _splits(found, settings["split_by"], settings["fractions"], settings.get("counts"))
+    splits = _splits(found, settings["split_by"], settings["fractions"], settings.get("counts"),
+                     settings.get("validation"))
     left_out = [[name, "no picture"] for name in others]
     reason = "beyond the counts" if "counts" in settings else "not in the split list"
     left_out += [[name, reason] for name in names if name not in splits]

@@ -21,6 +21,8 @@ from common.cli import UserError
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 RANDOM_SEED = 0
+BLIND = ("the encoder then has never seen an object, and results stand for a network that looks at "
+         "pictures through random filters.")
 TOPS = (  # what a weights file may end in; TensorFlow's slim networks have a background class
     {"include_top": False}, {"classes": 1000}, {"classes": 1001})
 
@@ -47,12 +49,13 @@ def load(weights, *, name, variable, without, build, imagenet, read):
     return randomise(build()), "random"
 
 
-def fill(encoder, weights, *, application, cached, variable):
+def fill(encoder, weights, *, application, cached, variable, without=BLIND):
     """Put weights into an encoder cut out of a network of keras.applications, by layers' names.
 
     weights: as in `load`; a file may hold the network with its top of 1000 or 1001 classes or
-    without. application: the function of keras.applications; cached: the file without the top in
-    Keras's cache. Returns {"network", "weights", "sha256"}. Raises `UserError`.
+    without. An encoder of one channel gets the sum over three, see `transfer`. application: the
+    function of keras.applications; cached: the file without the top in Keras's cache. without: as
+    in `load`. Returns {"network", "weights", "sha256"}. Raises `UserError`.
     """
     def build(weights=None, top=TOPS[0]):
         with in_float32():
@@ -63,12 +66,25 @@ def fill(encoder, weights, *, application, cached, variable):
         imagenet=lambda: fetch(lambda: build("imagenet"), encoder.name, cached),
         read=lambda path: read(path, [functools.partial(build, top=top) for top in TOPS],
                                name=encoder.name, variable=variable),
-        without="the encoder then has never seen an object, and results stand for a network that "
-                "looks at pictures through random filters.")
+        without=without)
+    transfer(network, encoder)
+    return {"network": encoder.name, "weights": source, "sha256": weights_sha256(encoder)}
+
+
+def transfer(network, encoder):
+    """Give an encoder the weights of a network's layers of the same names.
+
+    Where the network's first convolution sees red, green and blue and the encoder's one channel,
+    the kernel is summed over the three: it does to a grey picture what the whole does to its three
+    equal channels.
+    """
     for layer in encoder.layers:
         if layer.weights:
-            layer.set_weights(network.get_layer(layer.name).get_weights())
-    return {"network": encoder.name, "weights": source, "sha256": weights_sha256(encoder)}
+            values = network.get_layer(layer.name).get_weights()
+            shape = layer.weights[0].shape
+            if len(shape) == 4 and shape[2] == 1 and values[0].shape[2] == 3:
+                values[0] = values[0].sum(2, keepdims=True)
+            layer.set_weights(values)
 
 
 def weights_sha256(network):
@@ -97,10 +113,14 @@ def randomise(network):
     return network
 
 
+def cache():
+    """The folder that Keras keeps weights in; no public function of Keras names it."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+
+
 def fetch(build, name, cached):
     """build() a network with ImageNet weights, from Keras's cache or downloaded into it."""
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
-    if not Path(home, "models", cached).exists():
+    if not (cache() / cached).exists():
         print(f"Fetching the ImageNet weights of {name} ...", file=sys.stderr, flush=True)
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)

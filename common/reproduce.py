@@ -50,7 +50,7 @@ def main(argv, *, report, configs, build_model, rows):
     parser.add_argument("--config", choices=list(rows), help="one recipe instead of all")
     parser.add_argument("--embedding", choices=list(embeddings.NETWORKS))
     parser.add_argument("--precision", choices=models.PRECISIONS, default="auto")
-    for flag in ("epochs", "steps", "batch", "seed"):
+    for flag in ("epochs", "steps", "batch", "size", "seed"):
         parser.add_argument(f"--{flag}", type=int, help="instead of the recipe's")
     args, others = parser.parse_known_args(argv)  # others: the training knows more flags
     passed = [f"--{name.replace('_', '-')}={value}" for name, value in vars(args).items()

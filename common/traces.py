@@ -7,6 +7,8 @@ import numpy as np
 
 from common import files, lab, metrics
 
+SHOWN = 128  # pixels that a smaller picture is shown at in grid.png, or close
+
 
 def write_history(folder, history):
     """history.csv: a line an epoch, from a list of dicts with the same keys."""
@@ -60,6 +62,8 @@ def draw_grid(path, rgb, ab):
     l = lab.rgb_to_l(rgb)[..., None]
     grey = metrics.recolour(l, np.zeros_like(ab))
     rows = np.concatenate([grey, metrics.recolour(l, ab), rgb], axis=2)
-    _, png = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
+    times = max(1, SHOWN // rgb.shape[1])  # pixel by pixel, where pictures are stamps
+    drawn = np.concatenate(rows).repeat(times, 0).repeat(times, 1)
+    _, png = cv2.imencode(".png", drawn[..., ::-1])
     with files.replacing(path) as temporary:
         temporary.write_bytes(png.tobytes())

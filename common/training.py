@@ -55,6 +55,8 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
     pretrained = pretrained or {}
     args = _parser(report, configs, pretrained).parse_args(argv)
     config = _configured(configs[args.config], args)
+    if hasattr(args, "size"):
+        _check_size(build_model, config)
     policy, why = models.precision(args.precision)
     print(f"precision: {policy} ({why})", flush=True)
 
@@ -69,6 +71,8 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
 
     keras.utils.set_random_seed(args.seed)
     network = build_model(config)
+    if args.bins and models.classifies(network):
+        raise UserError(f"--bins: the config {args.config} classifies ab already. Leave it out.")
     weights = {name: load(network, config, getattr(args, f"{name}_weights"))
                for name, load in pretrained.items()
                if any(layer.name == name for layer in network.layers)}
@@ -81,7 +85,9 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
 
     folder = Path("runs", args.run or f"{title}-{dataset.name}-{config.image_size}")
     _claim(folder, identity)
-    prior = _prior(folder, dataset) if args.rebalance else None
+    # An option adds its name to the model's; a config that is made so has a name of its own.
+    rebalance = args.rebalance or getattr(config, "rebalance", False)
+    prior = _prior(folder, dataset) if rebalance else None
     if args.bins:
         network = ab_bins.with_head(network)
     network = models.in_precision(network, policy)
@@ -122,6 +128,8 @@ def _parser(report, configs, pretrained):
                         help="steps per epoch, instead of once through the data")
     parser.add_argument("--batch", type=cli.at_least(1), default=argparse.SUPPRESS,
                         help="pictures per step, instead of the config's")
+    parser.add_argument("--size", type=cli.at_least(8), default=argparse.SUPPRESS,
+                        help="side of the pictures, instead of the config's")
     parser.add_argument("--precision", choices=models.PRECISIONS, default="auto")
     parser.add_argument("--run", help="name of the run's folder in runs/")
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
@@ -146,7 +154,8 @@ def _configured(config, args):
     """The config with what the command line or else the data's recipe says instead."""
     recipe = prepare.recipe(args.data)
     args.steps = args.steps or recipe.get("steps", 0 if recipe else getattr(config, "steps", None))
-    names = {"epochs": "epochs", "batch": "batch_size", "embedding": "embedding"}
+    names = {"epochs": "epochs", "batch": "batch_size", "embedding": "embedding",
+             "size": "image_size"}
     changed = {names[key]: value for key, value in recipe.items() if key in names}
     changed |= {field: getattr(args, flag) for flag, field in names.items() if hasattr(args, flag)}
     if "embedding" in changed and config.embedding is None:
@@ -159,6 +168,22 @@ def _configured(config, args):
               + " (its recipe in data/sources.toml; EPOCHS=, STEPS=, BATCH= say otherwise)",
               flush=True)
     return dataclasses.replace(config, **changed)
+
+
+def _check_size(build_model, config):
+    """`UserError` unless the network gives ab of the pictures' size, or logits of a quarter."""
+    try:
+        network = build_model(config)
+    except ValueError as error:  # of a layer that gets maps which do not fit
+        reason = str(error).strip().splitlines()[0][:160]
+    else:
+        whole = 4 if models.classifies(network) else 1
+        sides = {side and side * whole for side in models.ab_of(network.output).shape[1:3]}
+        if sides <= {None, config.image_size}:
+            return
+        reason = f"its colours would be {' x '.join(map(str, sides))}"
+    raise UserError(f"--size: the network cannot see {config.image_size} x {config.image_size} "
+                    f"({reason}). Take a multiple of 32.")
 
 
 def _with_classes(config, dataset):
@@ -486,7 +511,9 @@ class Run:
         return models.choose_jit(keras.Model(logits, ab_bins.annealed_mean(logits)))
 
     def validate(self, predict):
-        """Mean MSE (ab), PSNR (RGB), "accuracy" and what `predict` tells, on validation pictures.
+        """Means over the validation pictures: MSE (ab), PSNR (RGB), "accuracy", and more.
+
+        That is what the config's `watched` names of `metrics.METRICS`, and what `predict` tells.
 
         predict: a batch -> (ab (N, S, S, 2), {key: mean over the batch}). Returns None if a signal
         came meanwhile.
@@ -502,8 +529,13 @@ class Run:
                 values[key].extend([value] * len(ab))
             values["accuracy"].extend(metrics.argmax_ab(colours[..., 1:], ab))
             values["mse_ab"].extend(metrics.mse_ab(colours[..., 1:], ab))
-            values["psnr_rgb"].extend(
-                metrics.psnr_rgb(batch["rgb"], metrics.recolour(colours[..., :1], ab)))
+            pictures = {"rgb": batch["rgb"], "ab": colours[..., 1:], "ab_predicted": ab,
+                        "rgb_predicted": metrics.recolour(colours[..., :1], ab)}
+            for key in ("psnr_rgb", *getattr(self.config, "watched", ())):
+                metric = metrics.METRICS[key]
+                fits = self.dataset.image_size >= metric.smallest
+                values[key].extend(metric.function(*map(pictures.get, metric.pictures)) if fits
+                                   else [None] * len(ab))
         return {key: metrics.summary(column)["mean"] for key, column in values.items()}
 
     def _draw_grid(self):

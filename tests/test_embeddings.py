@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import embeddings, lab, prepare
+from common import embeddings, lab, prepare, pretrained
 from common.cli import UserError
 from tests import drawn
 
@@ -129,12 +129,20 @@ def test_without_weights_auto_warns_and_imagenet_refuses(monkeypatch, capsys):
         embeddings.load("mobilenet_v2", "imagenet")
 
 
+def test_weights_in_the_cache_are_taken_without_a_word(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert pretrained.fetch(lambda: "built", "x", "x.h5") == "built"
+    assert "Fetching the ImageNet weights of x" in capsys.readouterr().err
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "x.h5").touch()
+    assert pretrained.fetch(lambda: "built", "x", "x.h5") == "built"
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.imagenet
 @pytest.mark.parametrize("network", embeddings.NETWORKS)
 def test_imagenet_logits_tell_pictures_apart(network):
-    import keras
-
-    if not Path(keras.config.keras_home(), "models", embeddings.NETWORKS[network][2]).exists():
+    if not (pretrained.cache() / embeddings.NETWORKS[network][2]).exists():
         pytest.skip(f"the ImageNet weights of {network} are not in Keras's cache")
     skimage = pytest.importorskip("skimage.data")
     cat = embeddings.load(network, "imagenet")(lab.rgb_to_l(skimage.chelsea())[None, ..., None])

@@ -422,6 +422,24 @@ def test_one_named_model_chooses_size_and_cut(run, source, tmp_path):
     assert records.open_dataset(folder).cut == "letterbox"
 
 
+def test_models_of_one_size_are_measured_at_it_though_none_is_named(run, source, tmp_path):
+    save(tmp_path / "models/one.h5", size=32)
+    save(tmp_path / "models/two.h5", size=32)
+    code, out, _ = run("--split-by", "folder", "--limit", 2, data=source)
+    assert code == 0 and "2 of 8 pictures at 32 x 32" in out
+    page = (tmp_path / "reports/eval/index.html").read_text()
+    assert "data:image/png" in page and "image-rendering: pixelated" in page
+
+
+def test_models_that_differ_are_measured_at_the_datas_own_size(run, source, tmp_path, monkeypatch):
+    save(tmp_path / "models/one.h5", size=16)
+    save(tmp_path / "models/two.h5", size=40)
+    entry = {"folder": str(source), "split_by": "folder", "size": 32}
+    monkeypatch.setattr(evaluate.prepare, "catalogue", lambda: {"stamps": entry})
+    code, out, _ = run("--limit", 2, data="stamps")
+    assert code == 0 and "2 of 8 pictures at 32 x 32" in out
+
+
 def test_embeddings_are_not_needed_by_models_without(run, tmp_path, monkeypatch):
     def refuse(*_):
         raise AssertionError("an embedding network was loaded")

@@ -113,9 +113,11 @@ def test_what_a_run_leaves_behind(undisturbed):
     assert cv2.imread(str(run / "curves.png")).std() > 0
     grid = cv2.imread(str(run / "grid.png"))
     validation = out.split("mean colour on ")[1].split()[0]
-    assert grid.shape == (32 * int(validation), 32 * 3, 3)
+    assert grid.shape == (128 * int(validation), 128 * 3, 3)
+    stamps = grid[::4, ::4]  # shown four times as large, pixel by pixel
+    assert (grid == stamps.repeat(4, 0).repeat(4, 1)).all()
     # Grey is grey to one 8-bit step: Lab's white and sRGB's differ in the fifth digit.
-    assert np.ptp(grid[:, :32], axis=2).max() <= 1 and np.ptp(grid[:, 64:], axis=2).max() > 50
+    assert np.ptp(stamps[:, :32], axis=2).max() <= 1 and np.ptp(stamps[:, 64:], axis=2).max() > 50
     assert (run / "evaluation" / "index.html").exists()
     assert json.loads((run / "config.json").read_text())["seed"] == 0
     metadata = models.metadata(home / "models" / "tiny.h5")

@@ -1,0 +1,36 @@
+"""The report's networks. P numbers are the rows of README.md's fidelity table."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One variant; every field is the report's or named as ours in README.md."""
+
+    network: str = "resnet18"  # P5, P8, P9: or densenet, eccv16
+    image_size: int = 32  # P1
+    cut: str = "squash"  # P1, ours
+    l_scale: float = 1.0  # P3, ours: L* as it is
+    l_offset: float = 0.0  # P3
+    ab_scale: float = 1.0  # P3, ours: the loss is in squared units of ab
+    ab_offset: float = 0.0  # P3
+    embedding: str | None = None
+    decoder: tuple = ((128, 2), (64, 1), (64, 2), (32, 1), (2, 2))  # P6, ours: filters, stride
+    classify: bool = False  # P12: the output are logits of the 313 bins
+    rebalance: bool = False  # P12: weight the loss by the rarity of the colours in the data
+    momentum: float = 0.9  # P7, ours: of batch normalisation
+    learning_rate: float = 1e-3  # P4
+    decay: str | None = None  # P4: a fixed rate
+    batch_size: int = 64  # P4
+    epochs: int = 50  # P4
+    watched: tuple = ("psnr_ab", "ssim_ab")  # P13: by epoch, on the validation pictures
+
+
+CONFIGS = {
+    "resnet18_mse": Config(),
+    "densenet_mse": Config(network="densenet"),
+    "eccv16_mse": Config(network="eccv16", l_scale=1 / 100, l_offset=-0.5),  # P10
+    # P12. Beside the report, ours: the objective of the paper that the network is from.
+    "eccv16_rebalanced": Config(network="eccv16", l_scale=1 / 100, l_offset=-0.5, classify=True,
+                                rebalance=True),
+}

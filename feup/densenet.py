@@ -1,0 +1,29 @@
+"""DenseNet-121, cut in the middle (Huang et al. 2016)."""
+
+import keras
+
+from common import pretrained
+
+CACHED = "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
+CUT = "pool3_relu"  # P8: behind the second dense block, before its transition halves the map
+
+
+def encoder(config):
+    """The network to the end of its second block: L* (N, S, S, 1) -> (N, S/8, S/8, 512). P8."""
+    size = config.image_size
+    whole = keras.applications.DenseNet121(
+        include_top=False, weights=None, input_shape=(size, size, 1))
+    cut = keras.Model(whole.input, whole.get_layer(CUT).output, name="densenet")
+    for layer in cut.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = config.momentum
+    return cut
+
+
+def load(colorizer, config, weights):
+    """Put weights (`auto`, `imagenet`, `random` or a Keras file) into the encoder; say which."""
+    return pretrained.fill(
+        colorizer.get_layer("densenet"), weights, application=keras.applications.DenseNet121,
+        cached=CACHED, variable="DENSENET_WEIGHTS",
+        without="the encoder then begins from nothing, and results are those of a network that "
+                "has seen no picture but the training's.")

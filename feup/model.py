@@ -1,0 +1,33 @@
+"""The networks of the report: an encoder and five deconvolutions, or the ECCV network."""
+
+import keras
+from keras import layers
+
+from feup import densenet, eccv16, resnet18
+
+ENCODERS = {"resnet18": resnet18.encoder, "densenet": densenet.encoder}
+EPSILON = 1e-5  # of batch normalisation, PyTorch's
+
+
+def build_model(config):
+    """{"l": (N, S, S, 1)} -> ab (N, S, S, 2), or logits (N, S/4, S/4, 313), as the config has it.
+
+    S is `config.image_size`, a multiple of 8. 1,172,706 parameters as `resnet18_mse`, 2,588,002 as
+    `densenet_mse`, 32,241,003 as `eccv16_mse`.
+    """
+    l = keras.Input((config.image_size, config.image_size, 1), name="l")
+    if config.network == "eccv16":
+        return keras.Model({"l": l}, eccv16.outputs(l, config), name="eccv16")
+    encoder = ENCODERS[config.network](config)
+    return keras.Model({"l": l}, _decoder(encoder(l), config), name=f"{config.network}_colorizer")
+
+
+def _decoder(x, config):
+    """The encoder's map (N, S/8, S/8, C) -> ab (N, S, S, 2), by deconvolutions of 4 x 4."""
+    for i, (filters, stride) in enumerate(config.decoder, start=1):
+        x = layers.Conv2DTranspose(filters, 4, stride, "same", name=f"deconv{i}")(x)
+        if i < len(config.decoder):
+            x = layers.BatchNormalization(momentum=config.momentum, epsilon=EPSILON,
+                                          name=f"deconv{i}_norm")(x)
+            x = layers.ReLU(name=f"deconv{i}_relu")(x)
+    return x

@@ -1,0 +1,138 @@
+"""ResNet-18, cut in the middle (He et al. 2016; Melas 2018 for the cut).
+
+Layers bear the names of torchvision's, with _ for a point, so that weights go by name.
+"""
+
+from pathlib import Path
+
+import h5py
+import keras
+from keras import layers
+
+from common import files, pretrained
+from common.cli import UserError
+from common.layers import padded_convolution
+from feup import torch_weights
+
+STAGES = (64, 128, 256, 512)
+EPSILON = 1e-5  # of batch normalisation, as the weights were trained
+IMAGENET = "resnet18-f37072fd.pth"  # torchvision's; the name ends in the beginning of its SHA-256
+URL = f"https://download.pytorch.org/models/{IMAGENET}"
+VARIABLE = "RESNET18_WEIGHTS"
+
+
+def encoder(config):
+    """The network up to its 128 channels: L* (N, S, S, 1) -> (N, S/8, S/8, 128). P5."""
+    return network(config.image_size, channels=1, stages=2, momentum=config.momentum)
+
+
+def network(image_size, channels=3, stages=4, classes=0, momentum=0.9):
+    """ResNet-18 or its first stages, with a layer of `classes` logits if not 0.
+
+    (N, S, S, channels) -> (N, S / 2**(stages + 1), same, 64 * 2**(stages - 1)), or (N, classes).
+    11,689,512 trainable parameters whole, with 1000 classes.
+    """
+    inputs = keras.Input((image_size, image_size, channels))
+    x = _normalised(inputs, 64, 7, 2, "conv1", "bn1", momentum)  # S/2
+    x = layers.ReLU(name="relu")(x)
+    x = layers.ZeroPadding2D(1, name="maxpool_pad")(x)  # behind a ReLU nothing is below 0
+    x = layers.MaxPooling2D(3, 2, name="maxpool")(x)  # S/4
+    for stage, filters in enumerate(STAGES[:stages], start=1):
+        for block in range(2):
+            stride = 2 if stage > 1 and block == 0 else 1
+            x = _block(x, filters, stride, f"layer{stage}_{block}", momentum)
+    if classes:
+        x = layers.GlobalAveragePooling2D(name="avgpool")(x)
+        x = layers.Dense(classes, name="fc")(x)
+    return keras.Model(inputs, x, name="resnet18")
+
+
+def _block(x, filters, stride, name, momentum):
+    """Two 3 x 3 convolutions beside a shortcut, which is a convolution where the shape changes."""
+    shortcut = x
+    if stride > 1:
+        shortcut = _normalised(x, filters, 1, stride, f"{name}_downsample_0",
+                               f"{name}_downsample_1", momentum)
+    x = _normalised(x, filters, 3, stride, f"{name}_conv1", f"{name}_bn1", momentum)
+    x = layers.ReLU(name=f"{name}_relu1")(x)
+    x = _normalised(x, filters, 3, 1, f"{name}_conv2", f"{name}_bn2", momentum)
+    x = layers.Add(name=f"{name}_add")([x, shortcut])
+    return layers.ReLU(name=f"{name}_relu2")(x)
+
+
+def _normalised(x, filters, kernel_size, stride, name, norm, momentum):
+    x = padded_convolution(x, filters, kernel_size, stride, name=name, use_bias=False)
+    return layers.BatchNormalization(momentum=momentum, epsilon=EPSILON, name=norm)(x)
+
+
+# --- weights ----------------------------------------------------------------------------------
+
+
+def load(colorizer, config, weights):
+    """Put weights (`auto`, `imagenet`, `random` or a file) into the encoder; say which.
+
+    A file is one of PyTorch with torchvision's names, in either format, or a Keras .h5 of
+    `network`, whole or cut. Kernels over three colours are summed to see one channel.
+    """
+    encoder = colorizer.get_layer("resnet18")
+    found, source = pretrained.load(
+        weights, name="ResNet-18", variable=VARIABLE, build=lambda: _network(1), read=_read,
+        imagenet=lambda: pretrained.fetch(_download, "ResNet-18", IMAGENET),
+        without="the encoder then begins from nothing, and results are those of a network that "
+                "has seen no picture but the training's.")
+    pretrained.transfer(found, encoder)
+    return {"network": "resnet18", "weights": source, "sha256": pretrained.weights_sha256(encoder)}
+
+
+def _network(channels, **whole):
+    with pretrained.in_float32():
+        return network(32, channels, **(whole or {"stages": 2}))
+
+
+def _download():
+    path = Path(keras.utils.get_file(IMAGENET, URL, cache_subdir="models"))
+    wanted = IMAGENET.removesuffix(".pth").split("-")[1]
+    if not files.sha256(path).startswith(wanted):
+        raise UserError(f"the SHA-256 is not that in the name of {path}; delete it")
+    return _read(path)
+
+
+def _read(path):
+    """A network of either number of channels with the weights of a file."""
+    if not path.is_file() or h5py.is_hdf5(path):
+        return pretrained.read(
+            path, [lambda: _network(1), lambda: _network(3), lambda: _network(3, classes=1000)],
+            name="ResNet-18", variable=VARIABLE)
+    return from_torch(torch_weights.read(path), path)
+
+
+def from_torch(state, path="the file"):
+    """The cut network with weights by torchvision's names; `UserError` if they are others'."""
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    kernel = state.get("conv1.weight")
+    found = _network(1 if kernel is not None and kernel.shape[1:2] == (1,) else 3)
+    used = set()
+    for layer in found.layers:
+        if layer.weights:
+            values = []
+            for variable in layer.weights:
+                name = f"{layer.name.replace('_', '.')}.{_TORCH[variable.name]}"
+                value = state.get(name)
+                if value is not None and value.ndim == 4:
+                    value = value.transpose(2, 3, 1, 0)  # (out, in, h, w) -> (h, w, in, out)
+                if value is None or value.shape != variable.shape:
+                    has = "none" if value is None else f"one of shape {value.shape}"
+                    raise UserError(f"{path} does not hold weights of ResNet-18: {name} must be of "
+                                    f"shape {tuple(variable.shape)}, there is {has}.")
+                values.append(value)
+                used.add(name)
+            layer.set_weights(values)
+    # A deeper ResNet begins alike.
+    for name in sorted(state.keys() - used):
+        if name.startswith(("layer1.", "layer2.")) and not name.endswith("num_batches_tracked"):
+            raise UserError(f"{path} does not hold weights of ResNet-18, which has no {name}.")
+    return found
+
+
+_TORCH = {"kernel": "weight", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
+          "moving_variance": "running_var"}
