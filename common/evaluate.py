@@ -1,9 +1,9 @@
 """Models x data set -> a table, metrics.json, metrics.csv and a page to look at (`make eval`).
 
 A model sees the true L* of a picture and gives ab; both together become 8-bit RGB. Each metric is
-the mean over pictures of its value for one picture; `PROTOCOL` says the rest and is written into
-the outputs. Grey (ab = 0) and the mean colour of the training split stand in every table: a model
-that does not beat the mean colour has learned nothing.
+the mean over pictures of its value for one picture; `common.protocol` says the rest and is written
+into the outputs. Grey (ab = 0) and the mean colour of the training split stand in every table: a
+model that does not beat the mean colour has learned nothing.
 """
 
 import concurrent.futures
@@ -20,7 +20,19 @@ import cv2
 import numpy as np
 import skimage
 
-from common import cli, colorize, files, lab, metrics, models, page, photos, prepare, records
+from common import (
+    cli,
+    colorize,
+    files,
+    lab,
+    metrics,
+    models,
+    page,
+    photos,
+    prepare,
+    protocol,
+    records,
+)
 from common.cli import UserError
 
 SCHEMA = 1
@@ -28,18 +40,6 @@ OUT = Path("reports/eval")
 SIZE, CUT = 256, "squash"  # where no named model says otherwise
 SHOWN = 24  # pictures on the page
 LOSSLESS = 96  # pictures of this side or less are shown as PNG: JPEG's blocks would be seen
-
-PROTOCOL = {
-    "lightness": "the true picture's L*, not rounded",
-    "prediction": "ab at the data set's size; a model of another size gets L* by area averaging "
-                  "and its ab goes back bilinearly",
-    "rgb": "true L* and predicted ab to sRGB, each channel clipped to the gamut, rounded to 8 bit",
-    "ab": "Lab units (D65), neither rounded nor clipped; the truth's from its 8-bit RGB",
-    "mean": "over pictures, of each picture's value; infinite values (equal pictures) are left "
-            "out and counted",
-    "delta": "difference of mean colourfulness, predicted minus true",
-    "best": "among the rows that have seen none of the pictures in training",
-}
 
 
 class ModelError(UserError):
@@ -142,7 +142,7 @@ def _filled(array, count):
 
 
 def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
-             precision="float32", weights=None, shown=SHOWN, keep_going=None):
+             precision="float32", weights=None, shown=SHOWN, keep_going=None, rebalance=False):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
@@ -150,6 +150,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     precision: a dtype policy. weights: of the embedding network, as in `embeddings.find`.
     shown: pictures on the page, evenly over the split. keep_going: list a model that cannot be
     evaluated under "failed", instead of raising `ModelError`; left out, where there are others.
+    rebalance: also the AuC balanced by the training split's colours, see `protocol`.
 
     Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
     empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, no
@@ -166,11 +167,15 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     batch_size = min(batch_size, count)
     places = np.unique(np.linspace(0, count - 1, min(shown, count)).round().astype(int)).tolist()
     digests = dataset.sha256(split)[:count]
+    weights_of = protocol.weights_of_colours(dataset) if rebalance else None
     rows, images, failed = [], [], []
+    truth, true_images = _truth(dataset, split, count, batch_size, places, weights_of)
+    rarity = truth["values"].get("rarity")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
 
         def add(method, at):
-            row, pictures = _measure(method, split, count, batch_size, places, pool)
+            row, pictures = _measure(method, split, count, batch_size, places, pool, weights_of,
+                                     rarity)
             rows.insert(at, row)
             images.insert(at, pictures)
 
@@ -185,7 +190,6 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                 failed.append({"file": str(path), "reason": str(error)})
         add(Constant("grey", (0, 0), dataset), 0)
         add(Constant("mean colour", dataset.mean_ab, dataset), 1)
-    truth, true_images = _truth(dataset, split, count, batch_size, places)
     _compare(rows, truth)
     names = dataset.names(split)[:count]
     report = {
@@ -196,12 +200,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                  "pictures_sha256": files.sha256("".join(digests).encode()),
                  "image_size": dataset.image_size, "cut": dataset.cut,
                  "mean_ab": dataset.mean_ab.tolist()},
-        "protocol": {
-            **PROTOCOL, "precision": precision, "batch_size": batch_size,
-            "metrics": {key: {"title": metric.title, "definition": metric.definition,
-                              "better": metric.better, "unit": metric.unit,
-                              "switches": metric.switches}
-                        for key, metric in metrics.METRICS.items()}},
+        "protocol": protocol.describe(metrics.chosen(weights_of), precision=precision,
+                                      batch_size=batch_size),
         "versions": {**models.versions(), "scikit-image": skimage.__version__,
                      "opencv": cv2.__version__},
         "commit": models.commit(),
@@ -228,35 +228,47 @@ def _names(paths):
             for stem, path in zip(stems, paths, strict=True)]
 
 
-def _measure(method, split, count, batch_size, places, pool):
+def _measure(method, split, count, batch_size, places, pool, weights, rarity):
     """(row, {place: picture to show}) of one method over the first `count` pictures."""
-    values, images = {key: [] for key in metrics.METRICS}, {}
+    values, images = {key: [] for key in metrics.chosen(weights)}, {}
     with (cli.progress(total=count, desc=method.name, unit="picture") as bar,
           _batches(method.dataset, split, count, batch_size, method.takes_embedding) as batches):
         for start, batch in batches:
             true_lab = lab.rgb_to_lab(batch["rgb"])
             ab = method(true_lab[..., :1], batch.get("embedding"))
-            for score in metrics.score_batch(batch["rgb"], true_lab, ab, pool):
+            for score in metrics.score_batch(batch["rgb"], true_lab, ab, pool, weights=weights):
                 for key, column in values.items():
                     column.append(score[key])
             images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
             bar.update(len(ab))
     return {
         "name": method.name, "kind": method.kind, **method.about,
-        "metrics": {key: metrics.summary(column) for key, column in values.items()},
-        "values": {key: [_plain(value) for value in column] for key, column in values.items()},
+        "metrics": {key: metrics.summary(column, rarity if metrics.METRICS[key].by_rarity else None)
+                    for key, column in values.items()},
+        "values": _plain(values),
     }, images
 
 
-def _truth(dataset, split, count, batch_size, places):
-    """(the true pictures' own figures, {place: picture to show})."""
-    values, images = [], {}
+def _truth(dataset, split, count, batch_size, places, weights):
+    """(the true pictures' own figures, {place: picture to show}).
+
+    Among the values is each picture's `rarity`, where there are weights of colours.
+    """
+    values, rarity, images = {key: [] for key in metrics.OF_TRUTH}, [], {}
     with _batches(dataset, split, count, batch_size) as batches:
         for start, batch in batches:
-            values += metrics.colourfulness(batch["rgb"]).tolist()
+            for key, column in values.items():
+                metric = metrics.METRICS[key]
+                column += metric.function(batch["rgb"], **metric.given).tolist()
+            if weights is not None:
+                ab = lab.rgb_to_lab(batch["rgb"])[..., 1:]
+                rarity += metrics.rarity(ab, weights=weights).tolist()
             images |= _encoded(np.asarray, start, places, batch["rgb"])
-    return {"metrics": {"colourfulness": metrics.summary(values)},
-            "values": {"colourfulness": [_plain(value) for value in values]}}, images
+    truth = {"metrics": {key: metrics.summary(column) for key, column in values.items()},
+             "values": _plain(values)}
+    if weights is not None:
+        truth["values"]["rarity"] = rarity
+    return truth, images
 
 
 @contextlib.contextmanager
@@ -286,22 +298,28 @@ def _as_file(rgb):
     return "image/jpeg", cv2.imencode(".jpg", bgr, settings)[1].tobytes()
 
 
-def _plain(value):
-    """A picture's value as JSON has it: six digits; "inf", which JSON has no number for; None."""
-    return value if value is None else float(f"{value:.6g}") if math.isfinite(value) else "inf"
+def _plain(values):
+    """Pictures' values as JSON has them: six digits; "inf", which JSON has no number for; None."""
+    def plain(value):
+        if value is None:
+            return None
+        return float(f"{value:.6g}") if math.isfinite(value) else "inf"
+
+    return {key: [plain(value) for value in column] for key, column in values.items()}
 
 
 def _compare(rows, truth):
-    """Add to each row its difference of mean colourfulness and the columns it is best in."""
-    true_mean = truth["metrics"]["colourfulness"]["mean"]
+    """Add to each row its differences of mean colourfulness and the columns it is best in."""
     for row in rows:
-        row["colourfulness_delta"] = row["metrics"]["colourfulness"]["mean"] - true_mean
+        for key in metrics.OF_TRUTH:
+            row[f"{key}_delta"] = row["metrics"][key]["mean"] - truth["metrics"][key]["mean"]
         row["best"] = []
     fair = [row for row in rows if not row["seen"]]
-    ranks = {key: lambda row, key=key, sign={"higher": -1, "lower": 1}[metric.better]:
+    ranks = {key: lambda row, key=key, sign={"higher": -1, "lower": 1}[metrics.METRICS[key].better]:
              sign * row["metrics"][key]["mean"]
-             for key, metric in metrics.METRICS.items() if metric.better != "truth"}
-    ranks["colourfulness_delta"] = lambda row: abs(row["colourfulness_delta"])
+             for key in rows[0]["metrics"] if metrics.METRICS[key].better != "truth"}
+    ranks |= {f"{key}_delta": lambda row, key=key: abs(row[f"{key}_delta"])
+              for key in metrics.OF_TRUTH}
     for key, rank in ranks.items():
         scored = [row for row in fair if key not in row["metrics"]
                   or row["metrics"][key]["mean"] is not None]
@@ -342,6 +360,9 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
     parser.add_argument("--batch", type=cli.at_least(1), default=16, help="pictures at a time")
+    parser.add_argument("--rebalance", action="store_true",
+                        help="also the AuC balanced by the training split's colours: one pass over "
+                             "it, kept beside the shards")
     parser.add_argument("--precision", choices=models.PRECISIONS, default="float32")
     parser.add_argument("--size", type=cli.at_least(8), default=None,
                         help=f"side of the pictures, else the named models' own, else {SIZE}")
@@ -356,7 +377,8 @@ def main(argv=None):
     report = evaluate(
         paths, _dataset(args, named), args.split, args.out, limit=args.limit,
         batch_size=args.batch, precision=models.precision(args.precision)[0],
-        weights=args.embedding_weights, keep_going=len(named) != 1)
+        weights=args.embedding_weights, keep_going=len(named) != 1,
+        rebalance=args.rebalance)
     print(page.table(report))
     print(f"{args.out}/index.html, metrics.json and metrics.csv")
     for failure in report["failed"]:

@@ -102,7 +102,7 @@ def _set_policy(settings, policy, ends=True):
         elif layer["class_name"] != "InputLayer":
             first = layer["class_name"] == "Rescaling" or layer["name"].startswith("l_to_")
             config["dtype"]["config"]["name"] = "float32" if exact or first else policy
-        # A frozen layer at the end is a table, of the bins of ab: nothing that makes up for rounding.
+        # A frozen layer at the end is a table, of the bins of ab: nothing makes up for rounding.
         if not exact or (_WEIGHTED & config.keys() and config.get("trainable", True)):
             inner.update(_sources(layer["inbound_nodes"]))
 

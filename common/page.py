@@ -9,17 +9,25 @@ from html import escape
 
 from common import metrics
 
-DELTA = "colourfulness_delta"
-COLUMNS = [*metrics.METRICS, DELTA]
+DELTA = "_delta"  # behind the key of a metric: its mean less the true pictures'
 RUNS_ONLY = "Sample photos show that everything runs, not how well a model colours."
 
 
 # --- what both tables say ---------------------------------------------------------------------
 
 
+def _columns(report, brief=False):
+    """The keys of a table's columns: a metric's, and that of its difference from the truth."""
+    for key in report["protocol"]["metrics"]:
+        if metrics.METRICS[key].brief or not brief:
+            yield key
+            if key in metrics.OF_TRUTH:
+                yield key + DELTA
+
+
 def _cell(row, key):
     """The text of a figure; "inf" if every picture is equal to its truth, "-" if undefined."""
-    if key == DELTA:
+    if key.endswith(DELTA):
         return f"{row[key]:+.2f}"
     found = row["metrics"][key]
     if found["mean"] is None:
@@ -89,14 +97,15 @@ def _heading(report):
 
 
 def table(report):
-    """The report as aligned text; `*` marks the best of a column."""
-    titles = {key: metric.title for key, metric in metrics.METRICS.items()} | {DELTA: "delta"}
-    lines = [["", *titles.values(), "pictures", ""]]
+    """The report's main columns as aligned text; `*` marks the best of a column."""
+    columns = list(_columns(report, brief=True))
+    titles = ["delta" if key.endswith(DELTA) else metrics.METRICS[key].title for key in columns]
+    lines = [["", *titles, "pictures", ""]]
     for row in report["rows"]:
-        cells = [_cell(row, key) + ("*" if key in row["best"] else " ") for key in COLUMNS]
+        cells = [_cell(row, key) + ("*" if key in row["best"] else " ") for key in columns]
         remarks = "; ".join(_remarks(row, report["data"]["pictures"]))
         lines.append([row["name"], *cells, _pictures(row), remarks])
-    lines[0] = [title + " " if 0 < i <= len(COLUMNS) else title
+    lines[0] = [title + " " if 0 < i <= len(columns) else title
                 for i, title in enumerate(lines[0])]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = [
@@ -116,15 +125,17 @@ def csv_rows(report):
     """A header and a row a method: what it is, then mean and count of every metric."""
     yield ["data", "split", "pictures", "name", "kind", "image_size", "cut", "embedding",
            "embedding_weights", "seen", "sha256",
-           *(f"{key}{suffix}" for key in metrics.METRICS for suffix in ("", "_n")), DELTA]
+           *(f"{key}{suffix}" for key in report["protocol"]["metrics"] for suffix in ("", "_n")),
+           *(key + DELTA for key in metrics.OF_TRUTH)]
     data = report["data"]
     for row in report["rows"]:
         embedding = row.get("embedding") or {}
-        figures = [value for key in metrics.METRICS
+        figures = [value for key in report["protocol"]["metrics"]
                    for value in (row["metrics"][key]["mean"], row["metrics"][key]["n"])]
         yield [data["name"], data["split"], data["pictures"], row["name"], row["kind"],
                row.get("image_size"), row.get("cut"), embedding.get("network"),
-               embedding.get("weights"), row["seen"], row.get("sha256"), *figures, row[DELTA]]
+               embedding.get("weights"), row["seen"], row.get("sha256"), *figures,
+               *(row[key + DELTA] for key in metrics.OF_TRUTH)]
 
 
 # --- the page ---------------------------------------------------------------------------------
@@ -284,25 +295,28 @@ def _lead(report):
 
 def _figures(report):
     heads = ['<th scope="col">Method</th>']
-    for key, metric in metrics.METRICS.items():
+    columns = list(_columns(report))
+    for key in columns:
+        if key.endswith(DELTA):
+            heads.append('<th scope="col">Δ<small>closer to 0 is better</small></th>')
+            continue
+        metric = metrics.METRICS[key]
         small = ", ".join(filter(None, (metric.unit, BETTER[metric.better])))
         heads.append(f'<th scope="col">{metric.title}<small>{small}</small></th>')
-        if key == "colourfulness":
-            heads.append('<th scope="col">Δ<small>closer to 0 is better</small></th>')
     heads.append('<th scope="col">n<small>pictures</small></th>')
     body = []
     for row in report["rows"]:
         remarks = "".join(
             f'<span class="remark{" beware" if _is_warning(remark) else ""}">{escape(remark)}'
             "</span>" for remark in _remarks(row, report["data"]["pictures"]))
-        cells = "".join(f"<td>{_marked(row, key)}</td>" for key in COLUMNS)
+        cells = "".join(f"<td>{_marked(row, key)}</td>" for key in columns)
         body.append(f'<tr class="{row["kind"]}"><th scope="row">{escape(row["name"])}{remarks}'
                     f"</th>{cells}<td>{_pictures(row)}</td></tr>")
-    truth = report["truth"]["metrics"]["colourfulness"]
-    blank = '<td aria-label="not applicable"></td>'
-    before = blank * list(metrics.METRICS).index("colourfulness")
-    body.append(f'<tr class="truth"><th scope="row">true pictures</th>{before}'
-                f'<td>{truth["mean"]:.2f}</td>{blank}<td>{truth["n"]}</td></tr>')
+    truth = report["truth"]["metrics"]
+    cells = "".join(f"<td>{truth[key]['mean']:.2f}</td>" if key in truth
+                    else '<td aria-label="not applicable"></td>' for key in columns)
+    body.append(f'<tr class="truth"><th scope="row">true pictures</th>{cells}'
+                f'<td>{truth["colourfulness"]["n"]}</td></tr>')
     return f"""<div class="scroll" role="region" aria-labelledby="figures" tabindex="0">
 <table class="figures">
 <caption><span>Means over pictures. A star marks the best
@@ -361,10 +375,12 @@ def _protocol(report):
                     f"{data['name']}, {data['image_size']} × {data['image_size']}, cut "
                     f"“{data['cut']}”",
         "Lightness": protocol["lightness"], "Prediction": protocol["prediction"],
-        "RGB": protocol["rgb"], "ab": protocol["ab"], "Mean": protocol["mean"],
+        "RGB": protocol["rgb"], "ab": protocol["ab"], "Lab": protocol["lab"],
+        "Mean": protocol["mean"], "Balanced": protocol.get("balanced"),
         "Δ": protocol["delta"],
         "Arithmetic": f"{protocol['precision']}, batches of {protocol['batch_size']}",
     }
+    entries = {name: text for name, text in entries.items() if text is not None}
     rows = []
     for metric in protocol["metrics"].values():
         switches = ", ".join(f"{name}={value}" for name, value in metric["switches"].items())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from common import cli, embeddings, evaluate, lab, models, page, prepare, records
+from common import ab_bins, cli, embeddings, evaluate, lab, models, page, prepare, records
 from common.cli import UserError
 
 SIDE = 32
@@ -147,6 +147,44 @@ def test_delta_is_the_difference_of_mean_colourfulness(dataset, tmp_path):
     assert truth["n"] == 8 and len(report["truth"]["values"]["colourfulness"]) == 8
     assert row(report, "flat")["colourfulness_delta"] == pytest.approx(
         mean(report, "flat", "colourfulness") - truth["mean"])
+
+
+def test_both_kinds_of_colourfulness_have_their_difference(dataset):
+    report = evaluate.evaluate([], dataset, out=None)
+    grey, truth = row(report, "grey"), report["truth"]
+    for key in ("colourfulness", "colourfulness_absolute"):
+        # grey is below every true picture, so that nothing cancels
+        assert -grey[f"{key}_delta"] == pytest.approx(truth["metrics"][key]["mean"], abs=0.3)
+        assert mean(report, "grey", f"{key}_error") == pytest.approx(
+            -grey[f"{key}_delta"], abs=0.1)
+    assert truth["metrics"]["colourfulness"] != truth["metrics"]["colourfulness_absolute"]
+
+
+def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
+    plain = evaluate.evaluate([], dataset, out=None)
+    assert "auc_ab_balanced" not in row(plain, "grey")["metrics"]
+    assert "balanced" not in plain["protocol"] and not (dataset.folder / "prior.json").exists()
+    report = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
+    # over all pixels at once, by the definition: weights of the smoothed prior's inverse
+    weights = ab_bins.balance(ab_bins.prior(dataset))
+    ab = true_lab(dataset)[1][..., 1:].reshape(-1, 2)
+    nearest = np.linalg.norm(ab[:, None] - ab_bins.CENTRES, axis=-1).argmin(-1)
+    within = 1 - np.minimum(np.linalg.norm(ab, axis=-1), 150) / 150
+    assert mean(report, "grey", "auc_ab_balanced") == pytest.approx(
+        100 * np.average(within, weights=weights[nearest]), rel=1e-4)
+    assert mean(report, "grey", "auc_ab_balanced") < mean(report, "grey", "auc_ab")
+    assert "lambda = 0" in report["protocol"]["balanced"] and "AuC balanced" in page.table(report)
+    # measured once, and anew where what is kept is of another split
+    kept = dataset.folder / "prior.json"
+    calls = []
+    monkeypatch.setattr(ab_bins, "prior", lambda data: calls.append(1) or np.full(313, 1 / 313))
+    again = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
+    assert row(again, "grey")["metrics"] == row(report, "grey")["metrics"] and not calls
+    for damage in ("", "{", '{"train_sha256": 1}', "[]"):
+        kept.write_text(damage)
+        evaluate.evaluate([], dataset, out=None, rebalance=True, limit=1)
+    assert len(calls) == 4
+    kept.unlink()
 
 
 def test_limit_takes_the_first_pictures(dataset):
