@@ -13,22 +13,29 @@ def mean_ssim(true, predicted, *, data_range, gaussian_weights, sigma, win_size,
     Switches, borders and figures are those of `skimage.metrics.structural_similarity` with
     channel_axis=-1. The picture has at least `win_size` pixels a side, an odd number.
     """
-    x, y = np.float32(true), np.float32(predicted)
     window = _gaussian(sigma) if gaussian_weights else _uniform(win_size)
     norm = win_size**2 / (win_size**2 - 1) if use_sample_covariance else 1.0
+    constants = (K1 * data_range) ** 2, (K2 * data_range) ** 2
+    pad = (win_size - 1) // 2
+    inner = (slice(pad, true.shape[0] - pad), slice(pad, true.shape[1] - pad))
+    # Channel by channel, so that the steps between stay in the cache.
+    planes = zip(cv2.split(np.float32(true)), cv2.split(np.float32(predicted)), strict=True)
+    return float(np.mean([_of_plane(x, y, window, norm, *constants)[inner].mean(dtype=np.float64)
+                          for x, y in planes]))
+
+
+def _of_plane(x, y, window, norm, c1, c2):
+    """The SSIM around each pixel of a channel, (H, W) float32."""
     # Variances do not change with the level, and their float32 is the better the smaller it is.
-    level = np.float32((x.mean((0, 1), np.float64) + y.mean((0, 1), np.float64)) / 2)
-    x, y = x - level, y - level
+    level = (cv2.mean(x)[0] + cv2.mean(y)[0]) / 2
+    x, y = x - np.float32(level), y - np.float32(level)
     mean_x, mean_y = window(x), window(y)
     # Both variances are only wanted as their sum, so that one blur gives it.
     variances = norm * (window(x * x + y * y) - (mean_x * mean_x + mean_y * mean_y))
     covariance = norm * (window(x * y) - mean_x * mean_y)
-    mean_x, mean_y = mean_x + level, mean_y + level
+    mean_x, mean_y = mean_x + np.float32(level), mean_y + np.float32(level)
     product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    found = ((2 * product + c1) * (2 * covariance + c2)) / ((squares + c1) * (variances + c2))
-    pad = (win_size - 1) // 2
-    return found[pad:found.shape[0] - pad, pad:found.shape[1] - pad].mean(dtype=np.float64)
+    return ((2 * product + c1) * (2 * covariance + c2)) / ((squares + c1) * (variances + c2))
 
 
 def _gaussian(sigma):
@@ -36,9 +43,9 @@ def _gaussian(sigma):
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     weights /= weights.sum()
     return lambda picture: cv2.sepFilter2D(
-        picture, -1, weights, weights, borderType=cv2.BORDER_REFLECT).reshape(picture.shape)
+        picture, -1, weights, weights, borderType=cv2.BORDER_REFLECT)
 
 
 def _uniform(side):
     return lambda picture: cv2.blur(
-        picture, (side, side), borderType=cv2.BORDER_REFLECT).reshape(picture.shape)
+        picture, (side, side), borderType=cv2.BORDER_REFLECT)
