@@ -23,6 +23,7 @@ import skimage
 from common import (
     cli,
     colorize,
+    compare,
     files,
     lab,
     metrics,
@@ -190,7 +191,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                 failed.append({"file": str(path), "reason": str(error)})
         add(Constant("grey", (0, 0), dataset), 0)
         add(Constant("mean colour", dataset.mean_ab, dataset), 1)
-    _compare(rows, truth)
+    compare.add_best(rows, truth)
+    compare.add_intervals(rows, truth, compare.Bootstrap(count))
     names = dataset.names(split)[:count]
     report = {
         "schema": SCHEMA,
@@ -306,26 +308,6 @@ def _plain(values):
         return float(f"{value:.6g}") if math.isfinite(value) else "inf"
 
     return {key: [plain(value) for value in column] for key, column in values.items()}
-
-
-def _compare(rows, truth):
-    """Add to each row its differences of mean colourfulness and the columns it is best in."""
-    for row in rows:
-        for key in metrics.OF_TRUTH:
-            row[f"{key}_delta"] = row["metrics"][key]["mean"] - truth["metrics"][key]["mean"]
-        row["best"] = []
-    fair = [row for row in rows if not row["seen"]]
-    ranks = {key: lambda row, key=key, sign={"higher": -1, "lower": 1}[metrics.METRICS[key].better]:
-             sign * row["metrics"][key]["mean"]
-             for key in rows[0]["metrics"] if metrics.METRICS[key].better != "truth"}
-    ranks |= {f"{key}_delta": lambda row, key=key: abs(row[f"{key}_delta"])
-              for key in metrics.OF_TRUTH}
-    for key, rank in ranks.items():
-        scored = [row for row in fair if key not in row["metrics"]
-                  or row["metrics"][key]["mean"] is not None]
-        for row in scored:
-            if rank(row) == min(map(rank, scored)):
-                row["best"].append(key)
 
 
 # --- what is written --------------------------------------------------------------------------

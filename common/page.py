@@ -8,8 +8,8 @@ import base64
 from html import escape
 
 from common import metrics
+from common.compare import DELTA
 
-DELTA = "_delta"  # behind the key of a metric: its mean less the true pictures'
 RUNS_ONLY = "Sample photos show that everything runs, not how well a model colours."
 
 
@@ -33,6 +33,19 @@ def _cell(row, key):
     if found["mean"] is None:
         return "inf" if found["infinite"] else "-"
     return f"{found['mean']:.{metrics.METRICS[key].digits}f}"
+
+
+def _interval(row, key):
+    """"low..high" of a figure with the figure's digits, "" where there is none."""
+    found = row[f"{key}_interval"] if key.endswith(DELTA) else row["metrics"][key]["interval"]
+    form = "+.2f" if key.endswith(DELTA) else f".{metrics.METRICS[key].digits}f"
+    return "" if found is None else f"{found[0]:{form}}..{found[1]:{form}}"
+
+
+def _count(row, key, pictures):
+    """"n=7" where a figure is a mean of fewer than all pictures, else ""."""
+    counted = row["metrics"][key.removesuffix(DELTA)]["n"]
+    return "" if counted == pictures else f"n={counted}"
 
 
 def _pictures(row):
@@ -101,12 +114,18 @@ def table(report):
     columns = list(_columns(report, brief=True))
     titles = ["delta" if key.endswith(DELTA) else metrics.METRICS[key].title for key in columns]
     lines = [["", *titles, "pictures", ""]]
+    pictures = report["data"]["pictures"]
     for row in report["rows"]:
-        cells = [_cell(row, key) + ("*" if key in row["best"] else " ") for key in columns]
-        remarks = "; ".join(_remarks(row, report["data"]["pictures"]))
+        cells = [_cell(row, key) + ("*" if key in row["best"] else "") for key in columns]
+        remarks = "; ".join(_remarks(row, pictures))
         lines.append([row["name"], *cells, _pictures(row), remarks])
-    lines[0] = [title + " " if 0 < i <= len(columns) else title
-                for i, title in enumerate(lines[0])]
+        for below in ([_interval(row, key) for key in columns],
+                      [_count(row, key, pictures) for key in columns]):
+            if any(below):
+                lines.append(["", *below, "", ""])
+    # Digits stand below digits: only a star goes beyond the column.
+    lines = [[cell if cell.endswith("*") or not 0 < i <= len(columns) else cell + " "
+              for i, cell in enumerate(line)] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = [
         "  ".join([line[0].ljust(widths[0])]
@@ -115,6 +134,7 @@ def table(report):
                   + [line[-1]]).rstrip()
         for line in lines]
     return "\n".join([_heading(report), "", *aligned, "", *_notes(report),
+                      f"Below each mean: {report['protocol']['interval']}.",
                       f"* best {report['protocol']['best']}."])
 
 
@@ -125,17 +145,22 @@ def csv_rows(report):
     """A header and a row a method: what it is, then mean and count of every metric."""
     yield ["data", "split", "pictures", "name", "kind", "image_size", "cut", "embedding",
            "embedding_weights", "seen", "sha256",
-           *(f"{key}{suffix}" for key in report["protocol"]["metrics"] for suffix in ("", "_n")),
-           *(key + DELTA for key in metrics.OF_TRUTH)]
+           *(f"{key}{suffix}" for key in report["protocol"]["metrics"]
+             for suffix in ("", "_n", "_low", "_high")),
+           *(f"{key}{DELTA}{suffix}" for key in metrics.OF_TRUTH
+             for suffix in ("", "_low", "_high"))]
     data = report["data"]
     for row in report["rows"]:
         embedding = row.get("embedding") or {}
         figures = [value for key in report["protocol"]["metrics"]
-                   for value in (row["metrics"][key]["mean"], row["metrics"][key]["n"])]
+                   for found in [row["metrics"][key]]
+                   for value in (found["mean"], found["n"], *(found["interval"] or (None, None)))]
+        figures += [value for key in metrics.OF_TRUTH
+                    for value in (row[key + DELTA],
+                                  *(row[f"{key}{DELTA}_interval"] or (None, None)))]
         yield [data["name"], data["split"], data["pictures"], row["name"], row["kind"],
                row.get("image_size"), row.get("cut"), embedding.get("network"),
-               embedding.get("weights"), row["seen"], row.get("sha256"), *figures,
-               *(row[key + DELTA] for key in metrics.OF_TRUTH)]
+               embedding.get("weights"), row["seen"], row.get("sha256"), *figures]
 
 
 # --- the page ---------------------------------------------------------------------------------
@@ -304,22 +329,26 @@ def _figures(report):
         small = ", ".join(filter(None, (metric.unit, BETTER[metric.better])))
         heads.append(f'<th scope="col">{metric.title}<small>{small}</small></th>')
     heads.append('<th scope="col">n<small>pictures</small></th>')
-    body = []
+    body, pictures = [], report["data"]["pictures"]
     for row in report["rows"]:
         remarks = "".join(
             f'<span class="remark{" beware" if _is_warning(remark) else ""}">{escape(remark)}'
-            "</span>" for remark in _remarks(row, report["data"]["pictures"]))
-        cells = "".join(f"<td>{_marked(row, key)}</td>" for key in columns)
+            "</span>" for remark in _remarks(row, pictures))
+        cells = "".join(f"<td>{_marked(row, key)}{_below(row, key, pictures)}</td>"
+                        for key in columns)
         body.append(f'<tr class="{row["kind"]}"><th scope="row">{escape(row["name"])}{remarks}'
                     f"</th>{cells}<td>{_pictures(row)}</td></tr>")
     truth = report["truth"]["metrics"]
-    cells = "".join(f"<td>{truth[key]['mean']:.2f}</td>" if key in truth
+    cells = "".join(f"<td>{truth[key]['mean']:.2f}{_below(report['truth'], key, pictures)}</td>"
+                    if key in truth
                     else '<td aria-label="not applicable"></td>' for key in columns)
     body.append(f'<tr class="truth"><th scope="row">true pictures</th>{cells}'
                 f'<td>{truth["colourfulness"]["n"]}</td></tr>')
+    interval = report["protocol"]["interval"]
     return f"""<div class="scroll" role="region" aria-labelledby="figures" tabindex="0">
 <table class="figures">
-<caption><span>Means over pictures. A star marks the best
+<caption><span>Means over pictures, and below each its interval, {escape(interval)}. A star marks
+the best
 {escape(report['protocol']['best'])}.</span></caption>
 <thead><tr>{"".join(heads)}</tr></thead>
 <tbody>
@@ -327,6 +356,11 @@ def _figures(report):
 </tbody>
 </table>
 </div>"""
+
+
+def _below(row, key, pictures):
+    lines = _interval(row, key).replace("-", "−").replace("..", " to "), _count(row, key, pictures)
+    return "".join(f'<span class="remark">{line}</span>' for line in lines if line)
 
 
 def _is_warning(remark):
@@ -376,7 +410,8 @@ def _protocol(report):
                     f"“{data['cut']}”",
         "Lightness": protocol["lightness"], "Prediction": protocol["prediction"],
         "RGB": protocol["rgb"], "ab": protocol["ab"], "Lab": protocol["lab"],
-        "Mean": protocol["mean"], "Balanced": protocol.get("balanced"),
+        "Mean": protocol["mean"], "Interval": protocol["interval"],
+        "Balanced": protocol.get("balanced"),
         "Δ": protocol["delta"],
         "Arithmetic": f"{protocol['precision']}, batches of {protocol['batch_size']}",
     }

@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from common import ab_bins, files
+from common import ab_bins, compare, files
 
 PROTOCOL = {
     "lightness": "the true picture's L*, not rounded",
@@ -23,6 +23,9 @@ PROTOCOL = {
                 "split (lambda = 0, sigma = 5), over all pixels of all pictures at once",
     "delta": "difference of mean colourfulness, predicted minus true; \"off\" is the mean over "
              "pictures of the absolute difference",
+    "interval": f"{compare.LEVEL:.0%} by the percentile bootstrap over pictures, "
+                f"{compare.RESAMPLES:,} resamples, seed {compare.SEED}: of other pictures of this "
+                "kind, not of another training run",
     "best": "among the rows that have seen none of the pictures in training",
 }
 

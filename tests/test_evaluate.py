@@ -149,6 +149,29 @@ def test_delta_is_the_difference_of_mean_colourfulness(dataset, tmp_path):
         mean(report, "flat", "colourfulness") - truth["mean"])
 
 
+def test_every_mean_has_an_interval_about_it(dataset):
+    report = evaluate.evaluate([], dataset, out=None)
+    for found in (*row(report, "grey")["metrics"].values(), *report["truth"]["metrics"].values()):
+        low, high = found["interval"]
+        assert low <= found["mean"] <= high and (low < high or found["n"] < 3)
+    grey = row(report, "grey")
+    low, high = grey["colourfulness_delta_interval"]
+    assert low < grey["colourfulness_delta"] < high < 0
+    again = evaluate.evaluate([], dataset, out=None)
+    assert row(again, "grey")["metrics"]["mse_ab"] == grey["metrics"]["mse_ab"]
+    assert "2,000 resamples, seed 0" in report["protocol"]["interval"]
+    # the table has them below the means, with the count where it is not that of all pictures
+    lines = page.table(report).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("grey"))
+    low, high = grey["metrics"]["psnr_rgb"]["interval"]
+    assert lines[at + 1].split()[0] == f"{low:.2f}..{high:.2f}"
+    assert lines[at + 2].split() == ["n=7"], "the grey picture's PSNR is infinite"
+    # one picture tells nothing of others
+    alone = evaluate.evaluate([], dataset, out=None, limit=1)
+    assert row(alone, "grey")["metrics"]["mse_ab"]["interval"] is None
+    assert ".." not in page.table(alone).split("Below")[0]
+
+
 def test_both_kinds_of_colourfulness_have_their_difference(dataset):
     report = evaluate.evaluate([], dataset, out=None)
     grey, truth = row(report, "grey"), report["truth"]
@@ -179,7 +202,8 @@ def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
     calls = []
     monkeypatch.setattr(ab_bins, "prior", lambda data: calls.append(1) or np.full(313, 1 / 313))
     again = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
-    assert row(again, "grey")["metrics"] == row(report, "grey")["metrics"] and not calls
+    assert mean(again, "grey", "auc_ab_balanced") == pytest.approx(
+        mean(report, "grey", "auc_ab_balanced"), rel=1e-6) and not calls
     for damage in ("", "{", '{"train_sha256": 1}', "[]"):
         kept.write_text(damage)
         evaluate.evaluate([], dataset, out=None, rebalance=True, limit=1)
@@ -197,7 +221,8 @@ def test_limit_takes_the_first_pictures(dataset):
 def test_small_pictures_have_no_ssim(source):
     tiny = prepare.prepare(source, 8, "squash", split_by="folder", folder=source.parent / "tiny")
     report = evaluate.evaluate([], tiny, out=None)
-    assert row(report, "grey")["metrics"]["ssim_rgb"] == {"mean": None, "n": 0, "infinite": 0}
+    assert row(report, "grey")["metrics"]["ssim_rgb"] == {
+        "mean": None, "n": 0, "infinite": 0, "interval": None}
     assert " - " in page.table(report)
 
 
@@ -334,6 +359,8 @@ def test_csv_has_a_row_a_method(written):
     assert list(found) == ["grey", "mean colour", "flat"]
     assert float(found["flat"]["psnr_rgb"]) == mean(report, "flat", "psnr_rgb")
     assert found["grey"]["psnr_rgb_n"] == "7" and found["grey"]["mse_ab_n"] == "8"
+    assert [float(found["flat"][f"mse_ab_{end}"]) for end in ("low", "high")] == row(
+        report, "flat")["metrics"]["mse_ab"]["interval"]
 
 
 def test_the_page_stands_alone(written):
@@ -360,7 +387,7 @@ def test_the_table_is_aligned_and_marks_the_best(written):
     lines = page.table(written[0]).splitlines()
     header = next(line for line in lines if "PSNR RGB" in line)
     ends = header.index("SSIM RGB") + len("SSIM RGB")
-    body = [line for line in lines if line.startswith(("grey", "mean colour", "flat  "))]
+    body = [line for line in lines if line.startswith(("grey  ", "mean colour  ", "flat  "))]
     assert len(body) == 3 and all(line[ends - 1].isdigit() for line in body)
     assert sum(line[ends] == "*" for line in body) == 1
 
