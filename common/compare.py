@@ -95,3 +95,47 @@ def add_best(rows, truth):
         for row in scored:
             if rank(row) == min(map(rank, scored)):
                 row["best"].append(key)
+
+
+def pairs(rows, truth, bootstrap, against=None):
+    """Every two rows over the same pictures, or each row against the one named.
+
+    A list of {"name", "against", "metrics": {key: figures}}. Figures are "mean", of the difference
+    name - against, its "interval" and "n", over the pictures where both are finite; "wins",
+    "ties" and "losses" of all where both have one, an infinite one too; and "verdict": "better" or
+    "worse" where the interval leaves out 0, else "undecided".
+    """
+    if against is None:
+        chosen = [(row, other) for at, row in enumerate(rows) for other in rows[:at]]
+    else:
+        chosen = [(row, other) for row in rows for other in rows
+                  if other["name"] == against and row is not other]
+    keys = [key for key in rows[0]["metrics"] if metrics.METRICS[key].better != "truth"]
+    rarity = truth["values"].get("rarity")
+    count = len(rows[0]["values"][keys[0]])
+    shares = np.stack([numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(count)
+                       for key in keys], -1)
+    values = {id(row): np.stack([numbers(row["values"][key]) for key in keys], -1) for row in rows}
+    found = []
+    for row, other in chosen:
+        with np.errstate(invalid="ignore"):  # of two infinite values: a tie, and in no mean
+            difference = values[id(row)] - values[id(other)]
+        intervals = bootstrap.intervals(difference, shares)
+        found.append({"name": row["name"], "against": other["name"], "metrics": {
+            key: _figures(metrics.METRICS[key], values[id(row)][:, at], values[id(other)][:, at],
+                          difference[:, at], shares[:, at], intervals[at])
+            for at, key in enumerate(keys)}})
+    return found
+
+
+def _figures(metric, ours, theirs, difference, shares, interval):
+    finite = np.isfinite(difference) & (shares > 0)
+    sign = 1 if metric.better == "higher" else -1
+    verdict = "undecided"
+    if interval and not interval[0] <= 0 <= interval[1]:
+        verdict = "better" if sign * interval[0] > 0 else "worse"
+    return {"mean": float(np.average(difference[finite], weights=shares[finite]))
+            if finite.any() else None,
+            "interval": interval, "n": int(finite.sum()),
+            "wins": int((sign * ours > sign * theirs).sum()), "ties": int((ours == theirs).sum()),
+            "losses": int((sign * ours < sign * theirs).sum()), "verdict": verdict}

@@ -39,6 +39,7 @@ from common.cli import UserError
 SCHEMA = 1
 OUT = Path("reports/eval")
 SIZE, CUT = 256, "squash"  # where no named model says otherwise
+BASELINES = ("grey", "mean colour")
 SHOWN = 24  # pictures on the page
 LOSSLESS = 96  # pictures of this side or less are shown as PNG: JPEG's blocks would be seen
 
@@ -143,7 +144,8 @@ def _filled(array, count):
 
 
 def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
-             precision="float32", weights=None, shown=SHOWN, keep_going=None, rebalance=False):
+             precision="float32", weights=None, shown=SHOWN, keep_going=None, rebalance=False,
+             against=None):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
@@ -152,6 +154,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     shown: pictures on the page, evenly over the split. keep_going: list a model that cannot be
     evaluated under "failed", instead of raising `ModelError`; left out, where there are others.
     rebalance: also the AuC balanced by the training split's colours, see `protocol`.
+    against: the row that the others are compared with, picture by picture; else all pairs are.
 
     Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
     empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, no
@@ -163,6 +166,10 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     if not count:
         raise UserError(f"The {split} split of {dataset.folder} is empty. Add pictures, or choose "
                         "another SPLIT.")
+    names = _names(paths)
+    if against is not None and against not in (*BASELINES, *names):
+        raise UserError(f"There is no {against} to compare with. There are: "
+                        f"{', '.join((*BASELINES, *names))}.")
     if out is not None:
         _check_writable(Path(out))
     batch_size = min(batch_size, count)
@@ -180,7 +187,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
             rows.insert(at, row)
             images.insert(at, pictures)
 
-        for path, name in zip(paths, _names(paths), strict=True):
+        for path, name in zip(paths, names, strict=True):
             try:
                 model = Model(path, name, dataset, batch_size, precision, weights)
                 model.about["seen"] = model.count_seen(digests)
@@ -189,11 +196,12 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                 if not keep_going:
                     raise
                 failed.append({"file": str(path), "reason": str(error)})
-        add(Constant("grey", (0, 0), dataset), 0)
-        add(Constant("mean colour", dataset.mean_ab, dataset), 1)
+        add(Constant(BASELINES[0], (0, 0), dataset), 0)
+        add(Constant(BASELINES[1], dataset.mean_ab, dataset), 1)
     compare.add_best(rows, truth)
-    compare.add_intervals(rows, truth, compare.Bootstrap(count))
-    names = dataset.names(split)[:count]
+    bootstrap = compare.Bootstrap(count)
+    compare.add_intervals(rows, truth, bootstrap)
+    pictures = dataset.names(split)[:count]
     report = {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -208,14 +216,16 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                      "opencv": cv2.__version__},
         "commit": models.commit(),
         "rows": rows,
+        "pairs": compare.pairs(rows, truth, bootstrap, against),
+        "against": against,
         "truth": truth,
         "pictures": [{"name": name, "sha256": digest}
-                     for name, digest in zip(names, digests, strict=True)],
+                     for name, digest in zip(pictures, digests, strict=True)],
         "failed": failed,
     }
     if out is not None:
         columns = [0, *range(2, len(rows))]  # the mean colour is a number, no picture to look at
-        gallery = [{"name": names[place], "columns": [
+        gallery = [{"name": pictures[place], "columns": [
             *((rows[column]["name"], rows[column]["values"]["psnr_rgb"][place],
                images[column][place]) for column in columns),
             ("true", None, true_images[place])]} for place in places]
@@ -342,6 +352,8 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
     parser.add_argument("--batch", type=cli.at_least(1), default=16, help="pictures at a time")
+    parser.add_argument("--against", metavar="NAME",
+                        help="the row of the table to compare the others with, else all pairs")
     parser.add_argument("--rebalance", action="store_true",
                         help="also the AuC balanced by the training split's colours: one pass over "
                              "it, kept beside the shards")
@@ -360,7 +372,7 @@ def main(argv=None):
         paths, _dataset(args, named), args.split, args.out, limit=args.limit,
         batch_size=args.batch, precision=models.precision(args.precision)[0],
         weights=args.embedding_weights, keep_going=len(named) != 1,
-        rebalance=args.rebalance)
+        rebalance=args.rebalance, against=args.against)
     print(page.table(report))
     print(f"{args.out}/index.html, metrics.json and metrics.csv")
     for failure in report["failed"]:

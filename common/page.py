@@ -10,6 +10,7 @@ from html import escape
 from common import metrics
 from common.compare import DELTA
 
+SPOKEN = ("psnr_rgb", "ciede2000")  # the metrics that pairs are compared by in words
 RUNS_ONLY = "Sample photos show that everything runs, not how well a model colours."
 
 
@@ -77,17 +78,8 @@ def _weights(network):
 
 
 def _notes(report):
-    """Sentences under the table: the models against the mean colour, and what to beware of."""
-    notes = []
-    baseline = next(row for row in report["rows"] if row["name"] == "mean colour")
-    reference = baseline["metrics"]["psnr_rgb"]["mean"]
-    for row in report["rows"]:
-        mean = row["metrics"]["psnr_rgb"]["mean"]
-        if row["kind"] == "baseline" or None in (mean, reference):
-            continue
-        gain = mean - reference
-        notes.append(f"{row['name']}: {gain:+.2f} dB PSNR on RGB against the mean colour"
-                     + ("." if gain > 0 else ", so it has learned nothing that shows here."))
+    """Sentences under the table: who is better than whom, and what to beware of."""
+    notes = [_pair_in_words(pair) for pair in _told(report)]
     truth = report["truth"]["metrics"]["colourfulness"]["mean"]
     notes.append(f"The true pictures' colourfulness is {truth:.2f}.")
     infinite = max(row["metrics"]["psnr_rgb"]["infinite"] for row in report["rows"])
@@ -97,6 +89,38 @@ def _notes(report):
     if report["data"]["name"] == "samples":
         notes.append(RUNS_ONLY)
     return notes
+
+
+def _told(report):
+    """The pairs that are put in words: those with the reference, else those of models."""
+    kinds = {row["name"]: row["kind"] for row in report["rows"]}
+    if report["against"] is not None:
+        return report["pairs"]
+    return [pair for pair in report["pairs"] if kinds[pair["name"]] != "baseline"
+            and pair["against"] != "grey"]
+
+
+def _pair_in_words(pair):
+    """"ours against theirs: better by PSNR RGB, +0.62 dB (+0.50..+0.75, wins 310 of 378); ..."."""
+    told = [f"{found['verdict']} by {metrics.METRICS[key].title}, {_difference(key, found)}"
+            for key, found in pair["metrics"].items()
+            if key in SPOKEN and found["mean"] is not None]
+    words = f"{pair['name']} against {pair['against']}: {'; '.join(told) or 'undefined'}."
+    psnr = pair["metrics"]["psnr_rgb"]
+    if pair["against"] == "mean colour" and psnr["verdict"] != "better":
+        words += " It has learned nothing that shows in PSNR."
+    return words
+
+
+def _difference(key, found):
+    metric = metrics.METRICS[key]
+    unit = f" {metric.unit}" if metric.unit else ""
+    within = ""
+    if found["interval"]:
+        low, high = (f"{end:+.{metric.digits}f}" for end in found["interval"])
+        within = f"{low}..{high}, "
+    pictures = found["wins"] + found["ties"] + found["losses"]
+    return f"{found['mean']:+.{metric.digits}f}{unit} ({within}wins {found['wins']} of {pictures})"
 
 
 def _heading(report):
@@ -284,6 +308,7 @@ def html(report, gallery):
 {_figures(report)}
 <ul>{"".join(f"<li>{escape(note.replace(': -', ': −'))}</li>" for note in _notes(report))}</ul>
 </section>
+{_comparisons(report)}
 {_left_out(report)}
 <section aria-labelledby="pictures">
 <h2 id="pictures">Pictures</h2>
@@ -371,6 +396,38 @@ def _marked(row, key):
     text = _cell(row, key).replace("-", "−").replace("inf", "∞")
     best = '<strong>{}<span class="hidden"> best</span></strong>'
     return best.format(text) if key in row["best"] else text
+
+
+def _comparisons(report):
+    if not report["pairs"]:
+        return ""
+    keys = [key for key in report["pairs"][0]["metrics"] if metrics.METRICS[key].brief]
+    heads = "".join(f'<th scope="col">{metrics.METRICS[key].title}</th>' for key in keys)
+    body = []
+    for pair in report["pairs"]:
+        cells = "".join(f"<td>{_compared(key, pair['metrics'][key])}</td>" for key in keys)
+        body.append(f'<tr><th scope="row">{escape(pair["name"])}<span class="remark">against '
+                    f'{escape(pair["against"])}</span></th>{cells}</tr>')
+    return f"""<section aria-labelledby="comparisons">
+<h2 id="comparisons">Comparisons</h2>
+<p>{escape(report["protocol"]["pairs"].capitalize())}. Every metric is in metrics.json.</p>
+<div class="scroll" role="region" aria-labelledby="comparisons" tabindex="0">
+<table class="figures">
+<thead><tr><th scope="col">Pair</th>{heads}</tr></thead>
+<tbody>
+{chr(10).join(body)}
+</tbody>
+</table>
+</div>
+</section>"""
+
+
+def _compared(key, found):
+    if found["mean"] is None:
+        return "-"
+    difference, rest = _difference(key, found).replace("-", "−").split(" (")
+    lines = found["verdict"], *rest.removesuffix(")").replace("..", " to ").split(", ")
+    return difference + "".join(f'<span class="remark">{line}</span>' for line in lines)
 
 
 def _left_out(report):

@@ -26,6 +26,8 @@ PROTOCOL = {
     "interval": f"{compare.LEVEL:.0%} by the percentile bootstrap over pictures, "
                 f"{compare.RESAMPLES:,} resamples, seed {compare.SEED}: of other pictures of this "
                 "kind, not of another training run",
+    "pairs": "differences picture by picture, over the pictures that both have; \"better\" and "
+             "\"worse\" where the interval of the mean difference leaves out 0, pair by pair",
     "best": "among the rows that have seen none of the pictures in training",
 }
 

@@ -66,3 +66,67 @@ def test_blocks_change_nothing(monkeypatch):
     whole = compare.Bootstrap(40).intervals(values)
     monkeypatch.setattr(compare, "_BLOCK", 40 * 7)
     np.testing.assert_allclose(compare.Bootstrap(40).intervals(values), whole, rtol=1e-12)
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def rows(**columns):
+    """Rows whose PSNR, CIEDE2000 and colourfulness are the same values."""
+    keys = ("psnr_rgb", "ciede2000", "colourfulness")
+    return [{"name": name, "values": dict.fromkeys(keys, values), "metrics": dict.fromkeys(keys)}
+            for name, values in columns.items()]
+
+
+def pairs(against=None, **columns):
+    found = rows(**columns)
+    bootstrap = compare.Bootstrap(len(found[0]["values"]["psnr_rgb"]))
+    return compare.pairs(found, {"values": {}}, bootstrap, against)
+
+
+def test_a_pair_by_hand():
+    pair, = pairs(old=[1, 2, "inf", 4, None, "inf"], new=[2, 4, 5, 4, 9, "inf"])
+    assert (pair["name"], pair["against"]) == ("new", "old")
+    assert pair["metrics"].keys() == {"psnr_rgb", "ciede2000"}, "true colourfulness has no better"
+    psnr, difference = pair["metrics"]["psnr_rgb"], pair["metrics"]["ciede2000"]
+    assert psnr["mean"] == difference["mean"] == 1 and psnr["n"] == 3  # +1, +2, 0
+    assert (psnr["wins"], psnr["ties"], psnr["losses"]) == (2, 2, 1)
+    assert (difference["wins"], difference["losses"]) == (1, 2), "lower is better"
+
+
+def test_a_verdict_needs_an_interval_that_leaves_out_zero():
+    base = np.random.default_rng(0).normal(20, 5, 60)  # pictures differ far more than rows do
+    small = np.random.default_rng(1).normal(0.3, 0.2, 60)
+    none = small - small.mean()
+    of = {pair["name"]: pair["metrics"] for pair in pairs(
+        against="old", old=base.tolist(), new=(base + small).tolist(), same=(base + none).tolist())}
+    assert of["new"]["psnr_rgb"]["verdict"] == "better"
+    assert of["new"]["ciede2000"]["verdict"] == "worse"
+    assert of["same"]["psnr_rgb"]["verdict"] == of["same"]["ciede2000"]["verdict"] == "undecided"
+    # paired: SciPy's interval of the differences, not of two independent means
+    low, high = of["new"]["psnr_rgb"]["interval"]
+    expected = stats.bootstrap((small,), np.mean, n_resamples=20000, method="percentile",
+                               rng=1).confidence_interval
+    assert (low, high) == pytest.approx(tuple(expected), abs=0.06 * (expected[1] - expected[0]))
+
+
+def test_equal_rows_are_undecided_and_all_ties():
+    pair, = pairs(one=[1, 2, 3], two=[1, 2, 3])
+    assert pair["metrics"]["psnr_rgb"] == {
+        "mean": 0, "interval": [0, 0], "n": 3, "wins": 0, "ties": 3, "losses": 0,
+        "verdict": "undecided"}
+
+
+def test_all_pairs_or_those_with_one():
+    columns = {name: [1, 2] for name in "abcd"}
+    assert [pair["name"] + pair["against"] for pair in pairs(**columns)] == [
+        "ba", "ca", "cb", "da", "db", "dc"]
+    assert [pair["name"] + pair["against"] for pair in pairs(against="b", **columns)] == [
+        "ab", "cb", "db"]
+
+
+def test_pictures_that_one_row_has_not_are_in_no_comparison():
+    pair, = pairs(old=[None, None, 1], new=[1, 2, None])
+    assert pair["metrics"]["psnr_rgb"] == {
+        "mean": None, "interval": None, "n": 0, "wins": 0, "ties": 0, "losses": 0,
+        "verdict": "undecided"}

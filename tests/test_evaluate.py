@@ -392,6 +392,27 @@ def test_the_table_is_aligned_and_marks_the_best(written):
     assert sum(line[ends] == "*" for line in body) == 1
 
 
+def test_pairs_are_told_with_interval_and_wins(dataset, tmp_path):
+    near = tuple(true_lab(dataset)[1][..., 1:].mean((0, 1, 2)))
+    paths = [save(tmp_path / "near.h5", bias=near), save(tmp_path / "far.h5", bias=(90, -90))]
+    report = evaluate.evaluate(paths, dataset, out=tmp_path / "out")
+    assert len(report["pairs"]) == 6
+    pair, = (pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("far", "near"))
+    found = pair["metrics"]["mse_ab"]
+    assert found["mean"] == pytest.approx(mean(report, "far", "mse_ab")
+                                          - mean(report, "near", "mse_ab"), rel=1e-4)
+    assert found["verdict"] == "worse" and (found["wins"], found["losses"]) == (0, 8)
+    text = page.table(report)
+    assert "far against near: worse by PSNR RGB, -" in text and "wins 0 of 8)" in text
+    assert "far against mean colour: worse" in text and "It has learned nothing" in text
+    assert "against grey" not in text
+    reader = Reader((tmp_path / "out/index.html").read_text(encoding="utf-8"))
+    assert "Comparisons" in reader.text and reader.text.count("against grey") == 3
+    named = evaluate.evaluate(paths, dataset, out=None, against="grey")
+    assert [pair["against"] for pair in named["pairs"]] == ["grey"] * 3
+    assert "mean colour against grey: " in page.table(named)
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 
@@ -471,6 +492,15 @@ def test_a_broken_model_alone_is_an_error(run, tmp_path):
 def test_a_missing_model_is_named_before_any_work(run):
     code, out, errors = run("--models", "nobody", "koala")
     assert code == 2 and not out and "nobody" in errors[0] and "make train-koala" in errors[0]
+
+
+def test_a_reference_that_is_not_there_is_named_before_any_work(run, tmp_path):
+    save(tmp_path / "models/flat.h5")
+    code, out, errors = run("--against", "nobody")
+    assert code == 2 and not out and len(errors) == 1
+    assert "nobody" in errors[0] and "grey, mean colour, flat" in errors[0]
+    code, out, _ = run("--against", "mean colour")
+    assert code == 0 and "flat against mean colour: " in out
 
 
 def test_an_unwritable_folder_is_named_before_any_work(run, tmp_path):
