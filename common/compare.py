@@ -78,13 +78,23 @@ def add_intervals(rows, truth, bootstrap):
             row[f"{key}{DELTA}_interval"] = interval
 
 
+def is_partial(row):
+    """Whether a row lacks pictures, so that its means are of others than the rest's."""
+    counts = row.get("counts", {})
+    return bool(counts.get("missing") or counts.get("unreadable"))
+
+
 def add_best(rows, truth):
     """Add to each row its differences of mean colourfulness and the columns it is best in."""
     for row in rows:
         for key in metrics.OF_TRUTH:
-            row[key + DELTA] = row["metrics"][key]["mean"] - truth["metrics"][key]["mean"]
+            true = truth["metrics"][key]["mean"]
+            if is_partial(row):  # the truth of the pictures that it has
+                has = np.isfinite(numbers(row["values"][key]))
+                true = numbers(truth["values"][key])[has].mean()
+            row[key + DELTA] = float(row["metrics"][key]["mean"] - true)
         row["best"] = []
-    fair = [row for row in rows if not row["seen"]]
+    fair = [row for row in rows if not row["seen"] and not is_partial(row)]
     ranks = {key: lambda row, key=key, sign={"higher": -1, "lower": 1}[metrics.METRICS[key].better]:
              sign * row["metrics"][key]["mean"]
              for key in rows[0]["metrics"] if metrics.METRICS[key].better != "truth"}

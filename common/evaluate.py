@@ -30,6 +30,7 @@ from common import (
     models,
     page,
     photos,
+    predictions,
     prepare,
     protocol,
     records,
@@ -145,7 +146,7 @@ def _filled(array, count):
 
 def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
              precision="float32", weights=None, shown=SHOWN, keep_going=None, rebalance=False,
-             against=None):
+             against=None, others=()):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
@@ -156,17 +157,25 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     rebalance: also the AuC balanced by the training split's colours, see `protocol`.
     against: the row that the others are compared with, picture by picture; else all pairs are.
 
+    others: folders of pictures that other systems made, "folder" or "name=folder".
+
     Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
     empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, no
     more.
     """
     if keep_going is None:
-        keep_going = len(paths) > 1
+        keep_going = len(paths) + len(others) > 1
     count = min(dataset.count(split), limit or math.inf)
     if not count:
         raise UserError(f"The {split} split of {dataset.folder} is empty. Add pictures, or choose "
                         "another SPLIT.")
-    names = _names(paths)
+    others = [predictions.parse(str(text)) for text in others]
+    names = _names([*paths, *(folder for _, folder in others)])
+    names[len(paths):] = [given or name for (given, _), name in zip(others, names[len(paths):],
+                                                                    strict=True)]
+    _check_names([*BASELINES, *names])
+    others = [predictions.Predictions(folder, name, dataset, split, count)
+              for (_, folder), name in zip(others, names[len(paths):], strict=True)]
     if against is not None and against not in (*BASELINES, *names):
         raise UserError(f"There is no {against} to compare with. There are: "
                         f"{', '.join((*BASELINES, *names))}.")
@@ -187,7 +196,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
             rows.insert(at, row)
             images.insert(at, pictures)
 
-        for path, name in zip(paths, names, strict=True):
+        for path, name in zip(paths, names, strict=False):
             try:
                 model = Model(path, name, dataset, batch_size, precision, weights)
                 model.about["seen"] = model.count_seen(digests)
@@ -196,6 +205,13 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                 if not keep_going:
                     raise
                 failed.append({"file": str(path), "reason": str(error)})
+        for method in others:
+            try:
+                add(method, len(rows))
+            except ModelError as error:
+                if not keep_going:
+                    raise
+                failed.append({"file": str(method.folder), "reason": str(error)})
         add(Constant(BASELINES[0], (0, 0), dataset), 0)
         add(Constant(BASELINES[1], dataset.mean_ab, dataset), 1)
     compare.add_best(rows, truth)
@@ -227,7 +243,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         columns = [0, *range(2, len(rows))]  # the mean colour is a number, no picture to look at
         gallery = [{"name": pictures[place], "columns": [
             *((rows[column]["name"], rows[column]["values"]["psnr_rgb"][place],
-               images[column][place]) for column in columns),
+               images[column][place]) for column in columns if place in images[column]),
             ("true", None, true_images[place])]} for place in places]
         _write(Path(out), report, gallery)
     return report
@@ -240,6 +256,13 @@ def _names(paths):
             for stem, path in zip(stems, paths, strict=True)]
 
 
+def _check_names(names):
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"Two rows would be called {twice[0]}. Give predictions another name: "
+                        "PREDICTIONS=name=folder.")
+
+
 def _measure(method, split, count, batch_size, places, pool, weights, rarity):
     """(row, {place: picture to show}) of one method over the first `count` pictures."""
     values, images = {key: [] for key in metrics.chosen(weights)}, {}
@@ -247,12 +270,20 @@ def _measure(method, split, count, batch_size, places, pool, weights, rarity):
           _batches(method.dataset, split, count, batch_size, method.takes_embedding) as batches):
         for start, batch in batches:
             true_lab = lab.rgb_to_lab(batch["rgb"])
-            ab = method(true_lab[..., :1], batch.get("embedding"))
-            for score in metrics.score_batch(batch["rgb"], true_lab, ab, pool, weights=weights):
+            ab = made = None
+            if method.kind == predictions.KIND:
+                made = method.read(start, start + len(true_lab), pool)
+                images |= _encoded(np.asarray, start, places, made)
+            else:
+                ab = method(true_lab[..., :1], batch.get("embedding"))
+                images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
+            for score in metrics.score_batch(batch["rgb"], true_lab, ab, made, pool, weights):
                 for key, column in values.items():
                     column.append(score[key])
-            images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
-            bar.update(len(ab))
+            bar.update(len(true_lab))
+    if all(value is None for value in values["mse_ab"]):
+        reason = method.about["unreadable"][0]["reason"]
+        raise ModelError(f"No picture of {method.folder} can be read: {reason}.")
     return {
         "name": method.name, "kind": method.kind, **method.about,
         "metrics": {key: metrics.summary(column, rarity if metrics.METRICS[key].by_rarity else None)
@@ -297,7 +328,8 @@ def _batches(dataset, split, count, batch_size, embedding=False):
 def _encoded(picture, start, places, *arrays):
     """{place: file} of the batch's pictures that are shown, `picture` made of the arrays."""
     return {place: _as_file(picture(*(array[place - start] for array in arrays)))
-            for place in places if start <= place < start + len(arrays[0])}
+            for place in places if start <= place < start + len(arrays[0])
+            if arrays[0][place - start] is not None}
 
 
 def _as_file(rgb):
@@ -348,6 +380,9 @@ def main(argv=None):
     prepare.add_arguments(parser)
     parser.add_argument("--models", "--model", nargs="+", metavar="MODEL",
                         help="files, or names in models/; left out, every one in models/")
+    parser.add_argument("--predictions", nargs="+", default=[], metavar="FOLDER",
+                        help="pictures that other systems made, found by name: folder, or "
+                             "name=folder")
     parser.add_argument("--split", choices=records.SPLITS, default="test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
@@ -365,14 +400,14 @@ def main(argv=None):
     args = parser.parse_args(argv)
     named = [models.named(name) for name in args.models or []]
     paths = named or models.available()
-    if not paths:
+    if not paths and not args.predictions:
         print("No model in models/: the baselines alone. Train one: `make train-koala`.",
               flush=True)
     report = evaluate(
         paths, _dataset(args, named), args.split, args.out, limit=args.limit,
         batch_size=args.batch, precision=models.precision(args.precision)[0],
-        weights=args.embedding_weights, keep_going=len(named) != 1,
-        rebalance=args.rebalance, against=args.against)
+        weights=args.embedding_weights, keep_going=len(named) + len(args.predictions) != 1,
+        rebalance=args.rebalance, against=args.against, others=args.predictions)
     print(page.table(report))
     print(f"{args.out}/index.html, metrics.json and metrics.csv")
     for failure in report["failed"]:

@@ -304,14 +304,18 @@ def chosen(weights=None):
 def score(rgb, true_lab, ab_predicted, rgb_predicted=None, weights=None):
     """Every metric of one picture: {key: float}, None where a metric is not defined.
 
-    rgb (H, W, 3) uint8; true_lab (H, W, 3) is its Lab; ab_predicted (H, W, 2) in Lab units;
-    rgb_predicted (H, W, 3) uint8 where the prediction is a picture, else made by `recolour`;
-    weights (313,) as in `auc_ab`.
+    rgb (H, W, 3) uint8; true_lab (H, W, 3) is its Lab; ab_predicted (H, W, 2) in Lab units, from
+    which `recolour` makes the picture; or None where the prediction is a picture, rgb_predicted
+    (H, W, 3) uint8, which is taken with the lightness and ab that it has. weights (313,) as in
+    `auc_ab`.
     """
     if rgb_predicted is None:
         rgb_predicted = recolour(true_lab[..., :1], ab_predicted)
-    pictures = {"rgb": rgb, "ab": true_lab[..., 1:], "ab_predicted": ab_predicted, "lab": true_lab,
-                "rgb_predicted": rgb_predicted, "lab_predicted": lab.rgb_to_lab(rgb_predicted)}
+    lab_predicted = lab.rgb_to_lab(rgb_predicted)
+    if ab_predicted is None:
+        ab_predicted = lab_predicted[..., 1:]
+    pictures = {"rgb": rgb, "ab": true_lab[..., 1:], "lab": true_lab, "ab_predicted": ab_predicted,
+                "rgb_predicted": rgb_predicted, "lab_predicted": lab_predicted}
     found = {}
     for key, metric in chosen(weights).items():
         switches = metric.given | ({"weights": weights} if metric.by_rarity else {})
@@ -322,13 +326,20 @@ def score(rgb, true_lab, ab_predicted, rgb_predicted=None, weights=None):
     return found
 
 
-def score_batch(rgb, true_lab, ab_predicted, pool=None, **options):
+def score_batch(rgb, true_lab, ab_predicted, rgb_predicted=None, pool=None, weights=None):
     """`score` of each picture of a batch, a list of dicts; `pool` is an executor to spread over.
 
-    options: `weights`, as in `score`.
+    With rgb_predicted, a list of pictures, ab_predicted is None. Where a picture of it is None,
+    every metric is None.
     """
-    one = functools.partial(score, **options)
-    return list((pool.map if pool else map)(one, rgb, true_lab, ab_predicted))
+    def one(*picture):
+        if ab_predicted is None and picture[-1] is None:
+            return dict.fromkeys(chosen(weights))
+        return score(*picture, weights)
+
+    none = [None] * len(rgb)
+    return list((pool.map if pool else map)(
+        one, rgb, true_lab, none if ab_predicted is None else ab_predicted, rgb_predicted or none))
 
 
 def summary(values, weights=None):

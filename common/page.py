@@ -62,6 +62,10 @@ def _remarks(row, count):
         remarks.append(f"seen {row['seen']} of {count} in training")
     elif row["seen"] is None:
         remarks.append("training files unknown")
+    if counts := row.get("counts"):
+        remarks.append("pictures: " + ", ".join(
+            f"{number} {'of other names' if kind == 'others' else kind}"
+            for kind, number in counts.items() if number))
     if embedding := row.get("embedding"):
         remarks.append(f"embedding {embedding['network']}, {_weights(embedding)}")
     for encoder in row.get("metadata", {}).get("pretrained", {}).values():
@@ -335,7 +339,7 @@ number under a picture is its PSNR on RGB in dB.</p>
 
 def _lead(report):
     data = report["data"]
-    count = len([row for row in report["rows"] if row["kind"] == "model"])
+    count = len([row for row in report["rows"] if row["kind"] != "baseline"])
     models = {0: "No model", 1: "One model"}.get(count, f"{count} models")
     some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
     size = f"{data['image_size']} × {data['image_size']}".replace(" ", "\N{NO-BREAK SPACE}")
@@ -389,7 +393,7 @@ def _below(row, key, pictures):
 
 
 def _is_warning(remark):
-    return remark.startswith("seen") or "RANDOM" in remark
+    return remark.startswith("seen") or "RANDOM" in remark or " missing" in remark
 
 
 def _marked(row, key):
@@ -468,6 +472,7 @@ def _protocol(report):
         "Lightness": protocol["lightness"], "Prediction": protocol["prediction"],
         "RGB": protocol["rgb"], "ab": protocol["ab"], "Lab": protocol["lab"],
         "Mean": protocol["mean"], "Interval": protocol["interval"],
+        "Pictures of others": protocol["predictions"],
         "Balanced": protocol.get("balanced"),
         "Δ": protocol["delta"],
         "Arithmetic": f"{protocol['precision']}, batches of {protocol['batch_size']}",
@@ -502,6 +507,8 @@ def _provenance(report):
     for row in report["rows"]:
         if row["kind"] == "model":
             entries[row["name"]] = _about(row)
+        elif row["kind"] == "predictions":
+            entries[row["name"]] = f"pictures in {row['folder']}"
     return _definitions(entries)
 
 

@@ -28,7 +28,10 @@ PROTOCOL = {
                 "kind, not of another training run",
     "pairs": "differences picture by picture, over the pictures that both have; \"better\" and "
              "\"worse\" where the interval of the mean difference leaves out 0, pair by pair",
-    "best": "among the rows that have seen none of the pictures in training",
+    "predictions": "pictures of another system are scored as they are, with their own lightness; "
+                   "of another size they are brought to the data set's by its cut, grey is three "
+                   "equal channels, alpha lies over white; missing ones are left out and counted",
+    "best": "among the rows that have all pictures and have seen none of them in training",
 }
 
 
