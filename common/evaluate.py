@@ -32,6 +32,7 @@ from common import (
     photos,
     predictions,
     prepare,
+    presets,
     protocol,
     records,
 )
@@ -146,7 +147,7 @@ def _filled(array, count):
 
 def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
              precision="float32", weights=None, shown=SHOWN, keep_going=None, rebalance=False,
-             against=None, others=()):
+             against=None, others=(), preset=None):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
@@ -158,6 +159,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     against: the row that the others are compared with, picture by picture; else all pairs are.
 
     others: folders of pictures that other systems made, "folder" or "name=folder".
+    preset: the `presets.Preset` that `dataset` is of, to be told in the outputs.
 
     Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
     empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, no
@@ -184,6 +186,9 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     batch_size = min(batch_size, count)
     places = np.unique(np.linspace(0, count - 1, min(shown, count)).round().astype(int)).tolist()
     digests = dataset.sha256(split)[:count]
+    if rebalance and not dataset.count("train"):
+        raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
+                        "REBALANCE away.")
     weights_of = protocol.weights_of_colours(dataset) if rebalance else None
     rows, images, failed = [], [], []
     truth, true_images = _truth(dataset, split, count, batch_size, places, weights_of)
@@ -213,7 +218,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                     raise
                 failed.append({"file": str(method.folder), "reason": str(error)})
         add(Constant(BASELINES[0], (0, 0), dataset), 0)
-        add(Constant(BASELINES[1], dataset.mean_ab, dataset), 1)
+        if dataset.count("train"):
+            add(Constant(BASELINES[1], dataset.mean_ab, dataset), 1)
     compare.add_best(rows, truth)
     bootstrap = compare.Bootstrap(count)
     compare.add_intervals(rows, truth, bootstrap)
@@ -227,7 +233,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                  "image_size": dataset.image_size, "cut": dataset.cut,
                  "mean_ab": dataset.mean_ab.tolist()},
         "protocol": protocol.describe(metrics.chosen(weights_of), precision=precision,
-                                      batch_size=batch_size),
+                                      batch_size=batch_size,
+                                      preset=presets.describe(preset) if preset else None),
         "versions": {**models.versions(), "scikit-image": skimage.__version__,
                      "opencv": cv2.__version__},
         "commit": models.commit(),
@@ -240,7 +247,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         "failed": failed,
     }
     if out is not None:
-        columns = [0, *range(2, len(rows))]  # the mean colour is a number, no picture to look at
+        # The mean colour is a number, no picture to look at.
+        columns = [at for at, row in enumerate(rows) if row["name"] != BASELINES[1]]
         gallery = [{"name": pictures[place], "columns": [
             *((rows[column]["name"], rows[column]["values"]["psnr_rgb"][place],
                images[column][place]) for column in columns if place in images[column]),
@@ -383,7 +391,9 @@ def main(argv=None):
     parser.add_argument("--predictions", nargs="+", default=[], metavar="FOLDER",
                         help="pictures that other systems made, found by name: folder, or "
                              "name=folder")
-    parser.add_argument("--split", choices=records.SPLITS, default="test")
+    parser.add_argument("--preset", choices=presets.PRESETS,
+                        help="a named protocol: which pictures, at which size")
+    parser.add_argument("--split", choices=records.SPLITS, default=None, help="else test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
     parser.add_argument("--batch", type=cli.at_least(1), default=16, help="pictures at a time")
@@ -400,14 +410,18 @@ def main(argv=None):
     args = parser.parse_args(argv)
     named = [models.named(name) for name in args.models or []]
     paths = named or models.available()
+    preset = presets.PRESETS.get(args.preset)
+    if preset:
+        _check_preset(preset, args)
     if not paths and not args.predictions:
         print("No model in models/: the baselines alone. Train one: `make train-koala`.",
               flush=True)
     report = evaluate(
-        paths, _dataset(args, named), args.split, args.out, limit=args.limit,
+        paths, _dataset(args, named), args.split or "test", args.out, limit=args.limit,
         batch_size=args.batch, precision=models.precision(args.precision)[0],
         weights=args.embedding_weights, keep_going=len(named) + len(args.predictions) != 1,
-        rebalance=args.rebalance, against=args.against, others=args.predictions)
+        rebalance=args.rebalance, against=args.against, others=args.predictions,
+        preset=preset)
     print(page.table(report))
     print(f"{args.out}/index.html, metrics.json and metrics.csv")
     for failure in report["failed"]:
@@ -415,8 +429,21 @@ def main(argv=None):
     return 1 if report["failed"] else 0
 
 
+def _check_preset(preset, args):
+    """A preset with something changed is another protocol."""
+    changed = [name for name in ("size", "cut", "split", "split_by", "limit")
+               if getattr(args, name) is not None]
+    if changed:
+        raise UserError(f"PRESET={preset.name} says itself what {changed[0].upper()} is. Leave one "
+                        "of the two away.")
+
+
 def _dataset(args, named):
     """The data set, prepared if it is not there, at the size and cut of the named models."""
+    if args.preset:
+        preset = presets.PRESETS[args.preset]
+        data = None if preset.data and args.data == "samples" else args.data
+        return presets.dataset(preset, data, args.embedding_weights)
     if (Path(args.data) / "manifest.json").is_file():
         return records.open_dataset(args.data)
     found = set()

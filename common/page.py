@@ -130,7 +130,9 @@ def _difference(key, found):
 def _heading(report):
     data = report["data"]
     some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
-    return (f"{data['name']}, {data['split']} split: {data['pictures']}{some} pictures at "
+    preset = report["protocol"]["preset"]
+    return ((f"{preset['name']}: " if preset else "")
+            + f"{data['name']}, {data['split']} split: {data['pictures']}{some} pictures at "
             f"{data['image_size']} x {data['image_size']}")
 
 
@@ -343,7 +345,7 @@ def _lead(report):
     models = {0: "No model", 1: "One model"}.get(count, f"{count} models")
     some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
     size = f"{data['image_size']} × {data['image_size']}".replace(" ", "\N{NO-BREAK SPACE}")
-    return (f"{models} and two baselines on {data['pictures']}{some} pictures at {size}, with the "
+    return (f"{models} and the baselines on {data['pictures']}{some} pictures at {size}, with the "
             "true lightness.")
 
 
@@ -465,7 +467,9 @@ def _figure(name, label, psnr, file):
 
 def _protocol(report):
     protocol, data = report["protocol"], report["data"]
+    preset = protocol["preset"]
     entries = {
+        "Preset": preset and f"{preset['name']}: {preset['chosen']}",
         "Pictures": f"{data['pictures']} of the {data['of']} in the {data['split']} split of "
                     f"{data['name']}, {data['image_size']} × {data['image_size']}, cut "
                     f"“{data['cut']}”",
