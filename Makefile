@@ -21,7 +21,7 @@ COMPARE   := $(patsubst %/compare.py,compare-%,$(wildcard $(REPORTS:=/compare.py
 VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION RUN SEED \
              MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS \
              BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS \
-             RESNET18_WEIGHTS DENSENET_WEIGHTS
+             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET
 SWITCHES  := OVERWRITE BINS REBALANCE EMBED_VIEWS
 GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
@@ -113,6 +113,9 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##                      pretrained encoder
 ##   EPOCHS= STEPS= BATCH= SIZE= PRECISION= RUN= SEED=
 ##   BINS=1 REBALANCE=1 EMBED_VIEWS=1      options of training (README.md)
+##   PRESET=            a named protocol of eval: imagenet-val5k-256, cifar10, folder, ...
+##   PREDICTIONS=       a folder of pictures that another system made, or name=folder
+##   AGAINST=           the row of eval's table to compare the others with
 ##   MODEL= IN= OUT= SPLIT= SPLIT_BY= OVERWRITE=1 MAX_MEGAPIXELS=
 
 # --- Set-up -------------------------------------------------------------------------------------

@@ -106,11 +106,27 @@ def rarity(prior, lam=0.5, sigma=5.0):
     over all, and mixed with `lam` of the uniform distribution. A bin weighs the inverse of that,
     scaled so that the smoothed prior's mean weight is 1.
     """
+    smoothed = _smoothed(prior, sigma)
+    weights = 1 / ((1 - lam) * smoothed + lam / len(CENTRES))
+    return (weights / (smoothed @ weights)).astype(np.float32)
+
+
+def balance(prior, sigma=5.0):
+    """The weight of each bin in the paper's balanced evaluation, (313,) float32.
+
+    `rarity` with lam = 0, the inverse of the smoothed prior. A bin that `prior` has nothing of
+    weighs nothing, since how rare it is cannot be told; of the others the prior's mean weight is 1.
+    """
+    seen = np.asarray(prior) > 0
+    weights = np.divide(1, _smoothed(prior, sigma), where=seen, out=np.zeros(len(CENTRES)))
+    return (weights / (prior @ weights)).astype(np.float32)
+
+
+def _smoothed(prior, sigma):
+    """Each bin's share spread over all bins by a Gaussian, (313,) float64."""
     centres = CENTRES.astype(np.float64)
     spread = np.exp(-np.square(centres[:, None] - centres).sum(-1) / (2 * sigma**2))
-    smoothed = (spread / spread.sum(axis=0)) @ prior
-    weights = 1 / ((1 - lam) * smoothed + lam / len(centres))
-    return (weights / (smoothed @ weights)).astype(np.float32)
+    return (spread / spread.sum(axis=0)) @ prior
 
 
 def annealed_mean(logits, factor=4, temperature=0.38):

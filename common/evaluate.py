@@ -1,9 +1,9 @@
 """Models x data set -> a table, metrics.json, metrics.csv and a page to look at (`make eval`).
 
 A model sees the true L* of a picture and gives ab; both together become 8-bit RGB. Each metric is
-the mean over pictures of its value for one picture; `PROTOCOL` says the rest and is written into
-the outputs. Grey (ab = 0) and the mean colour of the training split stand in every table: a model
-that does not beat the mean colour has learned nothing.
+the mean over pictures of its value for one picture; `common.protocol` says the rest and is written
+into the outputs. Grey (ab = 0) and the mean colour of the training split stand in every table: a
+model that does not beat the mean colour has learned nothing.
 """
 
 import concurrent.futures
@@ -20,26 +20,30 @@ import cv2
 import numpy as np
 import skimage
 
-from common import cli, colorize, files, lab, metrics, models, page, photos, prepare, records
+from common import (
+    cli,
+    colorize,
+    compare,
+    files,
+    lab,
+    metrics,
+    models,
+    page,
+    photos,
+    predictions,
+    prepare,
+    presets,
+    protocol,
+    records,
+)
 from common.cli import UserError
 
 SCHEMA = 1
 OUT = Path("reports/eval")
 SIZE, CUT = 256, "squash"  # where neither models nor catalogue say otherwise
+BASELINES = ("grey", "mean colour")
 SHOWN = 24  # pictures on the page
 LOSSLESS = 96  # pictures of this side or less are shown as PNG: JPEG's blocks would be seen
-
-PROTOCOL = {
-    "lightness": "the true picture's L*, not rounded",
-    "prediction": "ab at the data set's size; a model of another size gets L* by area averaging "
-                  "and its ab goes back bilinearly",
-    "rgb": "true L* and predicted ab to sRGB, each channel clipped to the gamut, rounded to 8 bit",
-    "ab": "Lab units (D65), neither rounded nor clipped; the truth's from its 8-bit RGB",
-    "mean": "over pictures, of each picture's value; infinite values (equal pictures) are left "
-            "out and counted",
-    "delta": "difference of mean colourfulness, predicted minus true",
-    "best": "among the rows that have seen none of the pictures in training",
-}
 
 
 class ModelError(UserError):
@@ -142,7 +146,8 @@ def _filled(array, count):
 
 
 def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
-             precision="float32", weights=None, shown=SHOWN, keep_going=None):
+             precision="float32", weights=None, shown=SHOWN, keep_going=None, rebalance=False,
+             against=None, others=(), preset=None):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
@@ -150,31 +155,53 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     precision: a dtype policy. weights: of the embedding network, as in `embeddings.find`.
     shown: pictures on the page, evenly over the split. keep_going: list a model that cannot be
     evaluated under "failed", instead of raising `ModelError`; left out, where there are others.
+    rebalance: also the AuC balanced by the training split's colours, see `protocol`.
+    against: the row that the others are compared with, picture by picture; else all pairs are.
+
+    others: folders of pictures that other systems made, "folder" or "name=folder".
+    preset: the `presets.Preset` that `dataset` is of, to be told in the outputs.
 
     Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
     empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, no
     more.
     """
     if keep_going is None:
-        keep_going = len(paths) > 1
+        keep_going = len(paths) + len(others) > 1
     count = min(dataset.count(split), limit or math.inf)
     if not count:
         raise UserError(f"The {split} split of {dataset.folder} is empty. Add pictures, or choose "
                         "another SPLIT.")
+    others = [predictions.parse(str(text)) for text in others]
+    names = _names([*paths, *(folder for _, folder in others)])
+    names[len(paths):] = [given or name for (given, _), name in zip(others, names[len(paths):],
+                                                                    strict=True)]
+    _check_names([*BASELINES, *names])
+    others = [predictions.Predictions(folder, name, dataset, split, count)
+              for (_, folder), name in zip(others, names[len(paths):], strict=True)]
+    if against is not None and against not in (*BASELINES, *names):
+        raise UserError(f"There is no {against} to compare with. There are: "
+                        f"{', '.join((*BASELINES, *names))}.")
     if out is not None:
         _check_writable(Path(out))
     batch_size = min(batch_size, count)
     places = np.unique(np.linspace(0, count - 1, min(shown, count)).round().astype(int)).tolist()
     digests = dataset.sha256(split)[:count]
+    if rebalance and not dataset.count("train"):
+        raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
+                        "REBALANCE away.")
+    weights_of = protocol.weights_of_colours(dataset) if rebalance else None
     rows, images, failed = [], [], []
+    truth, true_images = _truth(dataset, split, count, batch_size, places, weights_of)
+    rarity = truth["values"].get("rarity")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
 
         def add(method, at):
-            row, pictures = _measure(method, split, count, batch_size, places, pool)
+            row, pictures = _measure(method, split, count, batch_size, places, pool, weights_of,
+                                     rarity)
             rows.insert(at, row)
             images.insert(at, pictures)
 
-        for path, name in zip(paths, _names(paths), strict=True):
+        for path, name in zip(paths, names, strict=False):
             try:
                 model = Model(path, name, dataset, batch_size, precision, weights)
                 model.about["seen"] = model.count_seen(digests)
@@ -183,11 +210,20 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                 if not keep_going:
                     raise
                 failed.append({"file": str(path), "reason": str(error)})
-        add(Constant("grey", (0, 0), dataset), 0)
-        add(Constant("mean colour", dataset.mean_ab, dataset), 1)
-    truth, true_images = _truth(dataset, split, count, batch_size, places)
-    _compare(rows, truth)
-    names = dataset.names(split)[:count]
+        for method in others:
+            try:
+                add(method, len(rows))
+            except ModelError as error:
+                if not keep_going:
+                    raise
+                failed.append({"file": str(method.folder), "reason": str(error)})
+        add(Constant(BASELINES[0], (0, 0), dataset), 0)
+        if dataset.count("train"):
+            add(Constant(BASELINES[1], dataset.mean_ab, dataset), 1)
+    compare.add_best(rows, truth)
+    bootstrap = compare.Bootstrap(count)
+    compare.add_intervals(rows, truth, bootstrap)
+    pictures = dataset.names(split)[:count]
     report = {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -196,26 +232,26 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                  "pictures_sha256": files.sha256("".join(digests).encode()),
                  "image_size": dataset.image_size, "cut": dataset.cut,
                  "mean_ab": dataset.mean_ab.tolist()},
-        "protocol": {
-            **PROTOCOL, "precision": precision, "batch_size": batch_size,
-            "metrics": {key: {"title": metric.title, "definition": metric.definition,
-                              "better": metric.better, "unit": metric.unit,
-                              "switches": metric.switches}
-                        for key, metric in metrics.METRICS.items()}},
+        "protocol": protocol.describe(metrics.chosen(weights_of), precision=precision,
+                                      batch_size=batch_size,
+                                      preset=presets.describe(preset) if preset else None),
         "versions": {**models.versions(), "scikit-image": skimage.__version__,
                      "opencv": cv2.__version__},
         "commit": models.commit(),
         "rows": rows,
+        "pairs": compare.pairs(rows, truth, bootstrap, against),
+        "against": against,
         "truth": truth,
         "pictures": [{"name": name, "sha256": digest}
-                     for name, digest in zip(names, digests, strict=True)],
+                     for name, digest in zip(pictures, digests, strict=True)],
         "failed": failed,
     }
     if out is not None:
-        columns = [0, *range(2, len(rows))]  # the mean colour is a number, no picture to look at
-        gallery = [{"name": names[place], "columns": [
+        # The mean colour is a number, no picture to look at.
+        columns = [at for at, row in enumerate(rows) if row["name"] != BASELINES[1]]
+        gallery = [{"name": pictures[place], "columns": [
             *((rows[column]["name"], rows[column]["values"]["psnr_rgb"][place],
-               images[column][place]) for column in columns),
+               images[column][place]) for column in columns if place in images[column]),
             ("true", None, true_images[place])]} for place in places]
         _write(Path(out), report, gallery)
     return report
@@ -228,35 +264,62 @@ def _names(paths):
             for stem, path in zip(stems, paths, strict=True)]
 
 
-def _measure(method, split, count, batch_size, places, pool):
+def _check_names(names):
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"Two rows would be called {twice[0]}. Give predictions another name: "
+                        "PREDICTIONS=name=folder.")
+
+
+def _measure(method, split, count, batch_size, places, pool, weights, rarity):
     """(row, {place: picture to show}) of one method over the first `count` pictures."""
-    values, images = {key: [] for key in metrics.METRICS}, {}
+    values, images = {key: [] for key in metrics.chosen(weights)}, {}
     with (cli.progress(total=count, desc=method.name, unit="picture") as bar,
           _batches(method.dataset, split, count, batch_size, method.takes_embedding) as batches):
         for start, batch in batches:
             true_lab = lab.rgb_to_lab(batch["rgb"])
-            ab = method(true_lab[..., :1], batch.get("embedding"))
-            for score in metrics.score_batch(batch["rgb"], true_lab, ab, pool):
+            ab = made = None
+            if method.kind == predictions.KIND:
+                made = method.read(start, start + len(true_lab), pool)
+                images |= _encoded(np.asarray, start, places, made)
+            else:
+                ab = method(true_lab[..., :1], batch.get("embedding"))
+                images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
+            for score in metrics.score_batch(batch["rgb"], true_lab, ab, made, pool, weights):
                 for key, column in values.items():
                     column.append(score[key])
-            images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
-            bar.update(len(ab))
+            bar.update(len(true_lab))
+    if all(value is None for value in values["mse_ab"]):
+        reason = method.about["unreadable"][0]["reason"]
+        raise ModelError(f"No picture of {method.folder} can be read: {reason}.")
     return {
         "name": method.name, "kind": method.kind, **method.about,
-        "metrics": {key: metrics.summary(column) for key, column in values.items()},
-        "values": {key: [_plain(value) for value in column] for key, column in values.items()},
+        "metrics": {key: metrics.summary(column, rarity if metrics.METRICS[key].by_rarity else None)
+                    for key, column in values.items()},
+        "values": _plain(values),
     }, images
 
 
-def _truth(dataset, split, count, batch_size, places):
-    """(the true pictures' own figures, {place: picture to show})."""
-    values, images = [], {}
+def _truth(dataset, split, count, batch_size, places, weights):
+    """(the true pictures' own figures, {place: picture to show}).
+
+    Among the values is each picture's `rarity`, where there are weights of colours.
+    """
+    values, rarity, images = {key: [] for key in metrics.OF_TRUTH}, [], {}
     with _batches(dataset, split, count, batch_size) as batches:
         for start, batch in batches:
-            values += metrics.colourfulness(batch["rgb"]).tolist()
+            for key, column in values.items():
+                metric = metrics.METRICS[key]
+                column += metric.function(batch["rgb"], **metric.given).tolist()
+            if weights is not None:
+                ab = lab.rgb_to_lab(batch["rgb"])[..., 1:]
+                rarity += metrics.rarity(ab, weights=weights).tolist()
             images |= _encoded(np.asarray, start, places, batch["rgb"])
-    return {"metrics": {"colourfulness": metrics.summary(values)},
-            "values": {"colourfulness": [_plain(value) for value in values]}}, images
+    truth = {"metrics": {key: metrics.summary(column) for key, column in values.items()},
+             "values": _plain(values)}
+    if weights is not None:
+        truth["values"]["rarity"] = rarity
+    return truth, images
 
 
 @contextlib.contextmanager
@@ -273,7 +336,8 @@ def _batches(dataset, split, count, batch_size, embedding=False):
 def _encoded(picture, start, places, *arrays):
     """{place: file} of the batch's pictures that are shown, `picture` made of the arrays."""
     return {place: _as_file(picture(*(array[place - start] for array in arrays)))
-            for place in places if start <= place < start + len(arrays[0])}
+            for place in places if start <= place < start + len(arrays[0])
+            if arrays[0][place - start] is not None}
 
 
 def _as_file(rgb):
@@ -286,28 +350,14 @@ def _as_file(rgb):
     return "image/jpeg", cv2.imencode(".jpg", bgr, settings)[1].tobytes()
 
 
-def _plain(value):
-    """A picture's value as JSON has it: six digits; "inf", which JSON has no number for; None."""
-    return value if value is None else float(f"{value:.6g}") if math.isfinite(value) else "inf"
+def _plain(values):
+    """Pictures' values as JSON has them: six digits; "inf", which JSON has no number for; None."""
+    def plain(value):
+        if value is None:
+            return None
+        return float(f"{value:.6g}") if math.isfinite(value) else "inf"
 
-
-def _compare(rows, truth):
-    """Add to each row its difference of mean colourfulness and the columns it is best in."""
-    true_mean = truth["metrics"]["colourfulness"]["mean"]
-    for row in rows:
-        row["colourfulness_delta"] = row["metrics"]["colourfulness"]["mean"] - true_mean
-        row["best"] = []
-    fair = [row for row in rows if not row["seen"]]
-    ranks = {key: lambda row, key=key, sign={"higher": -1, "lower": 1}[metric.better]:
-             sign * row["metrics"][key]["mean"]
-             for key, metric in metrics.METRICS.items() if metric.better != "truth"}
-    ranks["colourfulness_delta"] = lambda row: abs(row["colourfulness_delta"])
-    for key, rank in ranks.items():
-        scored = [row for row in fair if key not in row["metrics"]
-                  or row["metrics"][key]["mean"] is not None]
-        for row in scored:
-            if rank(row) == min(map(rank, scored)):
-                row["best"].append(key)
+    return {key: [plain(value) for value in column] for key, column in values.items()}
 
 
 # --- what is written --------------------------------------------------------------------------
@@ -338,10 +388,20 @@ def main(argv=None):
     prepare.add_arguments(parser)
     parser.add_argument("--models", "--model", nargs="+", metavar="MODEL",
                         help="files, or names in models/; left out, every one in models/")
-    parser.add_argument("--split", choices=records.SPLITS, default="test")
+    parser.add_argument("--predictions", nargs="+", default=[], metavar="FOLDER",
+                        help="pictures that other systems made, found by name: folder, or "
+                             "name=folder")
+    parser.add_argument("--preset", choices=presets.PRESETS,
+                        help="a named protocol: which pictures, at which size")
+    parser.add_argument("--split", choices=records.SPLITS, default=None, help="else test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
     parser.add_argument("--batch", type=cli.at_least(1), default=16, help="pictures at a time")
+    parser.add_argument("--against", metavar="NAME",
+                        help="the row of the table to compare the others with, else all pairs")
+    parser.add_argument("--rebalance", action="store_true",
+                        help="also the AuC balanced by the training split's colours: one pass over "
+                             "it, kept beside the shards")
     parser.add_argument("--precision", choices=models.PRECISIONS, default="float32")
     parser.add_argument("--size", type=cli.at_least(8), default=None,
                         help="side of the pictures, else that of all the models, else the data's, "
@@ -351,18 +411,33 @@ def main(argv=None):
     args = parser.parse_args(argv)
     named = [models.named(name) for name in args.models or []]
     paths = named or models.available()
-    if not paths:
+    preset = presets.PRESETS.get(args.preset)
+    if preset:
+        _check_preset(preset, args)
+    if not paths and not args.predictions:
         print("No model in models/: the baselines alone. Train one: `make train-koala`.",
               flush=True)
     report = evaluate(
-        paths, _dataset(args, paths, skip=len(named) != 1), args.split, args.out, limit=args.limit,
+        paths, _dataset(args, paths, skip=len(named) != 1), args.split or "test", args.out,
+        limit=args.limit,
         batch_size=args.batch, precision=models.precision(args.precision)[0],
-        weights=args.embedding_weights, keep_going=len(named) != 1)
+        weights=args.embedding_weights, keep_going=len(named) + len(args.predictions) != 1,
+        rebalance=args.rebalance, against=args.against, others=args.predictions,
+        preset=preset)
     print(page.table(report))
     print(f"{args.out}/index.html, metrics.json and metrics.csv")
     for failure in report["failed"]:
         print(f"left out: {failure['reason']}", file=sys.stderr)
     return 1 if report["failed"] else 0
+
+
+def _check_preset(preset, args):
+    """A preset with something changed is another protocol."""
+    changed = [name for name in ("size", "cut", "split", "split_by", "limit")
+               if getattr(args, name) is not None]
+    if changed:
+        raise UserError(f"PRESET={preset.name} says itself what {changed[0].upper()} is. Leave one "
+                        "of the two away.")
 
 
 def _dataset(args, paths, skip):
@@ -371,6 +446,10 @@ def _dataset(args, paths, skip):
     Of models that differ neither counts, but the data's own size if the catalogue has it. skip: let
     models that cannot be read be left out later, with their reasons.
     """
+    if args.preset:
+        preset = presets.PRESETS[args.preset]
+        data = None if preset.data and args.data == "samples" else args.data
+        return presets.dataset(preset, data, args.embedding_weights)
     if (Path(args.data) / "manifest.json").is_file():
         return records.open_dataset(args.data)
     found = set()

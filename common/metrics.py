@@ -1,25 +1,30 @@
 """One function a metric, every switch an argument.
 
 Pictures are (H, W, C), or a batch (N, H, W, C); a metric of one picture is a float, of a batch
-(N,) float64. RGB is uint8; ab is float in Lab units, neither rounded nor clipped. The defaults
-are the protocol of `common.evaluate`, which prints them beside its numbers.
+(N,) float64. RGB is uint8; ab and Lab are float in Lab units, neither rounded nor clipped. The
+defaults are the protocol of `common.evaluate`, which prints them beside its numbers.
 
 What is defined where formulas are not: PSNR of equal pictures is infinite; SSIM of constant
 pictures is finite, for its constants stand in every denominator; a grey picture has
-colourfulness 0. NaN, infinity, another dtype, other or unequal shapes raise ValueError.
+colourfulness 0; the balanced AuC of a picture without a colour that training has seen is NaN,
+which `score` gives as None. NaN or infinity in a picture, another dtype, other or unequal shapes
+raise ValueError.
 """
 
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable
 
+import cv2
 import numpy as np
-from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from skimage.color import deltaE_ciede2000
 
-from common import lab
+from common import ab_bins, lab, ssim
 
 SSIM_WINDOW = 11  # pixels
+_BLOCK = 1 << 13  # pixels worked on at a time
 
 
 def recolour(l, ab):
@@ -63,7 +68,7 @@ def _per_picture(metric):
 def _checked(metric, name, picture):
     picture = np.asarray(picture)
     is_rgb = name.startswith("rgb")
-    channels = 3 if is_rgb else 2
+    channels = 2 if name.startswith("ab") else 3
     if picture.ndim not in (3, 4) or picture.shape[-1] != channels or 0 in picture.shape[-3:]:
         raise ValueError(f"{metric}() needs {name} of shape (H, W, {channels}) or (N, H, W, "
                          f"{channels}). Received: {picture.shape}.")
@@ -81,7 +86,7 @@ def _checked(metric, name, picture):
 @_per_picture
 def mse_ab(ab, ab_predicted, /):
     """Mean squared error of ab in squared Lab units, over pixels and both channels."""
-    return mean_squared_error(ab, ab_predicted)
+    return _mse(ab, ab_predicted)
 
 
 @_per_picture
@@ -91,7 +96,8 @@ def argmax_ab(ab, ab_predicted, /):
     No accuracy of colour: half of noise is right, and scaling a prediction up or down changes
     nothing. Reports that trained in Keras plot it, under the name accuracy.
     """
-    return np.mean(ab.argmax(-1) == ab_predicted.argmax(-1))
+    # Where both are equal, argmax takes the first.
+    return np.mean((ab[..., 1] > ab[..., 0]) == (ab_predicted[..., 1] > ab_predicted[..., 0]))
 
 
 @_per_picture
@@ -107,8 +113,14 @@ def psnr_ab(ab, ab_predicted, /, *, data_range=255):
 
 
 def _psnr(true, predicted, data_range):
-    with np.errstate(divide="ignore"):  # equal pictures: infinite
-        return peak_signal_noise_ratio(true, predicted, data_range=data_range)
+    error = _mse(true, predicted)
+    return 10 * np.log10(data_range**2 / error) if error else math.inf
+
+
+def _mse(true, predicted):
+    # In one order, so that the last digit does not depend on how a picture lies in memory.
+    off = np.subtract(true, predicted, dtype=np.float32, order="C")
+    return np.square(off).mean(dtype=np.float64)
 
 
 @_per_picture
@@ -141,9 +153,61 @@ def _ssim(true, predicted, **switches):
     if min(true.shape[:2]) < switches["win_size"]:
         raise ValueError(f"SSIM needs pictures of at least {switches['win_size']} pixels a side, "
                          f"the window. Received: {true.shape}.")
-    # float32 halves the time and moves the result by 1e-6.
-    return structural_similarity(np.float32(true), np.float32(predicted), channel_axis=-1,
-                                 **switches)
+    return ssim.mean_ssim(true, predicted, **switches)
+
+
+@_per_picture
+def ciede2000(lab, lab_predicted, /, *, kL=1, kC=1, kH=1):
+    """CIEDE2000 colour difference, the mean over pixels: 1 is just seen, side by side.
+
+    scikit-image's formula. The evaluation takes the Lab of the 8-bit pictures, what a screen shows,
+    so that what clipping does to L* counts.
+    """
+    # In blocks, so that the steps between stay in the cache.
+    pairs = zip(*(np.array_split(np.float32(each).reshape(-1, 3), -(-each.size // (3 * _BLOCK)))
+                  for each in (lab, lab_predicted)), strict=True)
+    total = sum(deltaE_ciede2000(*pair, kL=kL, kC=kC, kH=kH).sum(dtype=np.float64)
+                for pair in pairs)
+    return total * 3 / lab.size
+
+
+@_per_picture
+def auc_ab(ab, ab_predicted, /, *, top=150, weights=None):
+    """Area under the share of pixels whose ab is off by at most 0 to `top` Lab units, in %.
+
+    Zhang, Isola, Efros 2016, table 1, "AuC": the distance is Euclidean, the area exact, not a sum
+    over thresholds. With `weights` (313,), as `ab_bins.balance` has them, a pixel counts by how
+    rare its true colour is, "rebal"; NaN where no pixel has a weight.
+    """
+    off = ab_predicted - ab
+    # The share within t, integrated over t from 0 to `top`, is top less the error, pixel by pixel.
+    within = 1 - np.minimum(cv2.magnitude(*_planes(off)), top) / top
+    if weights is None:
+        return 100 * within.mean(dtype=np.float64)
+    weight = np.asarray(weights)[ab_bins.nearest(ab)]
+    total = weight.sum(dtype=np.float64)
+    return 100 * (weight * within).sum(dtype=np.float64) / total if total else math.nan
+
+
+@_per_picture
+def rarity(ab, /, *, weights):
+    """The mean weight of a picture's colours, by which the balanced AuC is averaged."""
+    return np.asarray(weights)[ab_bins.nearest(ab)].mean(dtype=np.float64)
+
+
+def _planes(ab):
+    return (np.ascontiguousarray(ab[..., channel], np.float32) for channel in range(2))
+
+
+@_per_picture
+def l_drift(lab, lab_predicted, /, *, largest=False):
+    """How far L* is off the true one, as a mean over pixels: |L* of the 8-bit result - true L*|.
+
+    With the true L* put in, all of it is done by clipping to the gamut and by rounding, 0.3 at
+    most. `largest` takes the pixel where it is largest instead of the mean.
+    """
+    off = np.abs(lab_predicted[..., 0] - lab[..., 0])
+    return off.max() if largest else off.mean(dtype=np.float64)
 
 
 @_per_picture
@@ -162,6 +226,17 @@ def colourfulness(rgb, /, *, absolute=False):
     return deviation + 0.3 * np.hypot(*(opponent.mean(dtype=np.float64) for opponent in opponents))
 
 
+@_per_picture
+def colourfulness_error(rgb, rgb_predicted, /, *, absolute=False):
+    """How far a picture's colourfulness is off the true picture's, up or down.
+
+    Its mean over pictures is the mean of differences. It is never below the difference of means,
+    in which a picture too pale and one too vivid cancel.
+    """
+    true, predicted = (colourfulness(each, absolute=absolute) for each in (rgb, rgb_predicted))
+    return abs(predicted - true)
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """A column of the evaluation: which pictures a metric takes, and what is better."""
@@ -169,17 +244,23 @@ class Metric:
     key: str
     title: str
     function: Callable
-    pictures: tuple  # of "rgb", "ab", "rgb_predicted", "ab_predicted"
+    pictures: tuple  # of "rgb", "ab", "lab", and each with "_predicted"
     better: str  # "higher", "lower", or "truth": as close to the true pictures' as can be
     digits: int = 2
     unit: str = ""
     smallest: int = 1  # the least side of a picture that it is defined for
+    given: dict = dataclasses.field(default_factory=dict)  # switches that are not the defaults
+    brief: bool = True  # is in the terminal's table as well
+    by_rarity: bool = False  # takes `weights` of colours, and pictures weigh by `rarity`
 
     @property
     def switches(self):
         """{name: value} of the function's switches, as the evaluation uses them."""
         parameters = inspect.signature(self.function).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        switches = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | self.given
+        if self.by_rarity:
+            switches["weights"] = "ab_bins.balance of the training split"
+        return switches
 
     @property
     def definition(self):
@@ -187,44 +268,93 @@ class Metric:
         return self.function.__doc__.splitlines()[0]
 
 
-_RGB, _AB = ("rgb", "rgb_predicted"), ("ab", "ab_predicted")
+_RGB, _AB, _LAB = (("rgb", "rgb_predicted"), ("ab", "ab_predicted"), ("lab", "lab_predicted"))
+_MADE = ("rgb_predicted",)
 METRICS = {metric.key: metric for metric in (
     Metric("psnr_rgb", "PSNR RGB", psnr_rgb, _RGB, "higher", unit="dB"),
     Metric("ssim_rgb", "SSIM RGB", ssim_rgb, _RGB, "higher", digits=4, smallest=SSIM_WINDOW),
+    Metric("ciede2000", "CIEDE2000", ciede2000, _LAB, "lower"),
     Metric("mse_ab", "MSE ab", mse_ab, _AB, "lower", digits=1),
-    Metric("psnr_ab", "PSNR ab", psnr_ab, _AB, "higher", unit="dB"),
-    Metric("ssim_ab", "SSIM ab", ssim_ab, _AB, "higher", digits=4, smallest=SSIM_WINDOW),
-    Metric("argmax_ab", "Keras \"accuracy\"", argmax_ab, _AB, "higher", digits=3),
-    Metric("colourfulness", "Colourfulness", colourfulness, ("rgb_predicted",), "truth"),
+    Metric("psnr_ab", "PSNR ab", psnr_ab, _AB, "higher", unit="dB", brief=False),
+    Metric("ssim_ab", "SSIM ab", ssim_ab, _AB, "higher", digits=4, smallest=SSIM_WINDOW,
+           brief=False),
+    Metric("auc_ab", "AuC ab", auc_ab, _AB, "higher", unit="%"),
+    Metric("auc_ab_balanced", "AuC balanced", auc_ab, _AB, "higher", unit="%", by_rarity=True),
+    Metric("argmax_ab", "Keras \"accuracy\"", argmax_ab, _AB, "higher", digits=3, brief=False),
+    Metric("colourfulness", "Colourfulness", colourfulness, _MADE, "truth"),
+    Metric("colourfulness_error", "Colourfulness off", colourfulness_error, _RGB, "lower",
+           brief=False),
+    Metric("colourfulness_absolute", "Colourfulness, absolute", colourfulness, _MADE, "truth",
+           given={"absolute": True}, brief=False),
+    Metric("colourfulness_absolute_error", "Colourfulness off, absolute", colourfulness_error,
+           _RGB, "lower", given={"absolute": True}, brief=False),
+    Metric("l_drift", "L* drift", l_drift, _LAB, "lower", brief=False),
+    Metric("l_drift_largest", "L* drift, largest", l_drift, _LAB, "lower",
+           given={"largest": True}, brief=False),
 )}
+OF_TRUTH = ("colourfulness", "colourfulness_absolute")  # what a picture has without a prediction
 
 
-def score(rgb, true_lab, ab_predicted):
+def chosen(weights=None):
+    """{key: Metric} of an evaluation: those by rarity only where there are weights of colours."""
+    return {key: metric for key, metric in METRICS.items()
+            if weights is not None or not metric.by_rarity}
+
+
+def score(rgb, true_lab, ab_predicted, rgb_predicted=None, weights=None):
     """Every metric of one picture: {key: float}, None where a metric is not defined.
 
-    rgb (H, W, 3) uint8; true_lab (H, W, 3) is its Lab; ab_predicted (H, W, 2) in Lab units.
+    rgb (H, W, 3) uint8; true_lab (H, W, 3) is its Lab; ab_predicted (H, W, 2) in Lab units, from
+    which `recolour` makes the picture; or None where the prediction is a picture, rgb_predicted
+    (H, W, 3) uint8, which is taken with the lightness and ab that it has. weights (313,) as in
+    `auc_ab`.
     """
-    pictures = {"rgb": rgb, "ab": true_lab[..., 1:], "ab_predicted": ab_predicted,
-                "rgb_predicted": recolour(true_lab[..., :1], ab_predicted)}
-    return {key: metric.function(*(pictures[name] for name in metric.pictures))
-            if min(rgb.shape[:2]) >= metric.smallest else None
-            for key, metric in METRICS.items()}
+    if rgb_predicted is None:
+        rgb_predicted = recolour(true_lab[..., :1], ab_predicted)
+    lab_predicted = lab.rgb_to_lab(rgb_predicted)
+    if ab_predicted is None:
+        ab_predicted = lab_predicted[..., 1:]
+    pictures = {"rgb": rgb, "ab": true_lab[..., 1:], "lab": true_lab, "ab_predicted": ab_predicted,
+                "rgb_predicted": rgb_predicted, "lab_predicted": lab_predicted}
+    found = {}
+    for key, metric in chosen(weights).items():
+        switches = metric.given | ({"weights": weights} if metric.by_rarity else {})
+        value = (metric.function(*(pictures[name] for name in metric.pictures), **switches)
+                 if min(rgb.shape[:2]) >= metric.smallest else None)
+        undefined = metric.by_rarity and value is not None and math.isnan(value)
+        found[key] = None if undefined else value
+    return found
 
 
-def score_batch(rgb, true_lab, ab_predicted, pool=None):
-    """`score` of each picture of a batch, a list of dicts; `pool` is an executor to spread over."""
-    return list((pool.map if pool else map)(score, rgb, true_lab, ab_predicted))
+def score_batch(rgb, true_lab, ab_predicted, rgb_predicted=None, pool=None, weights=None):
+    """`score` of each picture of a batch, a list of dicts; `pool` is an executor to spread over.
+
+    With rgb_predicted, a list of pictures, ab_predicted is None. Where a picture of it is None,
+    every metric is None.
+    """
+    def one(*picture):
+        if ab_predicted is None and picture[-1] is None:
+            return dict.fromkeys(chosen(weights))
+        return score(*picture, weights)
+
+    none = [None] * len(rgb)
+    return list((pool.map if pool else map)(
+        one, rgb, true_lab, none if ab_predicted is None else ab_predicted, rgb_predicted or none))
 
 
-def summary(values):
+def summary(values, weights=None):
     """The mean of per-picture values, with what it is a mean of.
 
     {"mean": over the finite values, None if there are none, "n": how many these are,
     "infinite": how many are infinite (equal pictures)}; None among the values is left out.
+    weights: one a picture, of a weighted mean.
     """
-    defined = np.array([value for value in values if value is not None], np.float64)
-    if np.isnan(defined).any():
+    defined = np.array([value is not None for value in values], bool)
+    values = np.array([value for value in values if value is not None], np.float64)
+    if np.isnan(values).any():
         raise ValueError("summary() of NaN: a metric never gives it, so look for its source.")
-    finite = defined[np.isfinite(defined)]
-    return {"mean": float(finite.mean()) if len(finite) else None, "n": len(finite),
-            "infinite": len(defined) - len(finite)}
+    finite = np.isfinite(values)
+    shares = np.ones(len(values)) if weights is None else np.asarray(weights)[defined]
+    return {"mean": float(np.average(values[finite], weights=shares[finite]))
+            if shares[finite].any() else None,
+            "n": int(finite.sum()), "infinite": int((~finite).sum())}

@@ -8,23 +8,45 @@ import base64
 from html import escape
 
 from common import metrics
+from common.compare import DELTA
 
-DELTA = "colourfulness_delta"
-COLUMNS = [*metrics.METRICS, DELTA]
+SPOKEN = ("psnr_rgb", "ciede2000")  # the metrics that pairs are compared by in words
 RUNS_ONLY = "Sample photos show that everything runs, not how well a model colours."
 
 
 # --- what both tables say ---------------------------------------------------------------------
 
 
+def _columns(report, brief=False):
+    """The keys of a table's columns: a metric's, and that of its difference from the truth."""
+    for key in report["protocol"]["metrics"]:
+        if metrics.METRICS[key].brief or not brief:
+            yield key
+            if key in metrics.OF_TRUTH:
+                yield key + DELTA
+
+
 def _cell(row, key):
     """The text of a figure; "inf" if every picture is equal to its truth, "-" if undefined."""
-    if key == DELTA:
+    if key.endswith(DELTA):
         return f"{row[key]:+.2f}"
     found = row["metrics"][key]
     if found["mean"] is None:
         return "inf" if found["infinite"] else "-"
     return f"{found['mean']:.{metrics.METRICS[key].digits}f}"
+
+
+def _interval(row, key):
+    """"low..high" of a figure with the figure's digits, "" where there is none."""
+    found = row[f"{key}_interval"] if key.endswith(DELTA) else row["metrics"][key]["interval"]
+    form = "+.2f" if key.endswith(DELTA) else f".{metrics.METRICS[key].digits}f"
+    return "" if found is None else f"{found[0]:{form}}..{found[1]:{form}}"
+
+
+def _count(row, key, pictures):
+    """"n=7" where a figure is a mean of fewer than all pictures, else ""."""
+    counted = row["metrics"][key.removesuffix(DELTA)]["n"]
+    return "" if counted == pictures else f"n={counted}"
 
 
 def _pictures(row):
@@ -40,6 +62,10 @@ def _remarks(row, count):
         remarks.append(f"seen {row['seen']} of {count} in training")
     elif row["seen"] is None:
         remarks.append("training files unknown")
+    if counts := row.get("counts"):
+        remarks.append("pictures: " + ", ".join(
+            f"{number} {'of other names' if kind == 'others' else kind}"
+            for kind, number in counts.items() if number))
     if embedding := row.get("embedding"):
         remarks.append(f"embedding {embedding['network']}, {_weights(embedding)}")
     for encoder in row.get("metadata", {}).get("pretrained", {}).values():
@@ -56,17 +82,8 @@ def _weights(network):
 
 
 def _notes(report):
-    """Sentences under the table: the models against the mean colour, and what to beware of."""
-    notes = []
-    baseline = next(row for row in report["rows"] if row["name"] == "mean colour")
-    reference = baseline["metrics"]["psnr_rgb"]["mean"]
-    for row in report["rows"]:
-        mean = row["metrics"]["psnr_rgb"]["mean"]
-        if row["kind"] == "baseline" or None in (mean, reference):
-            continue
-        gain = mean - reference
-        notes.append(f"{row['name']}: {gain:+.2f} dB PSNR on RGB against the mean colour"
-                     + ("." if gain > 0 else ", so it has learned nothing that shows here."))
+    """Sentences under the table: who is better than whom, and what to beware of."""
+    notes = [_pair_in_words(pair) for pair in _told(report)]
     truth = report["truth"]["metrics"]["colourfulness"]["mean"]
     notes.append(f"The true pictures' colourfulness is {truth:.2f}.")
     infinite = max(row["metrics"]["psnr_rgb"]["infinite"] for row in report["rows"])
@@ -78,10 +95,44 @@ def _notes(report):
     return notes
 
 
+def _told(report):
+    """The pairs that are put in words: those with the reference, else those of models."""
+    kinds = {row["name"]: row["kind"] for row in report["rows"]}
+    if report["against"] is not None:
+        return report["pairs"]
+    return [pair for pair in report["pairs"] if kinds[pair["name"]] != "baseline"
+            and pair["against"] != "grey"]
+
+
+def _pair_in_words(pair):
+    """"ours against theirs: better by PSNR RGB, +0.62 dB (+0.50..+0.75, wins 310 of 378); ..."."""
+    told = [f"{found['verdict']} by {metrics.METRICS[key].title}, {_difference(key, found)}"
+            for key, found in pair["metrics"].items()
+            if key in SPOKEN and found["mean"] is not None]
+    words = f"{pair['name']} against {pair['against']}: {'; '.join(told) or 'undefined'}."
+    psnr = pair["metrics"]["psnr_rgb"]
+    if pair["against"] == "mean colour" and psnr["verdict"] != "better":
+        words += " It has learned nothing that shows in PSNR."
+    return words
+
+
+def _difference(key, found):
+    metric = metrics.METRICS[key]
+    unit = f" {metric.unit}" if metric.unit else ""
+    within = ""
+    if found["interval"]:
+        low, high = (f"{end:+.{metric.digits}f}" for end in found["interval"])
+        within = f"{low}..{high}, "
+    pictures = found["wins"] + found["ties"] + found["losses"]
+    return f"{found['mean']:+.{metric.digits}f}{unit} ({within}wins {found['wins']} of {pictures})"
+
+
 def _heading(report):
     data = report["data"]
     some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
-    return (f"{data['name']}, {data['split']} split: {data['pictures']}{some} pictures at "
+    preset = report["protocol"]["preset"]
+    return ((f"{preset['name']}: " if preset else "")
+            + f"{data['name']}, {data['split']} split: {data['pictures']}{some} pictures at "
             f"{data['image_size']} x {data['image_size']}")
 
 
@@ -89,15 +140,22 @@ def _heading(report):
 
 
 def table(report):
-    """The report as aligned text; `*` marks the best of a column."""
-    titles = {key: metric.title for key, metric in metrics.METRICS.items()} | {DELTA: "delta"}
-    lines = [["", *titles.values(), "pictures", ""]]
+    """The report's main columns as aligned text; `*` marks the best of a column."""
+    columns = list(_columns(report, brief=True))
+    titles = ["delta" if key.endswith(DELTA) else metrics.METRICS[key].title for key in columns]
+    lines = [["", *titles, "pictures", ""]]
+    pictures = report["data"]["pictures"]
     for row in report["rows"]:
-        cells = [_cell(row, key) + ("*" if key in row["best"] else " ") for key in COLUMNS]
-        remarks = "; ".join(_remarks(row, report["data"]["pictures"]))
+        cells = [_cell(row, key) + ("*" if key in row["best"] else "") for key in columns]
+        remarks = "; ".join(_remarks(row, pictures))
         lines.append([row["name"], *cells, _pictures(row), remarks])
-    lines[0] = [title + " " if 0 < i <= len(COLUMNS) else title
-                for i, title in enumerate(lines[0])]
+        for below in ([_interval(row, key) for key in columns],
+                      [_count(row, key, pictures) for key in columns]):
+            if any(below):
+                lines.append(["", *below, "", ""])
+    # Digits stand below digits: only a star goes beyond the column.
+    lines = [[cell if cell.endswith("*") or not 0 < i <= len(columns) else cell + " "
+              for i, cell in enumerate(line)] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = [
         "  ".join([line[0].ljust(widths[0])]
@@ -106,6 +164,7 @@ def table(report):
                   + [line[-1]]).rstrip()
         for line in lines]
     return "\n".join([_heading(report), "", *aligned, "", *_notes(report),
+                      f"Below each mean: {report['protocol']['interval']}.",
                       f"* best {report['protocol']['best']}."])
 
 
@@ -116,15 +175,22 @@ def csv_rows(report):
     """A header and a row a method: what it is, then mean and count of every metric."""
     yield ["data", "split", "pictures", "name", "kind", "image_size", "cut", "embedding",
            "embedding_weights", "seen", "sha256",
-           *(f"{key}{suffix}" for key in metrics.METRICS for suffix in ("", "_n")), DELTA]
+           *(f"{key}{suffix}" for key in report["protocol"]["metrics"]
+             for suffix in ("", "_n", "_low", "_high")),
+           *(f"{key}{DELTA}{suffix}" for key in metrics.OF_TRUTH
+             for suffix in ("", "_low", "_high"))]
     data = report["data"]
     for row in report["rows"]:
         embedding = row.get("embedding") or {}
-        figures = [value for key in metrics.METRICS
-                   for value in (row["metrics"][key]["mean"], row["metrics"][key]["n"])]
+        figures = [value for key in report["protocol"]["metrics"]
+                   for found in [row["metrics"][key]]
+                   for value in (found["mean"], found["n"], *(found["interval"] or (None, None)))]
+        figures += [value for key in metrics.OF_TRUTH
+                    for value in (row[key + DELTA],
+                                  *(row[f"{key}{DELTA}_interval"] or (None, None)))]
         yield [data["name"], data["split"], data["pictures"], row["name"], row["kind"],
                row.get("image_size"), row.get("cut"), embedding.get("network"),
-               embedding.get("weights"), row["seen"], row.get("sha256"), *figures, row[DELTA]]
+               embedding.get("weights"), row["seen"], row.get("sha256"), *figures]
 
 
 # --- the page ---------------------------------------------------------------------------------
@@ -249,6 +315,7 @@ def html(report, gallery):
 {_figures(report)}
 <ul>{"".join(f"<li>{escape(note.replace(': -', ': −'))}</li>" for note in _notes(report))}</ul>
 </section>
+{_comparisons(report)}
 {_left_out(report)}
 <section aria-labelledby="pictures">
 <h2 id="pictures">Pictures</h2>
@@ -275,38 +342,45 @@ number under a picture is its PSNR on RGB in dB.</p>
 
 def _lead(report):
     data = report["data"]
-    count = len([row for row in report["rows"] if row["kind"] == "model"])
+    count = len([row for row in report["rows"] if row["kind"] != "baseline"])
     models = {0: "No model", 1: "One model"}.get(count, f"{count} models")
     some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
     size = f"{data['image_size']} × {data['image_size']}".replace(" ", "\N{NO-BREAK SPACE}")
-    return (f"{models} and two baselines on {data['pictures']}{some} pictures at {size}, with the "
+    return (f"{models} and the baselines on {data['pictures']}{some} pictures at {size}, with the "
             "true lightness.")
 
 
 def _figures(report):
     heads = ['<th scope="col">Method</th>']
-    for key, metric in metrics.METRICS.items():
+    columns = list(_columns(report))
+    for key in columns:
+        if key.endswith(DELTA):
+            heads.append('<th scope="col">Δ<small>closer to 0 is better</small></th>')
+            continue
+        metric = metrics.METRICS[key]
         small = ", ".join(filter(None, (metric.unit, BETTER[metric.better])))
         heads.append(f'<th scope="col">{metric.title}<small>{small}</small></th>')
-        if key == "colourfulness":
-            heads.append('<th scope="col">Δ<small>closer to 0 is better</small></th>')
     heads.append('<th scope="col">n<small>pictures</small></th>')
-    body = []
+    body, pictures = [], report["data"]["pictures"]
     for row in report["rows"]:
         remarks = "".join(
             f'<span class="remark{" beware" if _is_warning(remark) else ""}">{escape(remark)}'
-            "</span>" for remark in _remarks(row, report["data"]["pictures"]))
-        cells = "".join(f"<td>{_marked(row, key)}</td>" for key in COLUMNS)
+            "</span>" for remark in _remarks(row, pictures))
+        cells = "".join(f"<td>{_marked(row, key)}{_below(row, key, pictures)}</td>"
+                        for key in columns)
         body.append(f'<tr class="{row["kind"]}"><th scope="row">{escape(row["name"])}{remarks}'
                     f"</th>{cells}<td>{_pictures(row)}</td></tr>")
-    truth = report["truth"]["metrics"]["colourfulness"]
-    blank = '<td aria-label="not applicable"></td>'
-    before = blank * list(metrics.METRICS).index("colourfulness")
-    body.append(f'<tr class="truth"><th scope="row">true pictures</th>{before}'
-                f'<td>{truth["mean"]:.2f}</td>{blank}<td>{truth["n"]}</td></tr>')
+    truth = report["truth"]["metrics"]
+    cells = "".join(f"<td>{truth[key]['mean']:.2f}{_below(report['truth'], key, pictures)}</td>"
+                    if key in truth
+                    else '<td aria-label="not applicable"></td>' for key in columns)
+    body.append(f'<tr class="truth"><th scope="row">true pictures</th>{cells}'
+                f'<td>{truth["colourfulness"]["n"]}</td></tr>')
+    interval = report["protocol"]["interval"]
     return f"""<div class="scroll" role="region" aria-labelledby="figures" tabindex="0">
 <table class="figures">
-<caption><span>Means over pictures. A star marks the best
+<caption><span>Means over pictures, and below each its interval, {escape(interval)}. A star marks
+the best
 {escape(report['protocol']['best'])}.</span></caption>
 <thead><tr>{"".join(heads)}</tr></thead>
 <tbody>
@@ -316,14 +390,51 @@ def _figures(report):
 </div>"""
 
 
+def _below(row, key, pictures):
+    lines = _interval(row, key).replace("-", "−").replace("..", " to "), _count(row, key, pictures)
+    return "".join(f'<span class="remark">{line}</span>' for line in lines if line)
+
+
 def _is_warning(remark):
-    return remark.startswith("seen") or "RANDOM" in remark
+    return remark.startswith("seen") or "RANDOM" in remark or " missing" in remark
 
 
 def _marked(row, key):
     text = _cell(row, key).replace("-", "−").replace("inf", "∞")
     best = '<strong>{}<span class="hidden"> best</span></strong>'
     return best.format(text) if key in row["best"] else text
+
+
+def _comparisons(report):
+    if not report["pairs"]:
+        return ""
+    keys = [key for key in report["pairs"][0]["metrics"] if metrics.METRICS[key].brief]
+    heads = "".join(f'<th scope="col">{metrics.METRICS[key].title}</th>' for key in keys)
+    body = []
+    for pair in report["pairs"]:
+        cells = "".join(f"<td>{_compared(key, pair['metrics'][key])}</td>" for key in keys)
+        body.append(f'<tr><th scope="row">{escape(pair["name"])}<span class="remark">against '
+                    f'{escape(pair["against"])}</span></th>{cells}</tr>')
+    return f"""<section aria-labelledby="comparisons">
+<h2 id="comparisons">Comparisons</h2>
+<p>{escape(report["protocol"]["pairs"].capitalize())}. Every metric is in metrics.json.</p>
+<div class="scroll" role="region" aria-labelledby="comparisons" tabindex="0">
+<table class="figures">
+<thead><tr><th scope="col">Pair</th>{heads}</tr></thead>
+<tbody>
+{chr(10).join(body)}
+</tbody>
+</table>
+</div>
+</section>"""
+
+
+def _compared(key, found):
+    if found["mean"] is None:
+        return "-"
+    difference, rest = _difference(key, found).replace("-", "−").split(" (")
+    lines = found["verdict"], *rest.removesuffix(")").replace("..", " to ").split(", ")
+    return difference + "".join(f'<span class="remark">{line}</span>' for line in lines)
 
 
 def _left_out(report):
@@ -357,15 +468,21 @@ def _figure(name, label, psnr, file):
 
 def _protocol(report):
     protocol, data = report["protocol"], report["data"]
+    preset = protocol["preset"]
     entries = {
+        "Preset": preset and f"{preset['name']}: {preset['chosen']}",
         "Pictures": f"{data['pictures']} of the {data['of']} in the {data['split']} split of "
                     f"{data['name']}, {data['image_size']} × {data['image_size']}, cut "
                     f"“{data['cut']}”",
         "Lightness": protocol["lightness"], "Prediction": protocol["prediction"],
-        "RGB": protocol["rgb"], "ab": protocol["ab"], "Mean": protocol["mean"],
+        "RGB": protocol["rgb"], "ab": protocol["ab"], "Lab": protocol["lab"],
+        "Mean": protocol["mean"], "Interval": protocol["interval"],
+        "Pictures of others": protocol["predictions"],
+        "Balanced": protocol.get("balanced"),
         "Δ": protocol["delta"],
         "Arithmetic": f"{protocol['precision']}, batches of {protocol['batch_size']}",
     }
+    entries = {name: text for name, text in entries.items() if text is not None}
     rows = []
     for metric in protocol["metrics"].values():
         switches = ", ".join(f"{name}={value}" for name, value in metric["switches"].items())
@@ -395,6 +512,8 @@ def _provenance(report):
     for row in report["rows"]:
         if row["kind"] == "model":
             entries[row["name"]] = _about(row)
+        elif row["kind"] == "predictions":
+            entries[row["name"]] = f"pictures in {row['folder']}"
     return _definitions(entries)
 
 

@@ -163,13 +163,18 @@ def decode(data, size, cut, max_megapixels=MAX_MEGAPIXELS):
     with _reading():
         photo = Photo(io.BytesIO(data), max_megapixels)
         pixels = photo.page(0, reduced_for=(size, cut)).pixels
-        if pixels.dtype == np.uint16:
-            pixels = _eight_bit(pixels)
-        if pixels.ndim == 3 and pixels.shape[2] == 4:
-            alpha = pixels[..., 3:] / np.float32(255)
-            pixels = np.round(255 + (pixels[..., :3] - np.float32(255)) * alpha).astype(np.uint8)
-        pixels = fit(pixels, size, cut)
-        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+        return flat(pixels, size, cut)
+
+
+def flat(pixels, size, cut):
+    """A picture of any kind -> (size, size, 3) uint8: alpha over white, by `fit`."""
+    if pixels.dtype == np.uint16:
+        pixels = _eight_bit(pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        alpha = pixels[..., 3:] / np.float32(255)
+        pixels = np.round(255 + (pixels[..., :3] - np.float32(255)) * alpha).astype(np.uint8)
+    pixels = fit(pixels, size, cut)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 @contextlib.contextmanager

@@ -32,16 +32,17 @@ SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "validation", "va
 
 
 def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
-            fractions=FRACTIONS, seed=0, overwrite=False, max_megapixels=300, folder=None):
+            fractions=FRACTIONS, seed=0, overwrite=False, max_megapixels=300, folder=None,
+            for_training=True):
     """Make what is missing of a data set's shards and embeddings.
 
     data: `samples`, a name in data/sources.toml, or a folder of pictures. size, cut: those of the
     network (photos.CUTS). embedding: a name in embeddings.NETWORKS, or None. split_by: "content",
     "folder", or a file of lines "path,split"; None takes what there is, else the catalogue's, else
-    "content".
+    "content". for_training: without a training picture it is an error.
     Returns the `records.Dataset`, with that embedding. Raises `UserError`.
     """
-    name, source, usual = _source(data)
+    name, source, usual = source_of(data)
     if split_by not in (None, "content", "folder"):
         split_by = str(Path(split_by).resolve())
     entry = catalogue().get(str(data), {})
@@ -73,7 +74,7 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
         files.write_json(folder / "manifest.json", manifest)
     _check_plan(manifest, settings, source, folder)
     if not manifest["complete"] or _damaged(manifest, folder):
-        _build(manifest, folder, source, embedding, weights, max_megapixels)
+        _build(manifest, folder, source, embedding, weights, max_megapixels, for_training)
     elif embedding:
         _add_embedding(manifest, folder, embedding, weights)
     key = _stored_key(manifest, embedding, weights) if embedding else None
@@ -96,7 +97,7 @@ def recipe(data):
     return catalogue().get(str(data), {}).get("recipe", {})
 
 
-def _source(data):
+def source_of(data):
     """(name, folder, usual split) of a catalogued data set or of a folder."""
     entry = catalogue().get(str(data))
     if entry is None:
@@ -343,7 +344,7 @@ def _damaged(manifest, folder):
     return any(not path.exists() or path.stat().st_size != size for path, size in sizes)
 
 
-def _build(manifest, folder, source, embedding, weights, max_megapixels):
+def _build(manifest, folder, source, embedding, weights, max_megapixels, for_training):
     """Write the shards that are missing, embed each while the next is decoded, finish."""
     embedder = _embedder(embedding, weights) if embedding else None
     total = sum(len(shard["files"]["name"]) for shard in manifest["shards"])
@@ -359,11 +360,13 @@ def _build(manifest, folder, source, embedding, weights, max_megapixels):
             if embedder:
                 _embed_shard(folder, shard, embedder, bar.update)
                 bar.update(len(shard["unreadable"]))
-    _refuse_unreadable(manifest, total)
+    _refuse_unreadable(manifest, total, "train" if for_training else None)
     trained = [shard for shard in manifest["shards"] if shard["split"] == "train"]
     pictures = sum(len(shard["offsets"]) for shard in trained)
     ab_sum = np.sum([shard["ab_sum"] for shard in trained], axis=0)
-    manifest |= {"complete": True, "mean_ab": [float(x) / pictures for x in ab_sum]}
+    # With nothing to train on there is no mean colour.
+    mean_ab = [float(x) / pictures for x in ab_sum] if pictures else [0.0, 0.0]
+    manifest |= {"complete": True, "mean_ab": mean_ab}
     if embedder:
         _note_embedding(manifest, folder, embedder, weights)
     files.write_json(folder / "manifest.json", manifest)
@@ -439,7 +442,7 @@ def _unreadable(manifest):
     return [item for shard in manifest["shards"] for item in shard.get("unreadable", [])]
 
 
-def _refuse_unreadable(manifest, total):
+def _refuse_unreadable(manifest, total, needed):
     """Name what was left out; too much of it is an error, and nothing left is one."""
     unreadable = _unreadable(manifest)
     for name, _, reason in unreadable[:20]:
@@ -450,7 +453,8 @@ def _refuse_unreadable(manifest, total):
         name, _, reason = unreadable[0]
         raise UserError(f"{len(unreadable)} of {total} pictures in {manifest['source']} are "
                         f"unreadable (the first: {name}: {reason}). Mend or remove them.")
-    if not any(shard["offsets"] for shard in manifest["shards"] if shard["split"] == "train"):
+    if needed and not any(shard["offsets"] for shard in manifest["shards"]
+                          if shard["split"] == needed):
         raise UserError(f"No picture of {manifest['source']} is in the training split.")
 
 

@@ -146,6 +146,21 @@ def test_rarity_without_smoothing_by_hand():
         rtol=1e-5)
 
 
+def test_balance_is_the_inverse_of_the_smoothed_prior_where_there_is_one():
+    prior = np.zeros(313)
+    prior[index(0, 0)], prior[index(10, 0)], prior[index(-90, 50)] = 0.5, 0.25, 0.25
+    weights = ab_bins.balance(prior, sigma=1e-3)
+    assert weights.dtype == np.float32 and np.count_nonzero(weights) == 3
+    # 1 / 0.5, 1 / 0.25 and 1 / 0.25 have the mean 3 under the prior
+    np.testing.assert_allclose(weights[[index(0, 0), index(10, 0)]], [2 / 3, 4 / 3], rtol=1e-6)
+    smooth = ab_bins.balance(prior)
+    assert 1 < smooth[index(10, 0)] / smooth[index(0, 0)] < 2, "neighbours share"
+    assert prior @ smooth == pytest.approx(1, rel=1e-6)
+    lone = np.zeros(313)
+    lone[0] = 1  # bins from which nothing of it arrives, even in float64, do no harm
+    assert ab_bins.balance(lone)[0] == 1 and np.isfinite(ab_bins.balance(lone)).all()
+
+
 def test_rarity_smooths_over_ab():
     """All is one grey bin. Its share goes about in a grid of 10, e^-2 to each side of 1."""
     prior = np.zeros(313)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from common import cli, embeddings, evaluate, lab, models, page, prepare, records
+from common import ab_bins, cli, embeddings, evaluate, lab, models, page, prepare, records
 from common.cli import UserError
 
 SIDE = 32
@@ -149,6 +149,68 @@ def test_delta_is_the_difference_of_mean_colourfulness(dataset, tmp_path):
         mean(report, "flat", "colourfulness") - truth["mean"])
 
 
+def test_every_mean_has_an_interval_about_it(dataset):
+    report = evaluate.evaluate([], dataset, out=None)
+    for found in (*row(report, "grey")["metrics"].values(), *report["truth"]["metrics"].values()):
+        low, high = found["interval"]
+        assert low <= found["mean"] <= high and (low < high or found["n"] < 3)
+    grey = row(report, "grey")
+    low, high = grey["colourfulness_delta_interval"]
+    assert low < grey["colourfulness_delta"] < high < 0
+    again = evaluate.evaluate([], dataset, out=None)
+    assert row(again, "grey")["metrics"]["mse_ab"] == grey["metrics"]["mse_ab"]
+    assert "2,000 resamples, seed 0" in report["protocol"]["interval"]
+    # the table has them below the means, with the count where it is not that of all pictures
+    lines = page.table(report).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("grey"))
+    low, high = grey["metrics"]["psnr_rgb"]["interval"]
+    assert lines[at + 1].split()[0] == f"{low:.2f}..{high:.2f}"
+    assert lines[at + 2].split() == ["n=7"], "the grey picture's PSNR is infinite"
+    # one picture tells nothing of others
+    alone = evaluate.evaluate([], dataset, out=None, limit=1)
+    assert row(alone, "grey")["metrics"]["mse_ab"]["interval"] is None
+    assert ".." not in page.table(alone).split("Below")[0]
+
+
+def test_both_kinds_of_colourfulness_have_their_difference(dataset):
+    report = evaluate.evaluate([], dataset, out=None)
+    grey, truth = row(report, "grey"), report["truth"]
+    for key in ("colourfulness", "colourfulness_absolute"):
+        # grey is below every true picture, so that nothing cancels
+        assert -grey[f"{key}_delta"] == pytest.approx(truth["metrics"][key]["mean"], abs=0.3)
+        assert mean(report, "grey", f"{key}_error") == pytest.approx(
+            -grey[f"{key}_delta"], abs=0.1)
+    assert truth["metrics"]["colourfulness"] != truth["metrics"]["colourfulness_absolute"]
+
+
+def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
+    plain = evaluate.evaluate([], dataset, out=None)
+    assert "auc_ab_balanced" not in row(plain, "grey")["metrics"]
+    assert "balanced" not in plain["protocol"] and not (dataset.folder / "prior.json").exists()
+    report = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
+    # over all pixels at once, by the definition: weights of the smoothed prior's inverse
+    weights = ab_bins.balance(ab_bins.prior(dataset))
+    ab = true_lab(dataset)[1][..., 1:].reshape(-1, 2)
+    nearest = np.linalg.norm(ab[:, None] - ab_bins.CENTRES, axis=-1).argmin(-1)
+    within = 1 - np.minimum(np.linalg.norm(ab, axis=-1), 150) / 150
+    assert mean(report, "grey", "auc_ab_balanced") == pytest.approx(
+        100 * np.average(within, weights=weights[nearest]), rel=1e-4)
+    assert mean(report, "grey", "auc_ab_balanced") < mean(report, "grey", "auc_ab")
+    assert "lambda = 0" in report["protocol"]["balanced"] and "AuC balanced" in page.table(report)
+    # measured once, and anew where what is kept is of another split
+    kept = dataset.folder / "prior.json"
+    calls = []
+    monkeypatch.setattr(ab_bins, "prior", lambda data: calls.append(1) or np.full(313, 1 / 313))
+    again = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
+    assert mean(again, "grey", "auc_ab_balanced") == pytest.approx(
+        mean(report, "grey", "auc_ab_balanced"), rel=1e-6) and not calls
+    for damage in ("", "{", '{"train_sha256": 1}', "[]"):
+        kept.write_text(damage)
+        evaluate.evaluate([], dataset, out=None, rebalance=True, limit=1)
+    assert len(calls) == 4
+    kept.unlink()
+
+
 def test_limit_takes_the_first_pictures(dataset):
     whole, part = (evaluate.evaluate([], dataset, out=None, limit=limit) for limit in (None, 3))
     assert part["data"]["pictures"] == 3 and part["data"]["of"] == 8
@@ -159,7 +221,8 @@ def test_limit_takes_the_first_pictures(dataset):
 def test_small_pictures_have_no_ssim(source):
     tiny = prepare.prepare(source, 8, "squash", split_by="folder", folder=source.parent / "tiny")
     report = evaluate.evaluate([], tiny, out=None)
-    assert row(report, "grey")["metrics"]["ssim_rgb"] == {"mean": None, "n": 0, "infinite": 0}
+    assert row(report, "grey")["metrics"]["ssim_rgb"] == {
+        "mean": None, "n": 0, "infinite": 0, "interval": None}
     assert " - " in page.table(report)
 
 
@@ -296,6 +359,8 @@ def test_csv_has_a_row_a_method(written):
     assert list(found) == ["grey", "mean colour", "flat"]
     assert float(found["flat"]["psnr_rgb"]) == mean(report, "flat", "psnr_rgb")
     assert found["grey"]["psnr_rgb_n"] == "7" and found["grey"]["mse_ab_n"] == "8"
+    assert [float(found["flat"][f"mse_ab_{end}"]) for end in ("low", "high")] == row(
+        report, "flat")["metrics"]["mse_ab"]["interval"]
 
 
 def test_the_page_stands_alone(written):
@@ -322,9 +387,30 @@ def test_the_table_is_aligned_and_marks_the_best(written):
     lines = page.table(written[0]).splitlines()
     header = next(line for line in lines if "PSNR RGB" in line)
     ends = header.index("SSIM RGB") + len("SSIM RGB")
-    body = [line for line in lines if line.startswith(("grey", "mean colour", "flat  "))]
+    body = [line for line in lines if line.startswith(("grey  ", "mean colour  ", "flat  "))]
     assert len(body) == 3 and all(line[ends - 1].isdigit() for line in body)
     assert sum(line[ends] == "*" for line in body) == 1
+
+
+def test_pairs_are_told_with_interval_and_wins(dataset, tmp_path):
+    near = tuple(true_lab(dataset)[1][..., 1:].mean((0, 1, 2)))
+    paths = [save(tmp_path / "near.h5", bias=near), save(tmp_path / "far.h5", bias=(90, -90))]
+    report = evaluate.evaluate(paths, dataset, out=tmp_path / "out")
+    assert len(report["pairs"]) == 6
+    pair, = (pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("far", "near"))
+    found = pair["metrics"]["mse_ab"]
+    assert found["mean"] == pytest.approx(mean(report, "far", "mse_ab")
+                                          - mean(report, "near", "mse_ab"), rel=1e-4)
+    assert found["verdict"] == "worse" and (found["wins"], found["losses"]) == (0, 8)
+    text = page.table(report)
+    assert "far against near: worse by PSNR RGB, -" in text and "wins 0 of 8)" in text
+    assert "far against mean colour: worse" in text and "It has learned nothing" in text
+    assert "against grey" not in text
+    reader = Reader((tmp_path / "out/index.html").read_text(encoding="utf-8"))
+    assert "Comparisons" in reader.text and reader.text.count("against grey") == 3
+    named = evaluate.evaluate(paths, dataset, out=None, against="grey")
+    assert [pair["against"] for pair in named["pairs"]] == ["grey"] * 3
+    assert "mean colour against grey: " in page.table(named)
 
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -406,6 +492,15 @@ def test_a_broken_model_alone_is_an_error(run, tmp_path):
 def test_a_missing_model_is_named_before_any_work(run):
     code, out, errors = run("--models", "nobody", "koala")
     assert code == 2 and not out and "nobody" in errors[0] and "make train-koala" in errors[0]
+
+
+def test_a_reference_that_is_not_there_is_named_before_any_work(run, tmp_path):
+    save(tmp_path / "models/flat.h5")
+    code, out, errors = run("--against", "nobody")
+    assert code == 2 and not out and len(errors) == 1
+    assert "nobody" in errors[0] and "grey, mean colour, flat" in errors[0]
+    code, out, _ = run("--against", "mean colour")
+    assert code == 0 and "flat against mean colour: " in out
 
 
 def test_an_unwritable_folder_is_named_before_any_work(run, tmp_path):

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from skimage import metrics as reference
+from skimage.color import deltaE_ciede2000
 
-from common import lab, metrics
+from common import ab_bins, lab, metrics
 
 
 def constant(value, channels=3, side=16, dtype=np.uint8):
@@ -99,6 +101,138 @@ def test_ssim_refuses_pictures_smaller_than_its_window():
         metrics.ssim_rgb(constant(1, side=10), constant(1, side=10))
 
 
+@pytest.mark.parametrize("switches", [
+    {}, {"sigma": 0.8, "win_size": 7}, {"use_sample_covariance": True, "win_size": 13},
+    {"gaussian_weights": False, "win_size": 7}, {"K1": 0.05, "K2": 0.1, "data_range": 200},
+    {"gaussian_weights": False, "use_sample_covariance": True, "win_size": 5}])
+def test_ssim_is_scikit_images_with_every_switch(switches):
+    true, predicted = noise(0, side=40), noise(1, side=40)
+    pairs = ((metrics.ssim_rgb, true, predicted),
+             (metrics.ssim_ab, *(lab.rgb_to_lab(rgb)[..., 1:] for rgb in (true, predicted))))
+    all_switches = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "win_size": 11,
+                    "use_sample_covariance": False} | switches
+    for metric, x, y in pairs:
+        expected = reference.structural_similarity(
+            np.float64(x), np.float64(y), channel_axis=-1, **all_switches)
+        # float32 keeps a square of 64, about the level, to 0.0003, beside constants from 6.5
+        assert metric(x, y, **switches) == pytest.approx(expected, abs=1e-5)
+
+
+def test_mse_and_psnr_are_scikit_images():
+    true, predicted = noise(0), noise(1)
+    assert metrics.psnr_rgb(true, predicted) == pytest.approx(
+        reference.peak_signal_noise_ratio(true, predicted, data_range=255), rel=1e-6)
+    ab, other = (lab.rgb_to_lab(rgb)[..., 1:] for rgb in (true, predicted))
+    assert metrics.mse_ab(ab, other) == pytest.approx(
+        reference.mean_squared_error(np.float64(ab), np.float64(other)), rel=1e-6)
+
+
+# --- CIEDE2000 ------------------------------------------------------------------------------------
+
+# Sharma, Wu, Dalal 2005, table 1: two colours in Lab and their difference.
+SHARMA = [
+    ((50.0, 2.6772, -79.7751), (50.0, 0.0, -82.7485), 2.0425),
+    ((50.0, 3.1571, -77.2803), (50.0, 0.0, -82.7485), 2.8615),
+    ((50.0, 2.8361, -74.0200), (50.0, 0.0, -82.7485), 3.4412),
+    ((50.0, -1.3802, -84.2814), (50.0, 0.0, -82.7485), 1.0000),
+    ((50.0, 0.0, 0.0), (50.0, -1.0, 2.0), 2.3669),
+    ((50.0, 2.49, -0.001), (50.0, -2.49, 0.0009), 7.1792),
+    ((50.0, 2.5, 0.0), (73.0, 25.0, -18.0), 27.1492),
+    ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082)]
+
+
+@pytest.mark.parametrize(("one", "other", "expected"), SHARMA)
+def test_ciede2000_of_sharmas_pairs(one, other, expected):
+    pictures = (np.full((4, 4, 3), colour, np.float32) for colour in (one, other))
+    # four printed digits, and float32's sixth of angles and seventh powers
+    assert metrics.ciede2000(*pictures) == pytest.approx(expected, abs=3e-4)
+
+
+def test_ciede2000_is_scikit_images_over_blocks():
+    pictures = [lab.rgb_to_lab(noise(seed, side=150)) for seed in (0, 1)]  # 22,500 pixels: 3 blocks
+    expected = deltaE_ciede2000(*map(np.float64, pictures)).mean()
+    assert metrics.ciede2000(*pictures) == pytest.approx(expected, rel=1e-5)
+    half = deltaE_ciede2000(*map(np.float64, pictures), kC=2).mean()
+    assert metrics.ciede2000(*pictures, kC=2) == pytest.approx(half, rel=1e-5)
+    assert metrics.ciede2000(pictures[0], pictures[0]) == 0
+
+
+# --- AuC ------------------------------------------------------------------------------------------
+
+
+def spread_ab(seed, side=32):
+    return np.random.default_rng(seed).uniform(-90, 90, (side, side, 2)).astype(np.float32)
+
+
+def test_auc_by_hand():
+    ab = constant(0, 2, dtype=np.float32)
+    # 3, 4 is off by 5: within every threshold from 5 to 150
+    assert metrics.auc_ab(ab, ab + np.float32([3, 4])) == pytest.approx(100 * 145 / 150)
+    assert metrics.auc_ab(ab, ab) == 100
+    assert metrics.auc_ab(ab, ab + 200) == 0
+    assert metrics.auc_ab(ab, ab + np.float32([3, 4]), top=10) == pytest.approx(50)
+
+
+def test_auc_is_the_area_under_a_sweep_of_thresholds():
+    ab, other = spread_ab(0), spread_ab(1)
+    off = np.linalg.norm(np.float64(other) - ab, axis=-1)
+    thresholds = np.linspace(0, 150, 6001)
+    shares = [(off <= threshold).mean() for threshold in thresholds]
+    area = np.mean(np.add(shares[1:], shares[:-1]) / 2)
+    assert metrics.auc_ab(ab, other) == pytest.approx(100 * area, abs=1e-2)  # steps of 0.025
+
+
+def test_balanced_auc_weighs_pixels_by_their_true_colour():
+    ab = constant(0, 2, dtype=np.float32)
+    ab[:4] = (80, 70)  # a quarter is red
+    predicted = np.zeros_like(ab)
+    red = np.flatnonzero((ab_bins.CENTRES == (80, 70)).all(-1))
+    grey = np.flatnonzero((ab_bins.CENTRES == 0).all(-1))
+    weights = np.zeros(313)
+    weights[red], weights[grey] = 9, 1
+    of_red = 1 - math.hypot(80, 70) / 150
+    assert metrics.auc_ab(ab, predicted) == pytest.approx(100 * (0.75 + 0.25 * of_red))
+    assert metrics.auc_ab(ab, predicted, weights=weights) == pytest.approx(
+        100 * (0.75 * 1 + 0.25 * 9 * of_red) / (0.75 + 0.25 * 9))
+    assert metrics.rarity(ab, weights=weights) == pytest.approx(0.75 + 0.25 * 9)
+    # a colour that training never had
+    weights[grey] = 0
+    assert math.isnan(metrics.auc_ab(ab[5:], predicted[5:], weights=weights))
+
+
+def test_the_balanced_mean_over_pictures_is_that_over_all_pixels():
+    weights = np.random.default_rng(3).uniform(0, 4, 313).astype(np.float32)
+    true, other = (np.stack([spread_ab(seed), spread_ab(seed + 9) / 5]) for seed in (0, 1))
+    found = metrics.summary(list(metrics.auc_ab(true, other, weights=weights)),
+                            metrics.rarity(true, weights=weights))
+    together = metrics.auc_ab(np.concatenate(true), np.concatenate(other), weights=weights)
+    assert found == {"mean": pytest.approx(together), "n": 2, "infinite": 0}
+
+
+# --- L* drift -------------------------------------------------------------------------------------
+
+
+def test_l_drift_by_hand():
+    true = constant(50, dtype=np.float32)
+    result = true.copy()
+    result[0, 0] = (58, 99, 99)  # of 256 pixels one is off, ab does not count
+    assert metrics.l_drift(true, result) == pytest.approx(8 / 256)
+    assert metrics.l_drift(true, result, largest=True) == 8
+
+
+def test_l_drift_is_what_clipping_does_to_lightness():
+    # L* 50 with a* = b* = 120 is no colour of a screen: scikit-image's conversion, then clipped
+    from skimage.color import lab2rgb, rgb2lab
+    l, ab = np.full((16, 16, 1), 50, np.float32), np.full((16, 16, 2), 120, np.float32)
+    with pytest.warns(UserWarning, match="negative Z values"):
+        clipped = np.rint(255 * lab2rgb(np.concatenate([l, ab], -1)))
+    expected = abs(rgb2lab(clipped / 255)[0, 0, 0] - 50)
+    assert expected > 1
+    after = lab.rgb_to_lab(metrics.recolour(l, ab))
+    assert metrics.l_drift(np.concatenate([l, ab], -1), after) == pytest.approx(expected, abs=1e-3)
+
+
 # --- colourfulness --------------------------------------------------------------------------------
 
 
@@ -115,6 +249,18 @@ def test_colourfulness_of_half_red_half_green():
 
 def test_colourfulness_of_grey_is_zero():
     assert metrics.colourfulness(np.repeat(noise(0)[..., :1], 3, -1)) == 0
+
+
+def test_colourfulness_error_does_not_cancel():
+    grey, vivid = constant(100), constant(0)
+    vivid[:8, :, 0] = vivid[8:, :, 1] = 255
+    pairs = np.stack([grey, vivid]), np.stack([vivid, grey])
+    errors = metrics.colourfulness_error(*pairs)
+    assert errors.tolist() == pytest.approx([255 + 0.3 * 127.5] * 2)
+    means = [metrics.colourfulness(pictures).mean() for pictures in pairs]
+    assert means[0] == means[1], "the difference of means sees nothing"
+    assert metrics.colourfulness_error(grey, vivid, absolute=True) == pytest.approx(
+        0.3 * math.hypot(255, 127.5))
 
 
 # --- recolouring ----------------------------------------------------------------------------------
@@ -197,6 +343,21 @@ def test_score_of_grey_and_of_the_truth():
     assert grey["mse_ab"] == pytest.approx((colours[..., 1:] ** 2).mean(), rel=1e-5)
     # Lab's white and sRGB's differ in the fifth digit: a channel may round to the next step.
     assert grey["colourfulness"] < 0.3 < 10 < perfect["colourfulness"]
+    assert perfect["ciede2000"] == perfect["l_drift_largest"] == 0 and perfect["auc_ab"] == 100
+    assert 0 < grey["l_drift"] <= grey["l_drift_largest"] < 0.3, "rounding to 8 bit"
+    assert grey["colourfulness_error"] == pytest.approx(
+        perfect["colourfulness"] - grey["colourfulness"])
+    assert "auc_ab_balanced" not in grey
+
+
+def test_score_of_a_picture_takes_it_as_it_is():
+    rgb, made = noise(0), noise(1)
+    colours, ab = lab.rgb_to_lab(rgb), lab.rgb_to_lab(made)[..., 1:]
+    found = metrics.score(rgb, colours, ab, made, np.ones(313))
+    assert found["psnr_rgb"] == metrics.psnr_rgb(rgb, made)
+    assert found["l_drift"] == metrics.l_drift(colours, lab.rgb_to_lab(made)) > 1
+    assert found["auc_ab_balanced"] == pytest.approx(found["auc_ab"])  # all weigh the same
+    assert metrics.score(rgb, colours, ab, made, np.zeros(313))["auc_ab_balanced"] is None
 
 
 def test_score_leaves_out_what_small_pictures_do_not_have():
@@ -209,6 +370,8 @@ def test_score_leaves_out_what_small_pictures_do_not_have():
 def test_summary_counts_what_it_is_a_mean_of():
     assert metrics.summary([1.0, math.inf, 3.0, None]) == {"mean": 2.0, "n": 2, "infinite": 1}
     assert metrics.summary([math.inf]) == {"mean": None, "n": 0, "infinite": 1}
+    assert metrics.summary([1.0, None, 4.0], [2, 5, 1]) == {"mean": 2.0, "n": 2, "infinite": 0}
+    assert metrics.summary([1.0, 4.0], [0, 0])["mean"] is None
     assert metrics.summary([None]) == {"mean": None, "n": 0, "infinite": 0}
     with pytest.raises(ValueError, match="NaN"):
         metrics.summary([1.0, math.nan])
@@ -220,3 +383,6 @@ def test_the_protocol_lists_every_switch():
     assert metrics.METRICS["ssim_ab"].switches == {
         "data_range": 255, "gaussian_weights": True, "sigma": 1.5, "win_size": 11,
         "use_sample_covariance": False, "K1": 0.01, "K2": 0.03}
+    assert metrics.METRICS["colourfulness_absolute"].switches == {"absolute": True}
+    assert metrics.METRICS["auc_ab"].switches == {"top": 150, "weights": None}
+    assert "training" in metrics.METRICS["auc_ab_balanced"].switches["weights"]

@@ -1,0 +1,97 @@
+"""A frozen VGG16, and a decoder of deconvolutions that takes up what the encoder saw on its way."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from common import lab
+
+# The encoder's function in keras.applications, its stages from the picture to the code, and the
+# factor and the offsets by which it was trained on grey values of 0 to 255.
+ENCODERS = {
+    "vgg16": (
+        keras.applications.VGG16,
+        ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_pool"),
+        1.0, (-103.939, -116.779, -123.68)),  # BGR
+    "mobilenet_v2": (
+        keras.applications.MobileNetV2,
+        ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu",
+         "block_13_expand_relu", "out_relu"),
+        1 / 127.5, (-1.0, -1.0, -1.0)),
+}
+
+# L* between which the grey value is taken for a straight line: off by 0.04 of 255 at most. It is
+# one up to 2.8, bends most from there to 8, and hardly above.
+KNOTS = np.concatenate([[0.0], np.arange(2.5, 8.0, 0.5), np.arange(8.0, 101.0, 4.0)])
+
+
+def build_model(config):
+    """{"l": (N, S, S, 1)}, L* in [0, 100] -> ab (N, S, S, 2), in the report's scaling.
+
+    S is `config.image_size`, a multiple of 32. As `zaman2020`, the encoder has the report's
+    14,714,688 parameters and is frozen, with random weights until `train` loads others.
+    """
+    l = keras.Input((config.image_size, config.image_size, 1), name="l")
+    picture, tables = _grey(l, config)
+    encoder = _encoder(config)
+    stages = encoder(picture, training=False)  # frozen, batch normalisation too
+
+    x = _normalised(stages.pop(), "code")  # S/32 x S/32
+    for number, filters in enumerate(config.decoder, start=1):
+        x = layers.Conv2DTranspose(filters, 4, 2, "same", kernel_regularizer=_penalty(config),
+                                   name=f"decoder_deconv{number}")(x)
+        if stages and stages[-1].shape[1] == x.shape[1]:
+            stage = _normalised(stages.pop(), f"residual{number}")
+            stage = layers.Conv2D(filters, 1, kernel_regularizer=_penalty(config),
+                                  name=f"residual{number}_conv")(stage)
+            x = layers.Add(name=f"residual{number}_add")([x, stage])
+        x = layers.ReLU(name=f"decoder_relu{number}")(x)
+    # From zero, which is grey: drawn kernels would begin at the far ends of tanh.
+    a, b = (layers.Conv2DTranspose(1, 3, 1, "same", activation="tanh", kernel_initializer="zeros",
+                                   kernel_regularizer=_penalty(config), name=name)(x)
+            for name in "ab")  # S x S x 1 each
+    ab = layers.Concatenate(name="ab")([a, b])
+
+    network = keras.Model({"l": l}, ab, name="vgg_autoencoder")
+    for name, values in tables.items():
+        network.get_layer(name).set_weights(values)
+    return network
+
+
+def _grey(l, config):
+    """L* -> the grey picture as the encoder was trained on it, (N, S, S, 3), and its two tables.
+
+    The grey value over L* as a line through `KNOTS`: a sum of bends, each a ReLU. Built-in layers
+    of constant weights, which any Keras loads; L* x 2.55 would be off by up to 3.4 levels.
+    """
+    _, _, factor, offsets = ENCODERS[config.encoder]
+    grey = 255 * lab.l_to_grey(KNOTS).astype(np.float64)
+    bends = np.diff(np.diff(grey) / np.diff(KNOTS), prepend=0.0)
+    knots = KNOTS[:-1]  # nothing bends at white
+    tables = {
+        "l_to_knots": [np.ones((1, 1, 1, len(knots))), -knots],
+        "l_to_grey": [np.repeat(factor * bends[None, None, :, None], 3, -1), np.array(offsets)],
+    }
+    x = layers.Conv2D(len(knots), 1, activation="relu", trainable=False, name="l_to_knots")(l)
+    return layers.Conv2D(3, 1, trainable=False, name="l_to_grey")(x), tables
+
+
+def _encoder(config):
+    """The network up to its last stage, frozen: (N, S, S, 3) -> its stages, a list."""
+    application, stages, _, _ = ENCODERS[config.encoder]
+    whole = application(include_top=False, weights=None,
+                        input_shape=(config.image_size, config.image_size, 3))
+    encoder = keras.Model(whole.input, [whole.get_layer(name).output for name in stages],
+                          name=config.encoder)
+    encoder.trainable = False
+    return encoder
+
+
+def _normalised(x, name):
+    """Each place's features to mean 0 and deviation 1: VGG16's stages differ a hundredfold."""
+    return layers.LayerNormalization(epsilon=1e-6, center=False, scale=False,
+                                     name=f"{name}_normalised")(x)
+
+
+def _penalty(config):
+    return keras.regularizers.L1L2(config.l1, config.l2) if config.l1 or config.l2 else None
