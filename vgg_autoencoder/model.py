@@ -88,7 +88,7 @@ def _encoder(config):
 
 
 def _normalised(x, name):
-    """Each place's features to mean 0 and deviation 1: VGG16's stages differ a hundredfold."""
+    """Each place's features to mean 0 and deviation 1: VGG16's stages differ much."""
     return layers.LayerNormalization(epsilon=1e-6, center=False, scale=False,
                                      name=f"{name}_normalised")(x)
 
