@@ -405,12 +405,16 @@ def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path):
 STEPS = {"resnet18_mse": 200, "densenet_mse": 160, "eccv16_mse": 250, "eccv16_rebalanced": 250}
 
 
-@pytest.mark.parametrize("name", feup.CONFIGS)
-def test_it_learns(name, monkeypatch):
+@pytest.fixture
+def narrow(monkeypatch):
     """The ECCV network at a quarter of its width: at full width a step takes ten times as long."""
     monkeypatch.setattr("feup.eccv16.BLOCKS", tuple(
         (count, filters // 4, stride, dilation)
         for count, filters, stride, dilation in eccv16.BLOCKS))
+
+
+@pytest.mark.parametrize("name", feup.CONFIGS)
+def test_it_learns(name, narrow):
     share = learning.share_of_mean_colour(
         feup.build_model, train.compile_model, small(name), steps=STEPS[name])
     assert share < 0.5
@@ -418,7 +422,7 @@ def test_it_learns(name, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", feup.CONFIGS)
-def test_it_learns_well(name):
+def test_it_learns_well(name, narrow):
     share = learning.share_of_mean_colour(
         feup.build_model, train.compile_model, small(name), steps=600)
     assert share < 0.1

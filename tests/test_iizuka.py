@@ -189,7 +189,7 @@ def test_it_learns(name):
 @pytest.mark.parametrize("name", iizuka.CONFIGS)
 def test_it_learns_well(name):
     share = learning.share_of_mean_colour(
-        iizuka.build_model, train.compile_model, _small(name, 64), steps=400)
+        iizuka.build_model, train.compile_model, _small(name), steps=200)
     assert share < 0.1
 
 
