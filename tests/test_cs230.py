@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import cs230
-from common import augment, models, training
+from common import augment, cli, models, training
 from common.cli import UserError
 from cs230 import train
-from tests import learning
+from tests import drawn, learning
 
 # The report's list, in its order, with the upsampling that it leaves out: layer, output shape,
 # parameters.
@@ -208,3 +208,26 @@ def test_exports_open_in_an_empty_folder_without_us(tmp_path):
     subprocess.run([sys.executable, "-c", BARE], cwd=tmp_path, check=True, env=environment)
     for name, ab in expected.items():
         assert np.load(tmp_path / f"{name}.npy") == pytest.approx(ab, abs=1e-3)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    """Views and all, to the same weights as a run that never stopped."""
+    monkeypatch.chdir(tmp_path)
+    drawn.folder("photos", 60, 40)
+    config = dataclasses.replace(small("plain"), batch_size=2)
+    monkeypatch.setattr("cs230.train.CONFIGS", {"plain": config})
+
+    def train_to(epochs, run):
+        assert cli.run(train.main, ["--data", "photos", "--steps", "2", "--epochs", str(epochs),
+                                    "--run", run, "--precision", "float32"]) == 0
+
+    def state(run):
+        with np.load(tmp_path / "runs" / run / "checkpoint.npz") as stored:
+            return {key: stored[key] for key in stored.files if key != "progress"}
+
+    train_to(2, "whole")
+    train_to(1, "parts")
+    train_to(2, "parts")
+    whole, parts = state("whole"), state("parts")
+    assert whole.keys() == parts.keys() and len(whole) > 30
+    assert all(whole[key].tobytes() == parts[key].tobytes() for key in whole)
