@@ -394,7 +394,9 @@ def test_an_interrupt_leaves_no_half_file(tmp_path, model):
     process = subprocess.Popen(
         [sys.executable, "-m", "common.colorize", "--in", source, "--out", out, "--model", model],
         cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        # A shell's background jobs ignore the interrupt, and so do their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.monotonic() + 300
     while not list(out.glob("*.png")) and time.monotonic() < deadline:
         time.sleep(0.02)
