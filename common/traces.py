@@ -47,7 +47,12 @@ def draw_curves(path, history):
         accuracy.plot(epochs, [row["accuracy"] for row in history], ".-", label="training")
     accuracy.plot(epochs, [row["val_accuracy"] for row in history], ".-", label="validation")
     accuracy.set(xlabel="epoch", ylabel="Keras \"accuracy\" (argmax of a, b)")
-    for axes in (loss, psnr, accuracy):
+    save_curves(path, figure, (loss, psnr, accuracy))
+
+
+def save_curves(path, figure, panels):
+    """Legends, grids and whole epochs for the panels of a figure over epochs; then the PNG."""
+    for axes in panels:
         axes.legend()
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)

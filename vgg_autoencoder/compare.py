@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common import cli, evaluate, files, lab, metrics, models, page, prepare
+from common import cli, evaluate, files, lab, metrics, models, page, prepare, traces
 from common.cli import UserError
 from vgg_autoencoder.config import CONFIGS
 
@@ -159,7 +159,7 @@ def draw_curves(path, histories, ab_scale):
     figure = Figure(figsize=(15, 4), layout="constrained")
     panels = figure.subplots(1, 3)
     titles = ("loss, penalties included", "squared error on ab, Lab units",
-              "Keras \"accuracy\": the larger of a, b is the same")
+              "Keras \"accuracy\" (argmax of a, b)")
     for number, (side, history) in enumerate(histories.items()):
         error = [value / ab_scale**2 for value in history["mse"]]
         pairs = ((history["loss"], history["val_loss"]), (error, history["val_mse_ab"]),
@@ -171,11 +171,7 @@ def draw_curves(path, histories, ab_scale):
                       label=f"{side}, validation")
     for axes, title in zip(panels, titles, strict=True):
         axes.set(xlabel="epoch", ylabel=title)
-        axes.legend()
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    traces.save_curves(path, figure, panels)
 
 
 def draw_grid(path, dataset, paths):
