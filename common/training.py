@@ -33,6 +33,7 @@ from common import (
     metrics,
     models,
     page,
+    perceptual,
     prepare,
     records,
     traces,
@@ -81,6 +82,10 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
         "options": options, "data": dataset.name, "split_sha256": dataset.split_sha256(),
         "embedding": _short(dataset.embedding if config.embedding else None),
         "pretrained": weights, "precision": policy, "steps": steps, "seed": args.seed}
+    distance = _distance(config, args)
+    if distance:
+        identity["distance"] = distance.metadata
+        print(f"loss: {distance.title}", flush=True)
     del identity["config"]["epochs"]  # a larger one extends the run
 
     folder = Path("runs", args.run or f"{title}-{dataset.name}-{config.image_size}")
@@ -92,6 +97,8 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
         network = ab_bins.with_head(network)
     network = models.in_precision(network, policy)
     loss = _loss_of_ab(config, models.classifies(network), prior)
+    if distance:
+        loss = losses.PerceptualLoss(distance.in_precision(policy), config)
     run = Run(network, config, dataset, folder, steps, args.seed, args.checkpoint_seconds,
               compile_model=functools.partial(compile_model, loss=loss), thawed=list(weights),
               embedder=embeddings.find(dataset.embedding, args.embedding_weights)
@@ -145,6 +152,16 @@ def _parser(report, configs, pretrained):
         parser.add_argument(f"--{name.replace('_', '-')}-weights",
                             default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
                             help="auto, imagenet, random, or a Keras weights file")
+    distances = {config.distance for config in configs.values() if getattr(config, "distance", None)}
+    if distances & perceptual.LPIPS.keys():
+        parser.add_argument("--lpips-weights", default=os.environ.get(perceptual.VARIABLE, "auto"),
+                            help="of a perceptual loss: auto, none (the features alone), or a "
+                                 "folder with torchvision's weights and the linear ones")
+    for name in sorted(distances):
+        parser.add_argument(f"--{name.replace('_', '-')}-weights",
+                            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
+                            help=f"of the features of a perceptual loss: auto, imagenet, random, "
+                                 "or a Keras weights file")
     parser.add_argument("--overwrite", action="store_true",
                         help="let the export replace a model of other data in models/")
     return parser
@@ -202,6 +219,18 @@ def _prior(folder, dataset):
     if not path.exists():
         files.write_json(path, ab_bins.prior(dataset).tolist())
     return np.array(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _distance(config, args):
+    """The `perceptual.Distance` that the config has for a loss, or None."""
+    network = getattr(config, "distance", None)
+    if network is None:
+        return None
+    if args.bins or args.rebalance:
+        raise UserError(f"--{'bins' if args.bins else 'rebalance'}: the config {args.config} has a "
+                        "loss of whole pictures. Leave it out.")
+    return perceptual.load(network, getattr(args, f"{network}_weights"),
+                           getattr(args, "lpips_weights", "none"))
 
 
 def _plain(config):
@@ -472,7 +501,8 @@ class Run:
         """A batch of the data set -> (inputs, targets) as the network wants them.
 
         Inputs are {"l"}, what else the network sees of it (`models.views`), and {"embedding"};
-        targets are ab or, beside a classification head, {"ab", "label"}.
+        targets are ab, for a perceptual loss L* and ab, or beside a classification head
+        {"ab", "label"}.
         """
         config = self.config
         colours = lab.rgb_to_lab(batch["rgb"])
@@ -484,6 +514,8 @@ class Run:
         if "embedding" in batch:
             inputs["embedding"] = batch["embedding"]
         ab = lab.scale(colours[..., 1:], config.ab_scale, config.ab_offset)
+        if getattr(config, "distance", None):
+            return inputs, np.concatenate([inputs["l"], ab], -1)
         return inputs, {"ab": ab, "label": batch["label"]} if getattr(config, "classes", 0) else ab
 
     def predict(self, batch):

@@ -12,12 +12,17 @@ import os
 import pickle
 import re
 import zipfile
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+import keras
+
+from common import files, pretrained
 from common.cli import UserError
 
+TORCHVISION = "https://download.pytorch.org/models/"
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
 PROTOCOL = 1001  # the second one
 LARGEST_PICKLE = 1 << 26  # bytes; that of ResNet-152 has 60,000
@@ -70,6 +75,27 @@ def read(path):
     except _DAMAGED as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{path} is no file of torch.save, or is damaged ({reason}).") from None
+
+
+def torchvision(name, title):
+    """`read` one of torchvision's weights files, from Keras's cache or downloaded into it.
+
+    Its name ends in the beginning of its SHA-256, which is checked.
+    """
+    return pretrained.fetch(lambda: _checked(name), title, name)
+
+
+def _checked(name):
+    path = Path(keras.utils.get_file(name, TORCHVISION + name, cache_subdir="models"))
+    check_name(path)
+    return read(path)
+
+
+def check_name(path):
+    """`UserError` unless a file's SHA-256 begins as the end of its name says."""
+    if not files.sha256(path).startswith(path.stem.rpartition("-")[2]):
+        raise UserError(f"{path} is not the file that its name promises: the SHA-256 in it is "
+                        "another. Delete it, or name the right one.")
 
 
 def _tensors(contents):
