@@ -110,7 +110,8 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   EMBEDDING=         inception_resnet_v2 or mobilenet_v2
 ##   EMBEDDING_WEIGHTS= auto, imagenet, random or a file
 ##   VGG16_WEIGHTS= MOBILENET_V2_WEIGHTS= RESNET18_WEIGHTS= DENSENET_WEIGHTS=  the same, of a
-##                      pretrained encoder
+##                      pretrained encoder or of the features of a loss
+##   LPIPS_WEIGHTS=     auto, none, or a folder with torchvision's network and LPIPS's own weights
 ##   EPOCHS= STEPS= BATCH= SIZE= PRECISION= RUN= SEED=
 ##   BINS=1 REBALANCE=1 EMBED_VIEWS=1      options of training (README.md)
 ##   PRESET=            a named protocol of eval: imagenet-val5k-256, cifar10, folder, ...

@@ -83,10 +83,8 @@ class PerceptualLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         to = self.scaling
         l = lab.unscale(y_true[..., :1], to.l_scale, to.l_offset)
-        pictures = [
-            lab.lab_to_rgb(ops.concatenate([l, lab.unscale(ab, to.ab_scale, to.ab_offset)], -1), ops)
-            for ab in (y_true[..., 1:], y_pred)]
-        return self.distance(*pictures)
+        both = [lab.unscale(ab, to.ab_scale, to.ab_offset) for ab in (y_true[..., 1:], y_pred)]
+        return self.distance(*(lab.lab_to_rgb(ops.concatenate([l, ab], -1), ops) for ab in both))
 
 
 def _checked(weights):

@@ -139,8 +139,8 @@ def lpips(network="alexnet", weights="auto"):
                 "LPIPS", f"lpips-{of.linear}")
         except Exception as error:  # keras.utils.get_file raises a bare Exception
             raise UserError(
-                f"LPIPS on {of.title} needs torchvision's weights and its own, which are neither in "
-                f"Keras's cache nor to be downloaded ({pretrained.first_line(error)}). Name a "
+                f"LPIPS on {of.title} needs torchvision's weights and its own, which are neither "
+                f"in Keras's cache nor to be downloaded ({pretrained.first_line(error)}). Name a "
                 f"folder with {of.network} and {of.linear}: {VARIABLE}=folder.") from None
     else:
         path = Path(weights) / of.linear
@@ -148,7 +148,7 @@ def lpips(network="alexnet", weights="auto"):
             if not file.is_file():
                 raise UserError(f"There is no {file}. {VARIABLE} is auto, none, or a folder with "
                                 f"{of.network} and {of.linear}.")
-        torch_weights.check_name(Path(weights) / of.network)
+        torch_weights.check_name(Path(weights) / of.network, of.network)
         state = torch_weights.read(Path(weights) / of.network)
     return published(network, state, _linear(path, of))
 

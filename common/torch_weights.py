@@ -15,9 +15,8 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 import keras
+import numpy as np
 
 from common import files, pretrained
 from common.cli import UserError
@@ -87,15 +86,15 @@ def torchvision(name, title):
 
 def _checked(name):
     path = Path(keras.utils.get_file(name, TORCHVISION + name, cache_subdir="models"))
-    check_name(path)
+    check_name(path, name)
     return read(path)
 
 
-def check_name(path):
-    """`UserError` unless a file's SHA-256 begins as the end of its name says."""
-    if not files.sha256(path).startswith(path.stem.rpartition("-")[2]):
-        raise UserError(f"{path} is not the file that its name promises: the SHA-256 in it is "
-                        "another. Delete it, or name the right one.")
+def check_name(path, name):
+    """`UserError` unless a file's SHA-256 begins as the end of torchvision's name for it says."""
+    if not files.sha256(path).startswith(Path(name).stem.rpartition("-")[2]):
+        raise UserError(f"the SHA-256 of {path} is not that in its name. Delete it, or name the "
+                        "right one.")
 
 
 def _tensors(contents):

@@ -152,7 +152,7 @@ def _parser(report, configs, pretrained):
         parser.add_argument(f"--{name.replace('_', '-')}-weights",
                             default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
                             help="auto, imagenet, random, or a Keras weights file")
-    distances = {config.distance for config in configs.values() if getattr(config, "distance", None)}
+    distances = {getattr(config, "distance", None) for config in configs.values()} - {None}
     if distances & perceptual.LPIPS.keys():
         parser.add_argument("--lpips-weights", default=os.environ.get(perceptual.VARIABLE, "auto"),
                             help="of a perceptual loss: auto, none (the features alone), or a "
@@ -160,7 +160,7 @@ def _parser(report, configs, pretrained):
     for name in sorted(distances):
         parser.add_argument(f"--{name.replace('_', '-')}-weights",
                             default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
-                            help=f"of the features of a perceptual loss: auto, imagenet, random, "
+                            help="of the features of a perceptual loss: auto, imagenet, random, "
                                  "or a Keras weights file")
     parser.add_argument("--overwrite", action="store_true",
                         help="let the export replace a model of other data in models/")

@@ -3,7 +3,6 @@
 Layers bear the names of torchvision's, with _ for a point, so that weights go by name.
 """
 
-from pathlib import Path
 
 import h5py
 import keras

@@ -363,7 +363,8 @@ SENSIBLE = {
        for report in REPORTS},
 }
 PRETRAINED = {"vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS",
-              "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS"}
+              "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS VGG16_WEIGHTS "
+                            "MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS"}
 SENSIBLE |= {module: SENSIBLE[module] + names for module, names in PRETRAINED.items()}
 
 

@@ -1,5 +1,6 @@
 """LPIPS and the feature distances: against plain NumPy, their names, their weights, as a loss."""
 
+import dataclasses
 import types
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from common import lab, losses, perceptual, pretrained
+from common import files, lab, losses, perceptual, pretrained
 from common.cli import UserError
 from tests.test_torch_weights import saved
 
@@ -136,8 +137,6 @@ def test_a_small_picture_has_a_distance():
 @pytest.fixture
 def lpips_files(tmp_path, monkeypatch):
     """A folder of files that pass for the published ones."""
-    from common import files
-
     folder = tmp_path / "lpips"
     folder.mkdir()
     linear = saved(folder / "alex.pth", {
@@ -146,7 +145,6 @@ def lpips_files(tmp_path, monkeypatch):
     network = saved(tmp_path / "network.pth", state_of("alexnet"))
     named = folder / f"alexnet-owt-{files.sha256(network)[:8]}.pth"
     network.rename(named)
-    import dataclasses
     monkeypatch.setitem(perceptual.LPIPS, "alexnet", dataclasses.replace(
         perceptual.LPIPS["alexnet"], network=named.name, sha256=files.sha256(linear)))
     return folder
@@ -170,7 +168,7 @@ def test_other_linear_weights_are_not_lpips(lpips_files):
 def test_another_network_under_its_name_is_not_lpips(lpips_files):
     name = perceptual.LPIPS["alexnet"].network
     saved(lpips_files / name, {"features.0.weight": np.ones((64, 3, 11, 11), "f4")})
-    with pytest.raises(UserError, match="not the file that its name promises"):
+    with pytest.raises(UserError, match="the SHA-256 of .* is not that in its name"):
         perceptual.lpips("alexnet", lpips_files)
 
 
@@ -215,7 +213,7 @@ SCALING = types.SimpleNamespace(l_scale=1 / 100, l_offset=-0.5, ab_scale=1 / 110
 def test_the_loss_is_the_distance_of_the_coloured_pictures():
     distance = perceptual.features("mobilenet_v2", "random")
     colours = lab.rgb_to_lab(pictures(2, 32))
-    y_true = np.concatenate([lab.scale(colours[..., :1], 1 / 100, -0.5), colours[..., 1:] / 110], -1)
+    y_true = colours / [100, 110, 110] - [0.5, 0, 0]
     ab = np.float32(colours[..., 1:] * 0.5)
     found = losses.PerceptualLoss(distance, SCALING)(y_true, ab / 110)
     rgb = lab.lab_to_rgb(np.concatenate([colours[..., :1], ab], -1))
@@ -229,7 +227,7 @@ def test_its_gradient_is_finite_and_leads_to_the_truth():
     distance = perceptual.features("mobilenet_v2", "random")
     colours = lab.rgb_to_lab(pictures(1, 32))
     colours[0, :4, :, 0], colours[0, 4:8, :, 0] = 0, 100
-    y_true = np.concatenate([lab.scale(colours[..., :1], 1 / 100, -0.5), colours[..., 1:] / 110], -1)
+    y_true = colours / [100, 110, 110] - [0.5, 0, 0]
     loss = losses.PerceptualLoss(distance, SCALING)
     inputs = keras.Input((32, 32, 1))
     bias = keras.layers.Conv2D(2, 1, kernel_initializer="zeros", bias_initializer="zeros")

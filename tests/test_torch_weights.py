@@ -9,8 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from common.cli import UserError
 from common import torch_weights
+from common.cli import UserError
 
 # --- a writer of such pickles, in the opcodes that torch.save leaves (protocol 2) ---------------
 
