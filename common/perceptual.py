@@ -33,10 +33,10 @@ class Distance:
     """
 
     def __init__(self, name, network, weights, taps, enter, linear=None):
-        self.name, self._taps, self._enter, self._linear = name, taps, enter, linear
+        self._taps, self._enter, self._linear = taps, enter, linear
         taps.trainable = False
         self.title = f"{name}, RANDOM weights" if weights == "random" else name
-        self.metadata = {"name": name, "network": network, "weights": weights,
+        self.metadata = {"name": self.title, "network": network, "weights": weights,
                          "sha256": pretrained.weights_sha256(taps)}
 
     def __call__(self, rgb, other):

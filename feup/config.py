@@ -24,7 +24,7 @@ class Config:
     decay: str | None = None  # P4: a fixed rate
     batch_size: int = 64  # P4
     epochs: int = 50  # P4
-    watched: tuple = ("psnr_ab", "ssim_ab")  # P13: by epoch, on the validation pictures
+    watched: tuple = ("psnr_ab", "ssim_ab", "ssim_rgb")  # P13: by epoch, on the validation pictures
 
 
 CONFIGS = {
