@@ -12,7 +12,7 @@ from common import models
 from tests import drawn
 
 ROOT = Path(__file__).parent.parent
-CODE = """
+WITHOUT = """
 import sys
 
 
@@ -23,6 +23,8 @@ class Without:  # as on a machine that has no TensorFlow
 
 
 sys.meta_path.insert(0, Without())
+"""
+CODE = WITHOUT + """
 import numpy as np
 from common import cli, colorize
 from tests import drawn, tiny
@@ -54,3 +56,30 @@ def test_without_tensorflow(tmp_path):
     ours = colorize.Colorizer(path)(drawn.picture(1, 50, 70))
     difference = np.abs(ours.astype(int) - coloured)
     assert difference.max() <= 2  # float32 on two backends, then rounding to 8 bit
+
+
+FEUP = WITHOUT + """
+from common import cli
+from feup import pretext, train
+flags = ["--data", "photos", "--split-by", "folder", "--resnet18-weights", "random"]
+for config in ("resnet18_mobilenet_v2", "eccv16_rebalanced"):
+    assert cli.run(train.main, [*flags, "--config", config, "--epochs", "1", "--steps", "2",
+                                "--batch", "2", "--mobilenet-v2-weights", "random"]) == 0
+assert cli.run(pretext.main, [*flags, "--colorizer-epochs", "1", "--epochs", "1", "--labels",
+                              "100", "--seeds", "1", "--batch", "8"]) == 0
+"""
+
+
+@pytest.mark.slow
+def test_the_losses_and_the_pretext_task_without_tensorflow(tmp_path):
+    pytest.importorskip("jax")
+    for split, count in (("train", 40), ("test", 8)):
+        for label in ("one", "two"):
+            drawn.folder(tmp_path / "photos" / split / label, count // 2, 32)
+    process = subprocess.run(
+        [sys.executable, "-c", FEUP], cwd=tmp_path, text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"})
+    assert process.returncode == 0, process.stderr
+    metadata = models.metadata(tmp_path / "models" / "feup-resnet18_mobilenet_v2.h5")
+    assert "jax" in metadata["versions"] and np.isfinite(metadata["test_loss"])
+    assert len(list(tmp_path.glob("reports/pretext/*/results.json"))) == 1

@@ -149,6 +149,7 @@ def test_one_seed_tells_nothing():
 # --- the command ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_pictures_to_the_page_and_on_after_a_stop(folder, capsys, monkeypatch):
     command = ("--labels=10,100", "--seeds=2", "--run=r")
     assert run(*command) == 0
@@ -179,6 +180,7 @@ def test_from_pictures_to_the_page_and_on_after_a_stop(folder, capsys, monkeypat
     assert "classifier_epochs was 2, is 3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_imagenets_weights_make_two_more_encoders(folder):
     saved(folder / "resnet18.pth", torch_state())
     assert run("--resnet18-weights=resnet18.pth", "--epochs=1") == 0
@@ -216,9 +218,11 @@ def test_pictures_without_classes_cannot_be_told_apart(folder, capsys):
 
 
 def test_a_split_without_pictures_is_named(folder, capsys):
-    for path in (folder / "photos" / "test").rglob("*.png"):
-        path.unlink()
-    assert run() == 2
+    names = [path.relative_to(folder / "photos").as_posix()
+             for path in sorted((folder / "photos").rglob("*.png"))]
+    (folder / "split.csv").write_text("".join(
+        f"{name},{'validation' if i % 5 else 'train'}\n" for i, name in enumerate(names)))
+    assert run("--split-by=split.csv") == 2
     assert "has no test pictures with a class" in capsys.readouterr().err
 
 
