@@ -12,16 +12,18 @@ REPORTS   := $(patsubst %/train.py,%,$(wildcard */train.py))
 TRAIN     := $(REPORTS:%=train-%)
 REPRODUCE := $(patsubst %/reproduce.py,reproduce-%,$(wildcard $(REPORTS:=/reproduce.py)))
 COMPARE   := $(patsubst %/compare.py,compare-%,$(wildcard $(REPORTS:=/compare.py)))
+SURVEY    := $(patsubst %/survey.py,survey-%,$(wildcard $(REPORTS:=/survey.py)))
 
-.PHONY: help setup data eval colorize bench test test-slow test-lowest lint clean FORCE
-.PHONY: $(TRAIN) $(REPRODUCE) $(COMPARE)
+.PHONY: setup data eval colorize survey-results bench test test-slow test-lowest lint clean
+.PHONY: help FORCE $(TRAIN) $(REPRODUCE) $(COMPARE) $(SURVEY)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION RUN SEED \
              MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS \
              BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS \
-             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET
+             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET \
+             RECOLOURED ORIGINALS KEY
 SWITCHES  := OVERWRITE BINS REBALANCE EMBED_VIEWS
 GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
@@ -39,12 +41,12 @@ run = set --; for name in $(GIVEN); do \
 
 # An error, before anything is set up, unless the variable is given.
 need-%:
-	@$(if $(filter $*,$(GIVEN)),,$(error $*= is missing: make colorize IN=photos OUT=coloured)):
+	@$(if $(filter $*,$(GIVEN)),,$(error $*= is missing: make $(firstword $(MAKECMDGOALS)) $*=folder)):
 
 ## Usage: make TARGET [NAME=value ...]
 ##
 help:
-	@awk -v each="$(TRAIN) $(REPRODUCE) $(COMPARE)" ' \
+	@awk -v each="$(TRAIN) $(REPRODUCE) $(COMPARE) $(SURVEY)" ' \
 	  function line(name, text) { printf "  %-26s %s\n", name, text } \
 	  /^##( |$$)/ { print substr($$0, 4) } \
 	  /^[a-z%-]+:.* ## / { \
@@ -77,6 +79,15 @@ compare-%: ## train both sides of a report's claim and compare them
 
 $(COMPARE): compare-%: .venv/ready
 	@$(call run,$*.compare)
+
+survey-%: ## write a page that asks people which pictures are recoloured
+	$(error There is no survey of "$*". There are: $(SURVEY))
+
+$(SURVEY): survey-%: .venv/ready
+	@$(call run,$*.survey)
+
+survey-results: need-IN .venv/ready ## what people took for real: IN=, a folder of their files
+	@$(call run,common.survey_results)
 
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 	@$(call run,common.evaluate)
@@ -116,6 +127,7 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   PRESET=            a named protocol of eval: imagenet-val5k-256, cifar10, folder, ...
 ##   PREDICTIONS=       a folder of pictures that another system made, or name=folder
 ##   AGAINST=           the row of eval's table to compare the others with
+##   RECOLOURED= ORIGINALS=  pictures of a survey; KEY=, the folder of its key.json
 ##   MODEL= IN= OUT= SPLIT= SPLIT_BY= OVERWRITE=1 MAX_MEGAPIXELS=
 
 # --- Set-up -------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ class Model:
 
 def _filled(array, count):
     """A batch filled up with copies of its last item: one size is one compilation."""
-    if array is None or len(array) == count:
+    if array is None or len(array) >= count:
         return array
     return np.concatenate([array, np.repeat(array[-1:], count - len(array), 0)])
 
@@ -186,7 +186,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         raise UserError(f"There is no {against} to compare with. There are: "
                         f"{', '.join((*BASELINES, *names))}.")
     if out is not None:
-        _check_writable(Path(out))
+        check_writable(Path(out))
     batch_size = min(batch_size, count)
     digests = dataset.sha256(split)[:count]
     if rebalance and not dataset.count("train"):
@@ -352,8 +352,8 @@ def _plain(values):
 # --- what is written --------------------------------------------------------------------------
 
 
-def _check_writable(out):
-    """Find out before an hour's work, not after it."""
+def check_writable(out):
+    """Make the folder `out`, or raise OSError: before an hour's work, not after it."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
         pass

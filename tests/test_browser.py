@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from common import evaluate, prepare
+from common import evaluate, prepare, survey, survey_results
 from tests import drawn
 
 pytestmark = pytest.mark.browser
@@ -341,3 +341,109 @@ def test_paper_has_no_controls(page):
         assert len(shown(page)) == 12
     finally:
         page.send("Emulation.setEmulatedMedia", media="")
+
+
+# --- the survey -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """The folder of a survey of four recoloured pictures and two originals, and its key."""
+    home = tmp_path_factory.mktemp("asked")
+    dataset = prepare.prepare(drawn.folder(home / "drawn", 30), 32, "centre",
+                              folder=home / "shards", fractions=(0.2, 0.05, 0.75))
+    model = evaluate.Model(drawn.exported(home / "tiny.h5"), "tiny", dataset, 4)
+    key, pictures = survey.make(model, dataset, "test", 4, 2)
+    (home / "page").mkdir()
+    (home / "page/index.html").write_text(survey.html(key["survey"], pictures))
+    (home / "page/key.json").write_text(json.dumps(key))
+    return home / "page", key
+
+
+def judged(page):
+    """The hash of the picture that is seen."""
+    return page.run("""[...document.querySelectorAll("[data-picture]")].filter(
+        (image) => image.checkVisibility()).map((image) => image.dataset.picture).join()""")
+
+
+def save(page, folder):
+    """Save the verdicts into a folder; the file's path."""
+    page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    page.click("#save")
+    while not (found := list(folder.glob("verdicts-*.json"))):
+        page.run("new Promise((resolve) => setTimeout(resolve, 20))")
+    return found[0]
+
+
+def test_a_person_answers_and_the_command_reads_it(browser, asked, tmp_path, capsys):
+    folder, key = asked
+    kinds = {picture["sha256"]: picture["kind"] for picture in key["pictures"]}
+    browser.show()
+    browser.open(folder / "index.html")
+    assert judged(browser) == ""
+    browser.click("#start")
+    order = []
+    for at in range(6):
+        assert browser.run("document.getElementById('progress').textContent") == (
+            f"Picture {at + 1} of 6")
+        order.append(judged(browser))
+        # this person takes all for real but one, and is never wrong of that
+        verdict = "recoloured" if kinds[order[-1]] == "recoloured" and not any(
+            kinds[each] == "recoloured" for each in order[:-1]) else "real"
+        if at % 2:
+            browser.click(f"[data-verdict={verdict}]")
+        else:
+            browser.press("c" if verdict == "recoloured" else "r")
+    assert sorted(order) == sorted(kinds) and judged(browser) == ""
+    assert browser.errors == [] and browser.requests == [(folder / "index.html").as_uri()]
+    saved = save(browser, tmp_path)
+    content = json.loads(saved.read_text())
+    assert [each["picture"] for each in content["verdicts"]] == order
+    assert survey_results.main(["--in", str(tmp_path), "--key", str(folder)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 person, 4 recoloured and 2 original pictures" in out
+    assert "recoloured taken for real 3 of 4 75.00%" in out
+    assert "originals taken for recoloured 0 of 2" in out
+
+
+def test_a_verdict_can_be_taken_back(browser, asked, tmp_path):
+    browser.show()
+    browser.open(asked[0] / "index.html")
+    browser.press("r")
+    assert judged(browser) == "", "nothing is judged before the start"
+    browser.run("document.getElementById('start').focus()")
+    browser.press("Enter")
+    first = judged(browser)
+    browser.press("r")
+    assert judged(browser) != first
+    browser.press("b")
+    assert judged(browser) == first
+    for _ in range(6):
+        browser.press("c")
+    browser.click("#after [data-back]")
+    assert browser.run("document.getElementById('progress').textContent") == "Picture 6 of 6"
+    browser.press("r")
+    verdicts = [each["verdict"] for each in json.loads(save(browser, tmp_path).read_text())[
+        "verdicts"]]
+    assert verdicts == ["recoloured"] * 5 + ["real"]
+
+
+def test_each_person_has_an_order_and_a_number(browser, asked):
+    browser.show()
+    orders, people = set(), set()
+    for _ in range(4):
+        browser.open(asked[0] / "index.html")
+        orders.add(browser.run("pictures.map((picture) => picture.dataset.picture).join()"))
+        people.add(browser.run("person.join()"))
+    assert len(people) == 4 and len(orders) > 1
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_survey_is_read_on_a_phone_by_day_and_by_night(browser, asked, dark):
+    browser.show(width=360, dark=dark)
+    browser.open(asked[0] / "index.html")
+    for step in ("#start", *["[data-verdict=real]"] * 6):
+        assert faint(browser) == []
+        assert browser.run("document.documentElement.scrollWidth") == 360
+        browser.click(step)
+    assert faint(browser) == [] and browser.run("document.activeElement.id") == "thanks"
