@@ -132,7 +132,7 @@ if (gallery) {
       select.value = columns.includes(wanted[side]) ? wanted[side] : fallback[side];
     });
     document.getElementById("compared").textContent =
-      picture.item.querySelector("h3").firstChild.textContent;
+      picture.item.querySelector("h3").textContent;
     stage.classList.toggle("pixels", figures[0].querySelector("img").src.startsWith(
       "data:image/png"));
     compare();
@@ -162,12 +162,12 @@ if (gallery) {
   }
 
   for (const picture of pictures) {
-    const head = picture.item.querySelector("h3"), button = document.createElement("button");
+    const name = picture.item.querySelector("h3"), button = document.createElement("button");
     button.type = "button";
     button.textContent = "Compare";
-    button.setAttribute("aria-label", `Compare the versions of ${head.textContent}`);
+    button.setAttribute("aria-label", `Compare the versions of ${name.textContent}`);
     button.addEventListener("click", () => open(picture, [method.value, ""]));
-    head.append(button);
+    name.after(button);
     for (const figure of picture.item.querySelectorAll("figure")) {
       const column = figure.dataset.at || method.value;  // the button does it for the keyboard
       figure.querySelector("img").addEventListener("click", () => open(picture, [column, ""]));

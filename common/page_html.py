@@ -254,8 +254,8 @@ def _picture(picture, names, rows, is_spread):
                        f'{document.image(file, ", ".join((picture["name"], label)))}'
                        f"<figcaption>{escape(label)} <span>{number}</span></figcaption></figure>")
     reasons = "".join(f"<p>{escape(reason)}</p>" for reason in _reasons(picture["reasons"]))
-    return (f'<li{" data-spread" * is_spread}><h3>{escape(picture["name"])}</h3>{reasons}'
-            f'<div class="row">{"".join(figures)}</div></li>')
+    return (f'<li{" data-spread" * is_spread}><div class="bar"><h3>{escape(picture["name"])}</h3>'
+            f'</div>{reasons}<div class="row">{"".join(figures)}</div></li>')
 
 
 def _reasons(reasons):

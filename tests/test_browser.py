@@ -59,7 +59,7 @@ def shown(page):
     """The names of the pictures that are seen, in order."""
     return page.run("""[...document.querySelectorAll(".gallery li")].filter(
         (item) => item.checkVisibility()).map(
-        (item) => item.querySelector("h3").firstChild.textContent)""")
+        (item) => item.querySelector("h3").textContent)""")
 
 
 def choose(page, name, value):
@@ -370,9 +370,11 @@ def save(page, folder):
     """Save the verdicts into a folder; the file's path."""
     page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     page.click("#save")
-    while not (found := list(folder.glob("verdicts-*.json"))):
+    for _ in range(1000):  # not forever, where the download is refused
+        if found := list(folder.glob("verdicts-*.json")):
+            return found[0]
         page.run("new Promise((resolve) => setTimeout(resolve, 20))")
-    return found[0]
+    raise AssertionError("nothing was saved")
 
 
 def test_a_person_answers_and_the_command_reads_it(browser, asked, tmp_path, capsys):
