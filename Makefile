@@ -14,9 +14,11 @@ REPRODUCE := $(patsubst %/reproduce.py,reproduce-%,$(wildcard $(REPORTS:=/reprod
 COMPARE   := $(patsubst %/compare.py,compare-%,$(wildcard $(REPORTS:=/compare.py)))
 STUDY     := $(patsubst %/study.py,study-%,$(wildcard $(REPORTS:=/study.py)))
 PRETEXT   := $(patsubst %/pretext.py,pretext-%,$(wildcard $(REPORTS:=/pretext.py)))
+SURVEY    := $(patsubst %/survey.py,survey-%,$(wildcard $(REPORTS:=/survey.py)))
+EACH      := $(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT) $(SURVEY)
 
-.PHONY: help setup data eval colorize bench test test-slow test-lowest lint clean FORCE
-.PHONY: $(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT)
+.PHONY: setup data eval colorize survey-results bench test test-slow test-lowest lint clean
+.PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
@@ -24,7 +26,7 @@ VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISIO
              MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS \
              BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS \
              RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET \
-             COLORIZER_EPOCHS LABELS SEEDS
+             COLORIZER_EPOCHS LABELS SEEDS RECOLOURED ORIGINALS KEY
 SWITCHES  := OVERWRITE BINS REBALANCE EMBED_VIEWS
 GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
@@ -42,12 +44,12 @@ run = set --; for name in $(GIVEN); do \
 
 # An error, before anything is set up, unless the variable is given.
 need-%:
-	@$(if $(filter $*,$(GIVEN)),,$(error $*= is missing: make colorize IN=photos OUT=coloured)):
+	@$(if $(filter $*,$(GIVEN)),,$(error $*= is missing: make $(firstword $(MAKECMDGOALS)) $*=folder)):
 
 ## Usage: make TARGET [NAME=value ...]
 ##
 help:
-	@awk -v each="$(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT)" ' \
+	@awk -v each="$(EACH)" ' \
 	  function line(name, text) { printf "  %-26s %s\n", name, text } \
 	  /^##( |$$)/ { print substr($$0, 4) } \
 	  /^[a-z%-]+:.* ## / { \
@@ -93,6 +95,15 @@ pretext-%: ## what colorization teaches an encoder about classes: reports/pretex
 $(PRETEXT): pretext-%: .venv/ready
 	@$(call run,$*.pretext)
 
+survey-%: ## write a page that asks people which pictures are recoloured
+	$(error There is no survey of "$*". There are: $(SURVEY))
+
+$(SURVEY): survey-%: .venv/ready
+	@$(call run,$*.survey)
+
+survey-results: need-IN .venv/ready ## what people took for real: IN=, a folder of their files
+	@$(call run,common.survey_results)
+
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 	@$(call run,common.evaluate)
 
@@ -133,6 +144,7 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   PREDICTIONS=       a folder of pictures that another system made, or name=folder
 ##   AGAINST=           the row of eval's table to compare the others with
 ##   COLORIZER_EPOCHS= LABELS=1,10,100 (percent) SEEDS=  of the pretext task
+##   RECOLOURED= ORIGINALS=  pictures of a survey; KEY=, the folder of its key.json
 ##   MODEL= IN= OUT= SPLIT= SPLIT_BY= OVERWRITE=1 MAX_MEGAPIXELS=
 
 # --- Set-up -------------------------------------------------------------------------------------

@@ -25,16 +25,20 @@ from common import (
     colorize,
     compare,
     files,
+    gallery,
+    histograms,
     lab,
     metrics,
     models,
     page,
+    page_html,
     photos,
     predictions,
     prepare,
     presets,
     protocol,
     records,
+    traces,
 )
 from common.cli import UserError
 
@@ -42,8 +46,6 @@ SCHEMA = 1
 OUT = Path("reports/eval")
 SIZE, CUT = 256, "squash"  # where neither models nor catalogue say otherwise
 BASELINES = ("grey", "mean colour")
-SHOWN = 24  # pictures on the page
-LOSSLESS = 96  # pictures of this side or less are shown as PNG: JPEG's blocks would be seen
 
 
 class ModelError(UserError):
@@ -93,12 +95,14 @@ class Model:
                         else dataset)
         data = dict(metadata.get("data", {}))
         self.trained_on = data.pop("train_sha256", None)
+        sha256 = files.sha256(path)
         self.about = {
-            "file": str(path), "sha256": files.sha256(path), "title": metadata.get("title"),
+            "file": str(path), "sha256": sha256, "title": metadata.get("title"),
             "image_size": self.size, "cut": self.colorizer.cut, "embedding": embedding,
             "embedding_from": ("data set" if self.takes_embedding else "model") if embedding
             else None,
             "metadata": {**metadata, "data": data} if metadata else {},
+            "history": traces.history_of(path, sha256),
         }
 
     def count_seen(self, digests):
@@ -137,7 +141,7 @@ class Model:
 
 def _filled(array, count):
     """A batch filled up with copies of its last item: one size is one compilation."""
-    if array is None or len(array) == count:
+    if array is None or len(array) >= count:
         return array
     return np.concatenate([array, np.repeat(array[-1:], count - len(array), 0)])
 
@@ -146,14 +150,14 @@ def _filled(array, count):
 
 
 def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
-             precision="float32", weights=None, shown=SHOWN, keep_going=None, rebalance=False,
-             against=None, others=(), preset=None):
+             precision="float32", weights=None, shown=gallery.SHOWN, keep_going=None,
+             rebalance=False, against=None, others=(), preset=None):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
     limit: at most so many pictures, the first in stored order, which is a seeded shuffle.
     precision: a dtype policy. weights: of the embedding network, as in `embeddings.find`.
-    shown: pictures on the page, evenly over the split. keep_going: list a model that cannot be
+    shown: pictures on the page that are spread evenly. keep_going: list a model that cannot be
     evaluated under "failed", instead of raising `ModelError`; left out, where there are others.
     rebalance: also the AuC balanced by the training split's colours, see `protocol`.
     against: the row that the others are compared with, picture by picture; else all pairs are.
@@ -162,8 +166,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     preset: the `presets.Preset` that `dataset` is of, to be told in the outputs.
 
     Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
-    empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, no
-    more.
+    empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, and
+    by the models, which are kept until their pictures are drawn.
     """
     if keep_going is None:
         keep_going = len(paths) + len(others) > 1
@@ -182,24 +186,21 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         raise UserError(f"There is no {against} to compare with. There are: "
                         f"{', '.join((*BASELINES, *names))}.")
     if out is not None:
-        _check_writable(Path(out))
+        check_writable(Path(out))
     batch_size = min(batch_size, count)
-    places = np.unique(np.linspace(0, count - 1, min(shown, count)).round().astype(int)).tolist()
     digests = dataset.sha256(split)[:count]
     if rebalance and not dataset.count("train"):
         raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
                         "REBALANCE away.")
     weights_of = protocol.weights_of_colours(dataset) if rebalance else None
-    rows, images, failed = [], [], []
-    truth, true_images = _truth(dataset, split, count, batch_size, places, weights_of)
+    rows, methods, failed = [], [], []
+    truth = _truth(dataset, split, count, batch_size, weights_of)
     rarity = truth["values"].get("rarity")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
 
         def add(method, at):
-            row, pictures = _measure(method, split, count, batch_size, places, pool, weights_of,
-                                     rarity)
-            rows.insert(at, row)
-            images.insert(at, pictures)
+            rows.insert(at, _measure(method, split, count, batch_size, pool, weights_of, rarity))
+            methods.insert(at, method)
 
         for path, name in zip(paths, names, strict=False):
             try:
@@ -247,13 +248,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         "failed": failed,
     }
     if out is not None:
-        # The mean colour is a number, no picture to look at.
-        columns = [at for at, row in enumerate(rows) if row["name"] != BASELINES[1]]
-        gallery = [{"name": pictures[place], "columns": [
-            *((rows[column]["name"], rows[column]["values"]["psnr_rgb"][place],
-               images[column][place]) for column in columns if place in images[column]),
-            ("true", None, true_images[place])]} for place in places]
-        _write(Path(out), report, gallery)
+        pictures = gallery.make(report, methods, dataset, split, shown, batch_size)
+        _write(Path(out), report, pictures)
     return report
 
 
@@ -271,9 +267,10 @@ def _check_names(names):
                         "PREDICTIONS=name=folder.")
 
 
-def _measure(method, split, count, batch_size, places, pool, weights, rarity):
-    """(row, {place: picture to show}) of one method over the first `count` pictures."""
-    values, images = {key: [] for key in metrics.chosen(weights)}, {}
+def _measure(method, split, count, batch_size, pool, weights, rarity):
+    """The row of one method over the first `count` pictures."""
+    values = {key: [] for key in metrics.chosen(weights)}
+    counts = np.zeros((len(histograms.CHANNELS), histograms.BINS), np.int64)
     with (cli.progress(total=count, desc=method.name, unit="picture") as bar,
           _batches(method.dataset, split, count, batch_size, method.takes_embedding) as batches):
         for start, batch in batches:
@@ -281,10 +278,12 @@ def _measure(method, split, count, batch_size, places, pool, weights, rarity):
             ab = made = None
             if method.kind == predictions.KIND:
                 made = method.read(start, start + len(true_lab), pool)
-                images |= _encoded(np.asarray, start, places, made)
+                for picture in made:
+                    if picture is not None:
+                        counts += histograms.count(lab.rgb_to_lab(picture)[..., 1:])
             else:
                 ab = method(true_lab[..., :1], batch.get("embedding"))
-                images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
+                counts += histograms.count(ab)
             for score in metrics.score_batch(batch["rgb"], true_lab, ab, made, pool, weights):
                 for key, column in values.items():
                     column.append(score[key])
@@ -297,29 +296,36 @@ def _measure(method, split, count, batch_size, places, pool, weights, rarity):
         "metrics": {key: metrics.summary(column, rarity if metrics.METRICS[key].by_rarity else None)
                     for key, column in values.items()},
         "values": _plain(values),
-    }, images
+        "histograms": _histograms(counts),
+    }
 
 
-def _truth(dataset, split, count, batch_size, places, weights):
-    """(the true pictures' own figures, {place: picture to show}).
+def _truth(dataset, split, count, batch_size, weights):
+    """The true pictures' own figures, as those of a row.
 
     Among the values is each picture's `rarity`, where there are weights of colours.
     """
-    values, rarity, images = {key: [] for key in metrics.OF_TRUTH}, [], {}
+    values, rarity = {key: [] for key in metrics.OF_TRUTH}, []
+    counts = np.zeros((len(histograms.CHANNELS), histograms.BINS), np.int64)
     with _batches(dataset, split, count, batch_size) as batches:
-        for start, batch in batches:
+        for _, batch in batches:
             for key, column in values.items():
                 metric = metrics.METRICS[key]
                 column += metric.function(batch["rgb"], **metric.given).tolist()
+            ab = lab.rgb_to_lab(batch["rgb"])[..., 1:]
+            counts += histograms.count(ab)
             if weights is not None:
-                ab = lab.rgb_to_lab(batch["rgb"])[..., 1:]
                 rarity += metrics.rarity(ab, weights=weights).tolist()
-            images |= _encoded(np.asarray, start, places, batch["rgb"])
     truth = {"metrics": {key: metrics.summary(column) for key, column in values.items()},
-             "values": _plain(values)}
+             "values": _plain(values), "histograms": _histograms(counts)}
     if weights is not None:
         truth["values"]["rarity"] = rarity
-    return truth, images
+    return truth
+
+
+def _histograms(counts):
+    """{channel: its counts}, as JSON has them."""
+    return dict(zip(histograms.CHANNELS, counts.tolist(), strict=True))
 
 
 @contextlib.contextmanager
@@ -331,23 +337,6 @@ def _batches(dataset, split, count, batch_size, embedding=False):
 
     with contextlib.closing(dataset.batches(split, batch_size, embedding)) as batches:
         yield cut(batches)
-
-
-def _encoded(picture, start, places, *arrays):
-    """{place: file} of the batch's pictures that are shown, `picture` made of the arrays."""
-    return {place: _as_file(picture(*(array[place - start] for array in arrays)))
-            for place in places if start <= place < start + len(arrays[0])
-            if arrays[0][place - start] is not None}
-
-
-def _as_file(rgb):
-    """(MIME type, bytes): JPEG with all its colour resolution, or PNG for small pictures."""
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    if min(rgb.shape[:2]) <= LOSSLESS:
-        return "image/png", cv2.imencode(".png", bgr)[1].tobytes()
-    settings = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-                cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return "image/jpeg", cv2.imencode(".jpg", bgr, settings)[1].tobytes()
 
 
 def _plain(values):
@@ -363,20 +352,20 @@ def _plain(values):
 # --- what is written --------------------------------------------------------------------------
 
 
-def _check_writable(out):
-    """Find out before an hour's work, not after it."""
+def check_writable(out):
+    """Make the folder `out`, or raise OSError: before an hour's work, not after it."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
         pass
 
 
-def _write(out, report, gallery):
+def _write(out, report, pictures):
     files.write_json(out / "metrics.json", report)
     with files.replacing(out / "metrics.csv") as temporary, open(
             temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         csv.writer(file).writerows(page.csv_rows(report))
     with files.replacing(out / "index.html") as temporary:
-        temporary.write_text(page.html(report, gallery), "utf-8", "backslashreplace")
+        temporary.write_text(page_html.html(report, pictures), "utf-8", "backslashreplace")
 
 
 # --- the command ------------------------------------------------------------------------------

@@ -70,6 +70,12 @@ class Predictions:
             pictures.append(result)
         return pictures
 
+    def picture(self, place):
+        """The picture at one place, as `read` gives it, counted nowhere; None where there is none.
+        """
+        found = self._one(self._files[place])
+        return found[0] if isinstance(found, tuple) else None
+
     def _one(self, file):
         if file is None:
             return None

@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from common import ab_bins, compare, files
+from common import ab_bins, compare, files, histograms
 
 PROTOCOL = {
     "lightness": "the true picture's L*, not rounded",
@@ -31,6 +31,9 @@ PROTOCOL = {
     "predictions": "pictures of another system are scored as they are, with their own lightness; "
                    "of another size they are brought to the data set's by its cut, grey is three "
                    "equal channels, alpha lies over white; missing ones are left out and counted",
+    "histograms": "all pixels of all pictures by their a and by their b, as the metrics of ab take "
+                  f"them, {histograms.BINS} bins of {histograms.WIDTH} Lab units from "
+                  f"{-histograms.LIMIT}; what lies beyond is in the outermost",
     "best": "among the rows that have all pictures and have seen none of them in training",
 }
 

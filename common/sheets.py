@@ -1,10 +1,9 @@
 """A comparison's results as Markdown and as one HTML file that opens from disk."""
 
-import base64
 from html import escape
 from pathlib import Path
 
-from common import files, page
+from common import document, files, page
 
 RUNS_ONLY = page.RUNS_ONLY
 
@@ -70,7 +69,7 @@ class Sheet:
 
     def html(self, folder):
         """The sheet as one file; its pictures, from `folder`, are in it."""
-        body = []
+        body = [f"<h1>{escape(self.title)}</h1>"]
         for kind, part in self._parts:
             if kind == "heading":
                 body.append(f"<h2>{escape(part)}</h2>")
@@ -79,12 +78,13 @@ class Sheet:
             elif kind == "list":
                 body.append("<ul>" + "".join(f"<li>{escape(item)}</li>" for item in part) + "</ul>")
             elif kind == "picture":
-                data = base64.b64encode((Path(folder) / part[0]).read_bytes()).decode()
-                body.append(f'<p class="wide"><img alt="{escape(part[1])}" '
-                            f'src="data:image/png;base64,{data}"></p>')
+                png = (Path(folder) / part[0]).read_bytes()
+                body.append(f'<p class="wide">{document.image(("image/png", png), part[1])}</p>')
             else:
                 body.append(_table(*part))
-        return _HTML.format(title=escape(self.title), style=page.STYLE, body="\n".join(body))
+        body = "\n".join(body)
+        return document.document(self.title, f"<main>\n{body}\n</main>", None, "page.css",
+                                 "sheet.css")
 
 
 def _is_figure(cells):
@@ -102,26 +102,3 @@ def _table(header, rows):
                    for row in rows)
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
-
-
-_HTML = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}
-.word {{ text-align: left; }}
-.wide {{ max-width: none; }} .wide img {{ image-rendering: auto; background: #fff; }}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{body}
-</main>
-</body>
-</html>
-"""

@@ -1,12 +1,16 @@
 """What a run leaves behind to look at: history, curves, pictures."""
 
+import contextlib
 import csv
 import io
+import math
+from pathlib import Path
 
 import numpy as np
 
 from common import files, lab, metrics
 
+CURVES = ("epoch", "loss", "val_loss", "val_psnr_rgb", "mean_colour_psnr_rgb")
 SHOWN = 128  # pixels that a smaller picture is shown at in grid.png, or close
 
 
@@ -17,6 +21,29 @@ def write_history(folder, history):
     writer.writeheader()
     writer.writerows(history)
     files.write_text(folder / "history.csv", text.getvalue())
+
+
+def history_of(model, sha256, runs="runs"):
+    """{name of `CURVES`: a number an epoch, None where there is none} of a model file; else None.
+
+    From the history.csv beside the file, or of the run in `runs` that exported the same file, of
+    this SHA-256.
+    """
+    model = Path(model)
+    copies = (folder / model.name for folder in sorted(Path(runs).glob("*/")))
+    for folder in (model.parent, *(copy.parent for copy in copies
+                                   if copy.is_file() and files.sha256(copy) == sha256)):
+        with contextlib.suppress(OSError, ValueError, KeyError, csv.Error):  # none, or not a run's
+            with open(folder / "history.csv", encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            if rows:
+                return {key: [_number(row[key]) for row in rows] for key in CURVES}
+    return None
+
+
+def _number(text):
+    value = float(text or "nan")
+    return value if math.isfinite(value) else None
 
 
 def write_tensorboard(folder, row):

@@ -31,7 +31,7 @@ ROWS = {
     "baldassarre2017": [
         *COMMON,
         Row("recoloured taken for real", "45.87 % of 41 people's verdicts",
-            lambda result: "needs people to ask"),
+            lambda result: "needs people to ask: `make survey-koala`"),
     ],
 }
 

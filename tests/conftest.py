@@ -1,5 +1,6 @@
-"""What every test shares: a quiet, headless process, and the reason to skip `imagenet` tests."""
+"""What every test shares: a quiet, headless process, and the reasons to skip marked tests."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,12 +10,28 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # results must not depend o
 
 import pytest  # noqa: E402
 
+from tests import chromium  # noqa: E402
+
 
 def pytest_collection_modifyitems(items):
     cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-    if any(cache.glob("*tf_dim_ordering_tf_kernels*.h5")):
-        return
-    skip = pytest.mark.skip(reason=f"needs ImageNet weights in {cache}")
+    missing = {}
+    if not any(cache.glob("*tf_dim_ordering_tf_kernels*.h5")):
+        missing["imagenet"] = f"needs ImageNet weights in {cache}"
+    if not chromium.find():
+        missing["browser"] = f"needs one of {', '.join(chromium.NAMES)}"
     for item in items:
-        if item.get_closest_marker("imagenet"):
-            item.add_marker(skip)
+        for name, reason in missing.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A `chromium.Browser`; the test is skipped where it does not start."""
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium.Browser(tmp_path_factory.mktemp("chromium")))
+        except ConnectionError as error:
+            pytest.skip(f"{chromium.find()} does not start: {error}")
+        yield found

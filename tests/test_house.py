@@ -134,7 +134,7 @@ print(events)
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_is_whole(report):
-    for name in ("README.md", "config.py", "model.py", "train.py"):
+    for name in ("README.md", "config.py", "model.py", "train.py", "survey.py"):
         assert (ROOT / report / name).is_file(), name
     package = importlib.import_module(report)
     assert package.CONFIGS and callable(package.build_model)
@@ -200,6 +200,15 @@ def test_every_package_is_installed_by_pip_install():
     assert {f"{name}*" for name in ("common", *REPORTS)} <= set(patterns)
 
 
+def test_whatever_a_package_reads_is_installed_with_it():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]
+    for package in ("common", *REPORTS):
+        for path in (ROOT / package).iterdir():
+            if path.is_file() and path.suffix not in (".py", ".md"):
+                assert any(path.match(pattern) for pattern in patterns.get(package, ())), path
+
+
 # --- the files --------------------------------------------------------------------------------
 
 
@@ -252,7 +261,8 @@ def test_the_readme_begins_with_the_two_commands():
 COMMANDS = {
     "data": "common.prepare", "eval": "common.evaluate", "bench": "benchmarks.bench",
     **{f"train-{report}": f"{report}.train" for report in REPORTS},
-    **{f"{kind}-{report}": f"{report}.{kind}" for kind in ("reproduce", "compare", "study", "pretext")
+    **{f"{kind}-{report}": f"{report}.{kind}"
+       for kind in ("reproduce", "compare", "study", "pretext", "survey")
        for report in REPORTS if (ROOT / report / f"{kind}.py").exists()},
 }
 
@@ -323,7 +333,7 @@ def test_make_alone_lists_every_target(house):
     assert done.returncode == 0 and not done.stderr and not house.calls("")
     listed = re.findall(r"^  ([a-z][\w-]*) +\w", done.stdout, re.MULTILINE)
     phony = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[0]
-    expected = {*phony.split(), *COMMANDS, "colorize"} - {"help", "FORCE"}
+    expected = {*phony.split(), *COMMANDS}
     assert sorted(listed) == sorted(expected)
     assert all(len(line) <= 100 for line in done.stdout.splitlines())
 
@@ -358,6 +368,9 @@ SENSIBLE = {
     "common.evaluate": "DATA SIZE CUT EMBEDDING_WEIGHTS BATCH PRECISION MODEL OUT SPLIT SPLIT_BY "
                        "REBALANCE AGAINST PREDICTIONS PRESET",
     "common.colorize": "IN OUT MODEL EMBEDDING_WEIGHTS PRECISION OVERWRITE MAX_MEGAPIXELS",
+    "common.survey_results": "IN KEY",
+    **{f"{report}.survey": "DATA EMBEDDING_WEIGHTS MODEL OUT PRECISION RECOLOURED ORIGINALS SEED "
+                           "SPLIT SPLIT_BY" for report in REPORTS},
     **{f"{report}.train": "DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH SIZE "
                           "PRECISION RUN SEED SPLIT_BY OVERWRITE BINS REBALANCE EMBED_VIEWS"
        for report in REPORTS},
@@ -387,7 +400,8 @@ def test_make_knows_every_variable_that_a_command_does():
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["colorize"], "IN= is missing"), (["train-nonsense"], "train-koala"),
+    (["colorize"], "IN= is missing"), (["survey-results"], "make survey-results IN=folder"),
+    (["survey-nonsense"], "survey-koala"), (["train-nonsense"], "train-koala"),
     (["reproduce-nonsense"], "There are:")])
 def test_a_mistake_is_one_line_and_sets_nothing_up(house, arguments, message):
     done = house.make(*arguments)

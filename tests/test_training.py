@@ -118,7 +118,7 @@ def test_what_a_run_leaves_behind(undisturbed):
     assert (grid == stamps.repeat(4, 0).repeat(4, 1)).all()
     # Grey is grey to one 8-bit step: Lab's white and sRGB's differ in the fifth digit.
     assert np.ptp(stamps[:, :32], axis=2).max() <= 1 and np.ptp(stamps[:, 64:], axis=2).max() > 50
-    assert (run / "evaluation" / "index.html").exists()
+    assert "Training</h2>" in (run / "evaluation" / "index.html").read_text(), "the run's curves"
     assert json.loads((run / "config.json").read_text())["seed"] == 0
     metadata = models.metadata(home / "models" / "tiny.h5")
     assert metadata["data"]["name"].startswith("photos-") and metadata["epochs"] == 4

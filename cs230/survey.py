@@ -1,0 +1,14 @@
+"""People's verdicts on its pictures: `make survey-cs230`."""
+
+import sys
+
+from common import cli, survey
+
+
+def main(argv=None):
+    """Write the page and its key."""
+    return survey.main(argv, report="cs230")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
