@@ -10,11 +10,13 @@ import concurrent.futures
 import contextlib
 import csv
 import datetime
+import functools
 import math
 import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -42,6 +44,7 @@ SCHEMA = 1
 OUT = Path("reports/eval")
 SIZE, CUT = 256, "squash"  # where neither models nor catalogue say otherwise
 BASELINES = ("grey", "mean colour")
+TRUTH = "truth"
 SHOWN = 24  # pictures on the page
 LOSSLESS = 96  # pictures of this side or less are shown as PNG: JPEG's blocks would be seen
 
@@ -53,19 +56,41 @@ class ModelError(UserError):
 # --- what is evaluated ------------------------------------------------------------------------
 
 
+class Batch(NamedTuple):
+    """True pictures, from position `start` of the split on, as the methods get them."""
+
+    start: int
+    rgb: np.ndarray  # (N, S, S, 3) uint8
+    lab: np.ndarray  # (N, S, S, 3) float32
+    embedding: np.ndarray | None  # (N, 1000) float32, for those that take it
+
+
 class Constant:
     """A baseline: one colour for every pixel of `dataset`'s pictures."""
 
-    kind, takes_embedding = "baseline", False
+    kind, takes_embedding, makes = "baseline", False, "ab"
 
     def __init__(self, name, ab, dataset):
         self.name, self.dataset = name, dataset
         self.ab = np.asarray(ab, np.float32)
         self.about = {"ab": self.ab.tolist(), "seen": 0}
 
-    def __call__(self, l, embedding=None):
-        """L* (N, S, S, 1) -> ab (N, S, S, 2), Lab units."""
-        return np.broadcast_to(self.ab, (*l.shape[:3], 2))
+    def __call__(self, batch, pool=None):
+        """A `Batch` -> ab (N, S, S, 2), Lab units."""
+        return np.broadcast_to(self.ab, (*batch.rgb.shape[:3], 2))
+
+
+class TruePictures:
+    """The true pictures, for what is measured of them alone."""
+
+    kind, takes_embedding, makes, about = TRUTH, False, "rgb", {}
+
+    def __init__(self, dataset):
+        self.name, self.dataset = "true pictures", dataset
+
+    def __call__(self, batch, pool=None):
+        """A `Batch` -> its RGB."""
+        return batch.rgb
 
 
 class Model:
@@ -75,7 +100,7 @@ class Model:
     else it makes its own. `ModelError` says why it cannot be evaluated.
     """
 
-    kind = "model"
+    kind, makes = "model", "ab"
 
     def __init__(self, path, name, dataset, batch_size, precision="float32", weights=None):
         self.path, self.name, self.batch_size = Path(path), name, batch_size
@@ -108,8 +133,9 @@ class Model:
         known = {self.trained_on[at:at + 12] for at in range(0, len(self.trained_on), 12)}
         return sum(digest[:12] in known for digest in digests)
 
-    def __call__(self, l, embedding=None):
-        """L* (N, S, S, 1) -> ab (N, S, S, 2), Lab units, finite."""
+    def __call__(self, batch, pool=None):
+        """A `Batch` -> ab (N, S, S, 2), Lab units, finite."""
+        l, embedding = batch.lab[..., :1], batch.embedding
         count, side = len(l), l.shape[1]
         if side != self.size:
             # A data set's pictures are square, and every cut of a square is the same.
@@ -190,36 +216,43 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
                         "REBALANCE away.")
     weights_of = protocol.weights_of_colours(dataset) if rebalance else None
-    rows, images, failed = [], [], []
-    truth, true_images = _truth(dataset, split, count, batch_size, places, weights_of)
-    rarity = truth["values"].get("rarity")
+    baselines = [Constant(BASELINES[0], (0, 0), dataset)]
+    if dataset.count("train"):
+        baselines.append(Constant(BASELINES[1], dataset.mean_ab, dataset))
+    measured, failed = [], []
+
+    def leave_out(source, error):
+        if not keep_going:
+            raise error
+        failed.append({"file": str(source), "reason": str(error)})
+
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
-
-        def add(method, at):
-            row, pictures = _measure(method, split, count, batch_size, places, pool, weights_of,
-                                     rarity)
-            rows.insert(at, row)
-            images.insert(at, pictures)
-
+        measure = functools.partial(_measure, split=split, count=count, batch_size=batch_size,
+                                    places=places, pool=pool, weights=weights_of)
         for path, name in zip(paths, names, strict=False):
             try:
                 model = Model(path, name, dataset, batch_size, precision, weights)
                 model.about["seen"] = model.count_seen(digests)
-                add(model, len(rows))
+                measured += measure([model])
             except ModelError as error:
-                if not keep_going:
-                    raise
-                failed.append({"file": str(path), "reason": str(error)})
-        for method in others:
-            try:
-                add(method, len(rows))
-            except ModelError as error:
-                if not keep_going:
-                    raise
-                failed.append({"file": str(method.folder), "reason": str(error)})
-        add(Constant(BASELINES[0], (0, 0), dataset), 0)
-        if dataset.count("train"):
-            add(Constant(BASELINES[1], dataset.mean_ab, dataset), 1)
+                leave_out(path, error)
+        # All that needs no network in one pass, which reads each true picture once.
+        (truth, true_images), *light = measure([TruePictures(dataset), *baselines, *others])
+    measured[:0] = light[:len(baselines)]
+    for row, pictures in light[len(baselines):]:
+        if row["counts"]["used"]:
+            measured.append((row, pictures))
+        else:
+            leave_out(row["folder"], ModelError(f"No picture of {row['folder']} can be read: "
+                                                f"{row['unreadable'][0]['reason']}."))
+    rows, images = zip(*measured, strict=True)
+    rarity = truth["values"].get("rarity")
+    for row in (*rows, truth):
+        row["metrics"] = {key: metrics.summary(values, rarity if metric.by_rarity else None)
+                          for key, values in row["values"].items()
+                          if (metric := metrics.METRICS.get(key))}
+        row["values"] = _plain(row["values"])
+    rows, truth = list(rows), {key: truth[key] for key in ("metrics", "values")}
     compare.add_best(rows, truth)
     bootstrap = compare.Bootstrap(count)
     compare.add_intervals(rows, truth, bootstrap)
@@ -248,10 +281,11 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     }
     if out is not None:
         # The mean colour is a number, no picture to look at.
-        columns = [at for at, row in enumerate(rows) if row["name"] != BASELINES[1]]
+        shown = [(row, images) for row, images in zip(rows, images, strict=True)
+                 if row["name"] != BASELINES[1]]
         gallery = [{"name": pictures[place], "columns": [
-            *((rows[column]["name"], rows[column]["values"]["psnr_rgb"][place],
-               images[column][place]) for column in columns if place in images[column]),
+            *((row["name"], row["values"]["psnr_rgb"][place], images[place])
+              for row, images in shown if place in images),
             ("true", None, true_images[place])]} for place in places]
         _write(Path(out), report, gallery)
     return report
@@ -271,73 +305,59 @@ def _check_names(names):
                         "PREDICTIONS=name=folder.")
 
 
-def _measure(method, split, count, batch_size, places, pool, weights, rarity):
-    """(row, {place: picture to show}) of one method over the first `count` pictures."""
-    values, images = {key: [] for key in metrics.chosen(weights)}, {}
-    with (cli.progress(total=count, desc=method.name, unit="picture") as bar,
-          _batches(method.dataset, split, count, batch_size, method.takes_embedding) as batches):
-        for start, batch in batches:
-            true_lab = lab.rgb_to_lab(batch["rgb"])
-            ab = made = None
-            if method.kind == predictions.KIND:
-                made = method.read(start, start + len(true_lab), pool)
-                images |= _encoded(np.asarray, start, places, made)
-            else:
-                ab = method(true_lab[..., :1], batch.get("embedding"))
-                images |= _encoded(metrics.recolour, start, places, true_lab[..., :1], ab)
-            for score in metrics.score_batch(batch["rgb"], true_lab, ab, made, pool, weights):
-                for key, column in values.items():
-                    column.append(score[key])
-            bar.update(len(true_lab))
-    if all(value is None for value in values["mse_ab"]):
-        reason = method.about["unreadable"][0]["reason"]
-        raise ModelError(f"No picture of {method.folder} can be read: {reason}.")
-    return {
-        "name": method.name, "kind": method.kind, **method.about,
-        "metrics": {key: metrics.summary(column, rarity if metrics.METRICS[key].by_rarity else None)
-                    for key, column in values.items()},
-        "values": _plain(values),
-    }, images
+def _measure(methods, split, count, batch_size, places, pool, weights):
+    """[(row without "metrics", {place: picture to show})] of methods, by one pass over pictures.
 
-
-def _truth(dataset, split, count, batch_size, places, weights):
-    """(the true pictures' own figures, {place: picture to show}).
-
-    Among the values is each picture's `rarity`, where there are weights of colours.
+    A method that takes embeddings has its own data set and goes alone.
     """
-    values, rarity, images = {key: [] for key in metrics.OF_TRUTH}, [], {}
-    with _batches(dataset, split, count, batch_size) as batches:
-        for start, batch in batches:
-            for key, column in values.items():
-                metric = metrics.METRICS[key]
-                column += metric.function(batch["rgb"], **metric.given).tolist()
-            if weights is not None:
-                ab = lab.rgb_to_lab(batch["rgb"])[..., 1:]
-                rarity += metrics.rarity(ab, weights=weights).tolist()
-            images |= _encoded(np.asarray, start, places, batch["rgb"])
-    truth = {"metrics": {key: metrics.summary(column) for key, column in values.items()},
-             "values": _plain(values)}
-    if weights is not None:
-        truth["values"]["rarity"] = rarity
-    return truth, images
+    measured = [({"name": method.name, "kind": method.kind, **method.about, "values": {}}, {})
+                for method in methods]
+    title = ", ".join(method.name for method in methods)
+    with (cli.progress(total=count, desc=title, unit="picture") as bar,
+          _batches(methods[0], split, count, batch_size, pool) as batches):
+        for batch in batches:
+            predicted = zip(*[method(batch, pool) for method in methods], strict=True)
+            # What is worked out of a true picture serves all methods and is kept for no longer.
+            scored = pool.map(functools.partial(_score, methods, weights), batch.rgb, batch.lab,
+                              predicted)
+            for place, scores in enumerate(scored, batch.start):
+                for (row, images), (values, picture) in zip(measured, scores, strict=True):
+                    for key, value in values.items():
+                        row["values"].setdefault(key, []).append(value)
+                    if place in places and picture is not None:
+                        images[place] = _as_file(picture)
+            bar.update(len(batch.rgb))
+    return measured
+
+
+def _score(methods, weights, rgb, true_lab, predicted):
+    """[(metrics, 8-bit picture)] of one picture by each method; None for both if it has none."""
+    truth, found = metrics.Truth(rgb, true_lab), []
+    for method, picture in zip(methods, predicted, strict=True):
+        if picture is None:
+            found.append((dict.fromkeys(metrics.chosen(weights)), None))
+        elif method.kind == TRUTH:
+            found.append((truth.values(weights), picture))
+        elif method.makes == "rgb":
+            found.append((metrics.score(truth, None, picture, weights), picture))
+        else:
+            made = metrics.recolour(true_lab[..., :1], picture)
+            found.append((metrics.score(truth, picture, made, weights), made))
+    return found
 
 
 @contextlib.contextmanager
-def _batches(dataset, split, count, batch_size, embedding=False):
-    """An iterator of (start, batch) over the first `count` pictures of a split."""
+def _batches(method, split, count, batch_size, pool):
+    """An iterator of `Batch`es over the first `count` pictures of a split."""
     def cut(batches):
         for start, batch in zip(range(0, count, batch_size), batches, strict=False):
-            yield start, {key: array[:count - start] for key, array in batch.items()}
+            rgb = batch["rgb"][:count - start]
+            embedding = batch["embedding"][:len(rgb)] if method.takes_embedding else None
+            yield Batch(start, rgb, np.stack(list(pool.map(lab.rgb_to_lab, rgb))), embedding)
 
-    with contextlib.closing(dataset.batches(split, batch_size, embedding)) as batches:
+    with contextlib.closing(method.dataset.batches(split, batch_size,
+                                                   method.takes_embedding)) as batches:
         yield cut(batches)
-
-
-def _encoded(picture, start, places, *arrays):
-    """{place: file} of the batch's pictures that are shown, `picture` made of the arrays."""
-    return {place: _as_file(picture(*(array[place - start] for array in arrays)))
-            for place in places if start <= place < start + len(arrays[0])
-            if arrays[0][place - start] is not None}
 
 
 def _as_file(rgb):
