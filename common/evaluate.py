@@ -2,8 +2,9 @@
 
 A model sees the true L* of a picture and gives ab; both together become 8-bit RGB. Each metric is
 the mean over pictures of its value for one picture; `common.protocol` says the rest and is written
-into the outputs. Grey (ab = 0) and the mean colour of the training split stand in every table: a
-model that does not beat the mean colour has learned nothing.
+into the outputs. Grey (ab = 0), the mean colour of the training split and, where embeddings are
+stored, the colours of the most similar training picture stand in every table: a model that does not
+beat the mean colour has learned nothing.
 """
 
 import concurrent.futures
@@ -23,9 +24,11 @@ import numpy as np
 import skimage
 
 from common import (
+    baselines,
     cli,
     colorize,
     compare,
+    embeddings,
     files,
     lab,
     metrics,
@@ -43,7 +46,6 @@ from common.cli import UserError
 SCHEMA = 1
 OUT = Path("reports/eval")
 SIZE, CUT = 256, "squash"  # where neither models nor catalogue say otherwise
-BASELINES = ("grey", "mean colour")
 TRUTH = "truth"
 SHOWN = 24  # pictures on the page
 LOSSLESS = 96  # pictures of this side or less are shown as PNG: JPEG's blocks would be seen
@@ -63,21 +65,6 @@ class Batch(NamedTuple):
     rgb: np.ndarray  # (N, S, S, 3) uint8
     lab: np.ndarray  # (N, S, S, 3) float32
     embedding: np.ndarray | None  # (N, 1000) float32, for those that take it
-
-
-class Constant:
-    """A baseline: one colour for every pixel of `dataset`'s pictures."""
-
-    kind, takes_embedding, makes = "baseline", False, "ab"
-
-    def __init__(self, name, ab, dataset):
-        self.name, self.dataset = name, dataset
-        self.ab = np.asarray(ab, np.float32)
-        self.about = {"ab": self.ab.tolist(), "seen": 0}
-
-    def __call__(self, batch, pool=None):
-        """A `Batch` -> ab (N, S, S, 2), Lab units."""
-        return np.broadcast_to(self.ab, (*batch.rgb.shape[:3], 2))
 
 
 class TruePictures:
@@ -201,12 +188,13 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     names = _names([*paths, *(folder for _, folder in others)])
     names[len(paths):] = [given or name for (given, _), name in zip(others, names[len(paths):],
                                                                     strict=True)]
-    _check_names([*BASELINES, *names])
+    _check_names([*baselines.NAMES, *names])
     others = [predictions.Predictions(folder, name, dataset, split, count)
               for (_, folder), name in zip(others, names[len(paths):], strict=True)]
-    if against is not None and against not in (*BASELINES, *names):
-        raise UserError(f"There is no {against} to compare with. There are: "
-                        f"{', '.join((*BASELINES, *names))}.")
+    baseline, notes = baselines.of(dataset, split, count)
+    known = [*(each.name for each in baseline), *names]
+    if against is not None and against not in known:
+        raise UserError(f"There is no {against} to compare with. There are: {', '.join(known)}.")
     if out is not None:
         _check_writable(Path(out))
     batch_size = min(batch_size, count)
@@ -216,9 +204,6 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
                         "REBALANCE away.")
     weights_of = protocol.weights_of_colours(dataset) if rebalance else None
-    baselines = [Constant(BASELINES[0], (0, 0), dataset)]
-    if dataset.count("train"):
-        baselines.append(Constant(BASELINES[1], dataset.mean_ab, dataset))
     measured, failed = [], []
 
     def leave_out(source, error):
@@ -237,9 +222,10 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
             except ModelError as error:
                 leave_out(path, error)
         # All that needs no network in one pass, which reads each true picture once.
-        (truth, true_images), *light = measure([TruePictures(dataset), *baselines, *others])
-    measured[:0] = light[:len(baselines)]
-    for row, pictures in light[len(baselines):]:
+        (truth, true_images), *light = measure(
+            [TruePictures(dataset), *baseline, *others])
+    measured[:0] = light[:len(baseline)]
+    for row, pictures in light[len(baseline):]:
         if row["counts"]["used"]:
             measured.append((row, pictures))
         else:
@@ -266,7 +252,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                  "image_size": dataset.image_size, "cut": dataset.cut,
                  "mean_ab": dataset.mean_ab.tolist()},
         "protocol": protocol.describe(metrics.chosen(weights_of), precision=precision,
-                                      batch_size=batch_size,
+                                      batch_size=batch_size, rows=[row["name"] for row in rows],
                                       preset=presets.describe(preset) if preset else None),
         "versions": {**models.versions(), "scikit-image": skimage.__version__,
                      "opencv": cv2.__version__},
@@ -278,11 +264,12 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         "pictures": [{"name": name, "sha256": digest}
                      for name, digest in zip(pictures, digests, strict=True)],
         "failed": failed,
+        "notes": notes,
     }
     if out is not None:
         # The mean colour is a number, no picture to look at.
         shown = [(row, images) for row, images in zip(rows, images, strict=True)
-                 if row["name"] != BASELINES[1]]
+                 if row["name"] != baselines.MEAN_COLOUR]
         gallery = [{"name": pictures[place], "columns": [
             *((row["name"], row["values"]["psnr_rgb"][place], images[place])
               for row, images in shown if place in images),
@@ -310,8 +297,7 @@ def _measure(methods, split, count, batch_size, places, pool, weights):
 
     A method that takes embeddings has its own data set and goes alone.
     """
-    measured = [({"name": method.name, "kind": method.kind, **method.about, "values": {}}, {})
-                for method in methods]
+    measured = [({}, {}) for _ in methods]
     title = ", ".join(method.name for method in methods)
     with (cli.progress(total=count, desc=title, unit="picture") as bar,
           _batches(methods[0], split, count, batch_size, pool) as batches):
@@ -321,13 +307,14 @@ def _measure(methods, split, count, batch_size, places, pool, weights):
             scored = pool.map(functools.partial(_score, methods, weights), batch.rgb, batch.lab,
                               predicted)
             for place, scores in enumerate(scored, batch.start):
-                for (row, images), (values, picture) in zip(measured, scores, strict=True):
-                    for key, value in values.items():
-                        row["values"].setdefault(key, []).append(value)
+                for (values, images), (found, picture) in zip(measured, scores, strict=True):
+                    for key, value in found.items():
+                        values.setdefault(key, []).append(value)
                     if place in places and picture is not None:
                         images[place] = _as_file(picture)
             bar.update(len(batch.rgb))
-    return measured
+    return [({"name": method.name, "kind": method.kind, **method.about, "values": values}, images)
+            for method, (values, images) in zip(methods, measured, strict=True)]
 
 
 def _score(methods, weights, rgb, true_lab, predicted):
@@ -413,6 +400,9 @@ def main(argv=None):
                              "name=folder")
     parser.add_argument("--preset", choices=presets.PRESETS,
                         help="a named protocol: which pictures, at which size")
+    parser.add_argument("--embedding", choices=embeddings.NETWORKS,
+                        help="store this network's embedding with the data, for the nearest "
+                             "neighbour; without it that is of the embedding added last, if any")
     parser.add_argument("--split", choices=records.SPLITS, default=None, help="else test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
@@ -469,9 +459,9 @@ def _dataset(args, paths, skip):
     if args.preset:
         preset = presets.PRESETS[args.preset]
         data = None if preset.data and args.data == "samples" else args.data
-        return presets.dataset(preset, data, args.embedding_weights)
+        return presets.dataset(preset, data, args.embedding, args.embedding_weights)
     if (Path(args.data) / "manifest.json").is_file():
-        return records.open_dataset(args.data)
+        return _shards(args.data, args.embedding)
     found = set()
     for path in paths:
         with contextlib.suppress(UserError) if skip else contextlib.nullcontext():
@@ -479,8 +469,18 @@ def _dataset(args, paths, skip):
             found.add((metadata.get("image_size", SIZE), metadata.get("cut", CUT)))
     own = prepare.catalogue().get(str(args.data), {}).get("size", SIZE)
     size, cut = found.pop() if len(found) == 1 else (own, CUT)
-    return prepare.prepare(args.data, args.size or size, args.cut or cut, None,
+    return prepare.prepare(args.data, args.size or size, args.cut or cut, args.embedding,
                            args.embedding_weights, split_by=args.split_by)
+
+
+def _shards(folder, network):
+    """The data set of finished shards, with the embedding of `network` that was added last."""
+    stored = records.read_manifest(folder)["embeddings"].values()
+    known = [entry["sha256"] for entry in stored if network in (None, entry["network"])]
+    if network and not known:
+        raise UserError(f"{folder} holds no embedding of {network}. Name the folder of pictures, "
+                        "from which it is made, as DATA.")
+    return records.open_dataset(folder, known[-1] if known else None)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ def _remarks(row, count):
             for kind, number in counts.items() if number))
     if embedding := row.get("embedding"):
         remarks.append(f"embedding {embedding['network']}, {_weights(embedding)}")
+    if among := row.get("among"):
+        remarks.append(f"among {among} training pictures")
     for encoder in row.get("metadata", {}).get("pretrained", {}).values():
         remarks.append(f"encoder {encoder['network']}, {_weights(encoder)}")
     if row["name"] == "mean colour":
@@ -90,6 +92,7 @@ def _notes(report):
     if infinite:
         notes.append(f"Up to {infinite} predictions equal the truth in every pixel (grey pictures "
                      "do): their infinite PSNR is in no mean.")
+    notes += report["notes"]
     if report["data"]["name"] == "samples":
         notes.append(RUNS_ONLY)
     return notes
@@ -478,7 +481,7 @@ def _protocol(report):
         "RGB": protocol["rgb"], "ab": protocol["ab"], "Lab": protocol["lab"],
         "Mean": protocol["mean"], "Interval": protocol["interval"],
         "Pictures of others": protocol["predictions"],
-        "Balanced": protocol.get("balanced"),
+        "Balanced": protocol.get("balanced"), "Nearest neighbour": protocol.get("neighbour"),
         "Δ": protocol["delta"],
         "Arithmetic": f"{protocol['precision']}, batches of {protocol['batch_size']}",
     }
