@@ -12,16 +12,19 @@ REPORTS   := $(patsubst %/train.py,%,$(wildcard */train.py))
 TRAIN     := $(REPORTS:%=train-%)
 REPRODUCE := $(patsubst %/reproduce.py,reproduce-%,$(wildcard $(REPORTS:=/reproduce.py)))
 COMPARE   := $(patsubst %/compare.py,compare-%,$(wildcard $(REPORTS:=/compare.py)))
+STUDY     := $(patsubst %/study.py,study-%,$(wildcard $(REPORTS:=/study.py)))
+PRETEXT   := $(patsubst %/pretext.py,pretext-%,$(wildcard $(REPORTS:=/pretext.py)))
 
 .PHONY: help setup data eval colorize bench test test-slow test-lowest lint clean FORCE
-.PHONY: $(TRAIN) $(REPRODUCE) $(COMPARE)
+.PHONY: $(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION RUN SEED \
              MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS \
-             BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS \
-             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET
+             BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS \
+             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET \
+             COLORIZER_EPOCHS LABELS SEEDS
 SWITCHES  := OVERWRITE BINS REBALANCE EMBED_VIEWS
 GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
@@ -44,7 +47,7 @@ need-%:
 ## Usage: make TARGET [NAME=value ...]
 ##
 help:
-	@awk -v each="$(TRAIN) $(REPRODUCE) $(COMPARE)" ' \
+	@awk -v each="$(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT)" ' \
 	  function line(name, text) { printf "  %-26s %s\n", name, text } \
 	  /^##( |$$)/ { print substr($$0, 4) } \
 	  /^[a-z%-]+:.* ## / { \
@@ -78,6 +81,18 @@ compare-%: ## train both sides of a report's claim and compare them
 $(COMPARE): compare-%: .venv/ready
 	@$(call run,$*.compare)
 
+study-%: ## every network of a report under one protocol: reports/study
+	$(error There is no study of "$*". There are: $(STUDY))
+
+$(STUDY): study-%: .venv/ready
+	@$(call run,$*.study)
+
+pretext-%: ## what colorization teaches an encoder about classes: reports/pretext
+	$(error There is no pretext task of "$*". There are: $(PRETEXT))
+
+$(PRETEXT): pretext-%: .venv/ready
+	@$(call run,$*.pretext)
+
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 	@$(call run,common.evaluate)
 
@@ -110,12 +125,14 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   EMBEDDING=         inception_resnet_v2 or mobilenet_v2
 ##   EMBEDDING_WEIGHTS= auto, imagenet, random or a file
 ##   VGG16_WEIGHTS= MOBILENET_V2_WEIGHTS= RESNET18_WEIGHTS= DENSENET_WEIGHTS=  the same, of a
-##                      pretrained encoder
+##                      pretrained encoder or of the features of a loss
+##   LPIPS_WEIGHTS=     auto, none, or a folder with torchvision's network and LPIPS's own weights
 ##   EPOCHS= STEPS= BATCH= SIZE= PRECISION= RUN= SEED=
 ##   BINS=1 REBALANCE=1 EMBED_VIEWS=1      options of training (README.md)
 ##   PRESET=            a named protocol of eval: imagenet-val5k-256, cifar10, folder, ...
 ##   PREDICTIONS=       a folder of pictures that another system made, or name=folder
 ##   AGAINST=           the row of eval's table to compare the others with
+##   COLORIZER_EPOCHS= LABELS=1,10,100 (percent) SEEDS=  of the pretext task
 ##   MODEL= IN= OUT= SPLIT= SPLIT_BY= OVERWRITE=1 MAX_MEGAPIXELS=
 
 # --- Set-up -------------------------------------------------------------------------------------

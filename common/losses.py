@@ -1,4 +1,4 @@
-"""Losses of ab beside Keras's own: rebalanced by the rarity of colours, and over the bins."""
+"""Losses of ab beside Keras's own: rebalanced by rarity, over the bins, and to a network's eye."""
 
 import keras
 import numpy as np
@@ -66,6 +66,25 @@ class BinCrossEntropy(keras.losses.Loss):
         weights = None if self.weights is None else self.weights.tolist()
         return {**super().get_config(), "ab_scale": self.ab_scale, "ab_offset": self.ab_offset,
                 "weights": weights}
+
+
+class PerceptualLoss(keras.losses.Loss):
+    """The distance, as a network sees it, of the coloured picture from the true one.
+
+    `y_true` is (N, H, W, 3), L* and ab in the network's scaling, `y_pred` ab (N, H, W, 2): both
+    are turned into sRGB with the true L*, clipped to the gamut as every result is. distance: a
+    `perceptual.Distance`. scaling: an object with `l_scale`, `l_offset`, `ab_scale`, `ab_offset`.
+    """
+
+    def __init__(self, distance, scaling, *, name="perceptual_loss", **options):
+        super().__init__(name=name, dtype="float32", **options)
+        self.distance, self.scaling = distance, scaling
+
+    def call(self, y_true, y_pred):
+        to = self.scaling
+        l = lab.unscale(y_true[..., :1], to.l_scale, to.l_offset)
+        both = [lab.unscale(ab, to.ab_scale, to.ab_offset) for ab in (y_true[..., 1:], y_pred)]
+        return self.distance(*(lab.lab_to_rgb(ops.concatenate([l, ab], -1), ops) for ab in both))
 
 
 def _checked(weights):

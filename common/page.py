@@ -72,6 +72,8 @@ def _remarks(row, count):
         remarks.append(f"among {among} training pictures")
     for encoder in row.get("metadata", {}).get("pretrained", {}).values():
         remarks.append(f"encoder {encoder['network']}, {_weights(encoder)}")
+    if distance := row.get("metadata", {}).get("distance"):
+        remarks.append(f"loss {distance['name']}")
     if row["name"] == "mean colour":
         a, b = row["ab"]
         remarks.append(f"ab = ({a:.1f}, {b:.1f})")

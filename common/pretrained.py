@@ -44,9 +44,9 @@ def load(weights, *, name, variable, without, build, imagenet, read):
             if weights == "imagenet":
                 raise UserError(
                     f"ImageNet weights of {name} are neither in Keras's cache nor to be "
-                    f"downloaded ({_first_line(error)}). Name a weights file: {variable}=file."
+                    f"downloaded ({first_line(error)}). Name a weights file: {variable}=file."
                 ) from None
-            _warn(name, variable, without, _first_line(error))
+            _warn(name, variable, without, first_line(error))
     return randomise(build()), "random"
 
 
@@ -149,7 +149,7 @@ def read(path, builders, *, name, variable):
                 return network
             reasons.append("it lacks some, or some are not finite")
         except (OSError, ValueError, KeyError) as error:
-            reasons.append(_first_line(error))
+            reasons.append(first_line(error))
     raise UserError(f"{path} does not hold weights of {name} ({reasons[0]}). {variable} is auto, "
                     "imagenet, random or a Keras weights file of that network.")
 
@@ -165,7 +165,8 @@ def in_float32():
         keras.config.set_dtype_policy(policy)
 
 
-def _first_line(error):
+def first_line(error):
+    """The first line of what an error says, at most 160 characters."""
     return str(error).strip().splitlines()[0][:160]
 
 

@@ -213,6 +213,11 @@ class Dataset:
         """The SHA-256 of the pictures' files, in stored order."""
         return [digest for shard in self._shards[split] for digest in shard["files"]["sha256"]]
 
+    def labels_of(self, split):
+        """The pictures' indices into `labels`, (N,) int64 in stored order; -1 without a class."""
+        return np.array([label for shard in self._shards[split]
+                         for label in shard["files"]["label"]], np.int64)
+
     def split_sha256(self):
         """One hash for what is in which split, whatever the pictures' size and cut."""
         return files.sha256(json.dumps([sorted(self.sha256(split)) for split in SPLITS]).encode())

@@ -37,6 +37,12 @@ class Result:
         mean = self.evaluation["rows"][row]["metrics"][key]["mean"]
         return "undefined" if mean is None else f"{mean:.{metrics.METRICS[key].digits}f}"
 
+    def test_loss(self):
+        """The network's own loss over the test split, and the name of a perceptual one."""
+        metadata = self.evaluation["rows"][-1]["metadata"]
+        distance = metadata.get("distance")
+        return f"{metadata['test_loss']:.3f}" + (f" ({distance['name']})" if distance else "")
+
     def against_baselines(self, key):
         """ours (grey, mean colour)."""
         return (f"{self.score(key)} (grey {self.score(key, 0)}, "

@@ -33,6 +33,7 @@ from common import (
     metrics,
     models,
     page,
+    perceptual,
     prepare,
     records,
     traces,
@@ -56,7 +57,7 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
     args = _parser(report, configs, pretrained).parse_args(argv)
     config = _configured(configs[args.config], args)
     if hasattr(args, "size"):
-        _check_size(build_model, config)
+        check_size(build_model, config)
     policy, why = models.precision(args.precision)
     print(f"precision: {policy} ({why})", flush=True)
 
@@ -77,14 +78,18 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
                for name, load in pretrained.items()
                if any(layer.name == name for layer in network.layers)}
     identity = {
-        "report": report, "config_name": args.config, "config": _plain(config),
+        "report": report, "config_name": args.config, "config": plain(config),
         "options": options, "data": dataset.name, "split_sha256": dataset.split_sha256(),
         "embedding": _short(dataset.embedding if config.embedding else None),
         "pretrained": weights, "precision": policy, "steps": steps, "seed": args.seed}
+    distance = _distance(config, args)
+    if distance:
+        identity["distance"] = distance.metadata
+        print(f"loss: {distance.title}", flush=True)
     del identity["config"]["epochs"]  # a larger one extends the run
 
     folder = Path("runs", args.run or f"{title}-{dataset.name}-{config.image_size}")
-    _claim(folder, identity)
+    claim(folder, identity)
     # An option adds its name to the model's; a config that is made so has a name of its own.
     rebalance = args.rebalance or getattr(config, "rebalance", False)
     prior = _prior(folder, dataset) if rebalance else None
@@ -92,6 +97,8 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
         network = ab_bins.with_head(network)
     network = models.in_precision(network, policy)
     loss = _loss_of_ab(config, models.classifies(network), prior)
+    if distance:
+        loss = losses.PerceptualLoss(distance.in_precision(policy), config)
     run = Run(network, config, dataset, folder, steps, args.seed, args.checkpoint_seconds,
               compile_model=functools.partial(compile_model, loss=loss), thawed=list(weights),
               embedder=embeddings.find(dataset.embedding, args.embedding_weights)
@@ -107,7 +114,7 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
         return 128 + run.stopped_by
     if prior is not None:
         identity["prior"] = [float(f"{share:.6g}") for share in prior]
-    path = _export(run, title, identity, overwrite=args.overwrite)
+    path = _export(run, title, identity, args.overwrite, published=not args.unpublished)
     if dataset.count("test"):
         print(page.table(evaluate.evaluate([path], dataset, "test", folder / "evaluation")))
         print(f"pictures to look at: {folder}/evaluation/index.html, {folder}/grid.png")
@@ -145,6 +152,18 @@ def _parser(report, configs, pretrained):
         parser.add_argument(f"--{name.replace('_', '-')}-weights",
                             default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
                             help="auto, imagenet, random, or a Keras weights file")
+    distances = {getattr(config, "distance", None) for config in configs.values()} - {None}
+    if distances & perceptual.LPIPS.keys():
+        parser.add_argument("--lpips-weights", default=os.environ.get(perceptual.VARIABLE, "auto"),
+                            help="of a perceptual loss: auto, none (the features alone), or a "
+                                 "folder with torchvision's weights and the linear ones")
+    for name in sorted(distances):
+        parser.add_argument(f"--{name.replace('_', '-')}-weights",
+                            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
+                            help="of the features of a perceptual loss: auto, imagenet, random, "
+                                 "or a Keras weights file")
+    parser.add_argument("--unpublished", action="store_true",
+                        help="leave the export in the run's folder, and models/ as it is")
     parser.add_argument("--overwrite", action="store_true",
                         help="let the export replace a model of other data in models/")
     return parser
@@ -170,7 +189,7 @@ def _configured(config, args):
     return dataclasses.replace(config, **changed)
 
 
-def _check_size(build_model, config):
+def check_size(build_model, config):
     """`UserError` unless the network gives ab of the pictures' size, or logits of a quarter."""
     try:
         network = build_model(config)
@@ -204,7 +223,19 @@ def _prior(folder, dataset):
     return np.array(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _plain(config):
+def _distance(config, args):
+    """The `perceptual.Distance` that the config has for a loss, or None."""
+    network = getattr(config, "distance", None)
+    if network is None:
+        return None
+    if args.bins or args.rebalance:
+        raise UserError(f"--{'bins' if args.bins else 'rebalance'}: the config {args.config} has a "
+                        "loss of whole pictures. Leave it out.")
+    return perceptual.load(network, getattr(args, f"{network}_weights"),
+                           getattr(args, "lpips_weights", "none"))
+
+
+def plain(config):
     """A config as JSON gives it back."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
@@ -214,7 +245,7 @@ def _short(embedding):
             } if embedding else None
 
 
-def _claim(folder, identity):
+def claim(folder, identity):
     """Write what the run is into its folder, or check that it is the same run."""
     path = folder / "config.json"
     if not path.exists():
@@ -472,7 +503,8 @@ class Run:
         """A batch of the data set -> (inputs, targets) as the network wants them.
 
         Inputs are {"l"}, what else the network sees of it (`models.views`), and {"embedding"};
-        targets are ab or, beside a classification head, {"ab", "label"}.
+        targets are ab, for a perceptual loss L* and ab, or beside a classification head
+        {"ab", "label"}.
         """
         config = self.config
         colours = lab.rgb_to_lab(batch["rgb"])
@@ -484,6 +516,8 @@ class Run:
         if "embedding" in batch:
             inputs["embedding"] = batch["embedding"]
         ab = lab.scale(colours[..., 1:], config.ab_scale, config.ab_offset)
+        if getattr(config, "distance", None):
+            return inputs, np.concatenate([inputs["l"], ab], -1)
         return inputs, {"ab": ab, "label": batch["label"]} if getattr(config, "classes", 0) else ab
 
     def predict(self, batch):
@@ -510,8 +544,8 @@ class Run:
         logits = keras.Input(models.ab_of(self.model.output).shape[1:])
         return models.choose_jit(keras.Model(logits, ab_bins.annealed_mean(logits)))
 
-    def validate(self, predict):
-        """Means over the validation pictures: MSE (ab), PSNR (RGB), "accuracy", and more.
+    def validate(self, predict, split="validation"):
+        """Means over the pictures of a split: MSE (ab), PSNR (RGB), "accuracy", and more.
 
         That is what the config's `watched` names of `metrics.METRICS`, and what `predict` tells.
 
@@ -519,7 +553,7 @@ class Run:
         came meanwhile.
         """
         values = collections.defaultdict(list)
-        for batch in self.dataset.batches("validation", self.config.batch_size,
+        for batch in self.dataset.batches(split, self.config.batch_size,
                                           embedding=self.config.embedding is not None):
             if self.stopped_by:
                 return None
@@ -561,18 +595,24 @@ def _decibels(scores):
 # --- export ------------------------------------------------------------------------------------
 
 
-def _export(run, title, identity, overwrite):
-    """Export into the run's folder and, unless it would replace other data's model, models/."""
+def _export(run, title, identity, overwrite, published):
+    """Export into the run's folder and, if `published`, models/, unless that is other data's."""
     dataset, target = run.dataset, Path("models", f"{title}.h5")
     exported = models.wrap(run.model, run.config)
     scores = run.validate(lambda batch: (models.predict(exported, _in_lab(batch)), {}))
+    # The loss is the network's own, in its scaling and with its weights of colours.
+    loss = run.validate(run.predict, "test")["loss"] if dataset.count("test") else None
     path = run.folder / f"{title}.h5"
     models.export(exported, path, {
         **identity, "title": title, "epochs": run.epoch,
         "data": {"name": dataset.name, "split_sha256": identity["split_sha256"],
                  "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train"))))},
         "image_size": dataset.image_size, "cut": dataset.cut,
-        "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores}})
+        "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores},
+        "test_loss": loss})
+    if not published:
+        print(f"exported {path}")
+        return path
     known = _trained_on(target)
     if known != dataset.name and target.exists() and not overwrite:
         print(f"exported {path}; {target} stays, since it was trained on {known} (OVERWRITE=1 "

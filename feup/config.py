@@ -18,19 +18,23 @@ class Config:
     decoder: tuple = ((128, 2), (64, 1), (64, 2), (32, 1), (2, 2))  # P6, ours: filters, stride
     classify: bool = False  # P12: the output are logits of the 313 bins
     rebalance: bool = False  # P12: weight the loss by the rarity of the colours in the data
+    distance: str | None = None  # P16: a network whose eye the loss is, see common.perceptual
     momentum: float = 0.9  # P7, ours: of batch normalisation
     learning_rate: float = 1e-3  # P4
     decay: str | None = None  # P4: a fixed rate
     batch_size: int = 64  # P4
     epochs: int = 50  # P4
-    watched: tuple = ("psnr_ab", "ssim_ab")  # P13: by epoch, on the validation pictures
+    watched: tuple = ("psnr_ab", "ssim_ab", "ssim_rgb")  # P13: by epoch, on the validation pictures
 
 
 CONFIGS = {
     "resnet18_mse": Config(),
+    "resnet18_lpips": Config(distance="vgg16"),  # P16
     "densenet_mse": Config(network="densenet"),
     "eccv16_mse": Config(network="eccv16", l_scale=1 / 100, l_offset=-0.5),  # P10
     # P12. Beside the report, ours: the objective of the paper that the network is from.
     "eccv16_rebalanced": Config(network="eccv16", l_scale=1 / 100, l_offset=-0.5, classify=True,
                                 rebalance=True),
+    # P16. Beside the report, ours: a small network's features, unweighted, in LPIPS's place.
+    "resnet18_mobilenet_v2": Config(distance="mobilenet_v2"),
 }

@@ -3,21 +3,18 @@
 Layers bear the names of torchvision's, with _ for a point, so that weights go by name.
 """
 
-from pathlib import Path
 
 import h5py
 import keras
 from keras import layers
 
-from common import files, pretrained
+from common import pretrained, torch_weights
 from common.cli import UserError
 from common.layers import padded_convolution
-from feup import torch_weights
 
 STAGES = (64, 128, 256, 512)
 EPSILON = 1e-5  # of batch normalisation, as the weights were trained
-IMAGENET = "resnet18-f37072fd.pth"  # torchvision's; the name ends in the beginning of its SHA-256
-URL = f"https://download.pytorch.org/models/{IMAGENET}"
+IMAGENET = "resnet18-f37072fd.pth"  # torchvision's
 VARIABLE = "RESNET18_WEIGHTS"
 
 
@@ -77,7 +74,7 @@ def load(colorizer, config, weights):
     encoder = colorizer.get_layer("resnet18")
     found, source = pretrained.load(
         weights, name="ResNet-18", variable=VARIABLE, build=lambda: _network(1), read=_read,
-        imagenet=lambda: pretrained.fetch(_download, "ResNet-18", IMAGENET),
+        imagenet=lambda: from_torch(torch_weights.torchvision(IMAGENET, "ResNet-18")),
         without="the encoder then begins from nothing, and results are those of a network that "
                 "has seen no picture but the training's.")
     pretrained.transfer(found, encoder)
@@ -87,14 +84,6 @@ def load(colorizer, config, weights):
 def _network(channels, **whole):
     with pretrained.in_float32():
         return network(32, channels, **(whole or {"stages": 2}))
-
-
-def _download():
-    path = Path(keras.utils.get_file(IMAGENET, URL, cache_subdir="models"))
-    wanted = IMAGENET.removesuffix(".pth").split("-")[1]
-    if not files.sha256(path).startswith(wanted):
-        raise UserError(f"the SHA-256 is not that in the name of {path}; delete it")
-    return _read(path)
 
 
 def _read(path):

@@ -6,12 +6,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import lab, models
+from common import lab, losses, metrics, models, perceptual
 from tests import drawn
 
 
 def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
-    """MSE (ab) of the exported model as a share of the mean colour's, on what it was trained on.
+    """The error of the exported model as a share of the mean colour's, on what it was trained on.
+
+    It is the MSE of ab, or the distance of the pictures where that is the config's loss.
 
     The embeddings are drawn, one a picture, at the deviation of an ImageNet network's logits.
     """
@@ -24,11 +26,15 @@ def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
         inputs["embedding"] = np.random.default_rng(0).normal(
             0, 1.7, (pictures, 1000)).astype(np.float32)
     network = build_model(config)
-    compile_model(network, config, steps)
+    distance = getattr(config, "distance", None)
+    compile_model(network, config, steps, loss=distance and losses.PerceptualLoss(
+        perceptual.features(distance, "random"), config))
     models.choose_jit(network)
     x = {**inputs, "l": lab.scale(inputs["l"], config.l_scale, config.l_offset)}
     x |= {name: x["l"] for name in models.views(network)}  # of the same size here
     y = lab.scale(ab, config.ab_scale, config.ab_offset)
+    if distance:
+        y = np.concatenate([x["l"], y], -1)
     for _ in range(steps):
         network.train_on_batch(x, y)
     with tempfile.TemporaryDirectory() as folder:
@@ -36,4 +42,9 @@ def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
         models.export(models.wrap(network, config), path, {})
         predicted = models.predict(models.load(path), inputs)
     mean_colour = ab.mean((0, 1, 2))
+    if distance:
+        seen = perceptual.features(distance, "random")
+        ours, baseline = (seen(rgb / np.float32(255), metrics.recolour(inputs["l"], each) / 255)
+                          for each in (predicted, np.broadcast_to(mean_colour, ab.shape)))
+        return float(keras.ops.mean(ours) / keras.ops.mean(baseline))
     return np.mean((predicted - ab) ** 2) / np.mean((mean_colour - ab) ** 2)

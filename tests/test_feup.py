@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import feup
-from common import ab_bins, cli, losses, models, pretrained
+from common import ab_bins, cli, files, losses, models, pretrained
 from common.cli import UserError
 from feup import densenet, eccv16, resnet18, train
 from tests import drawn, learning
@@ -95,6 +95,7 @@ TABLES = {
     "eccv16_mse": [*ECCV16, ("class8_ab", (8, 8, 2), 626), ("ab_up", (32, 32, 2), 0)],
     "eccv16_rebalanced": ECCV16,
 }
+TABLES |= dict.fromkeys(("resnet18_lpips", "resnet18_mobilenet_v2"), TABLES["resnet18_mse"])
 # All, and those that train: all but the two moving statistics of each normalised channel.
 COUNTS = {
     "resnet18_mse": (1_172_706, 1_170_210),  # 2 * (64 + 4*64 + 5*128 + 128 + 64 + 64 + 32) = 2,496
@@ -102,6 +103,7 @@ COUNTS = {
     "eccv16_mse": (32_241_003, 32_236_011),  # 2 * (64 + 128 + 256 + 4*512) = 4,992
     "eccv16_rebalanced": (32_240_377, 32_235_385),  # less the 626 of the layer to ab
 }
+COUNTS |= dict.fromkeys(("resnet18_lpips", "resnet18_mobilenet_v2"), COUNTS["resnet18_mse"])
 
 
 def small(name, image_size=32, **changes):
@@ -210,7 +212,8 @@ def test_the_reports_protocol():
 
 
 def test_the_losses(networks):
-    for name, network in networks.items():
+    for name in ("resnet18_mse", "densenet_mse", "eccv16_mse", "eccv16_rebalanced"):
+        network = networks[name]
         train.compile_model(network, feup.CONFIGS[name], steps=1)
         assert isinstance(network.optimizer, keras.optimizers.Adam)
         wanted = (losses.BinCrossEntropy if name == "eccv16_rebalanced"
@@ -381,7 +384,7 @@ def test_a_download_is_checked_by_its_name(tmp_path, monkeypatch):
     config = feup.CONFIGS["resnet18_mse"]
     with pytest.raises(UserError, match="SHA-256"):
         resnet18.load(feup.build_model(config), config, "imagenet")
-    digest = resnet18.files.sha256(path)
+    digest = files.sha256(path)
     monkeypatch.setattr(resnet18, "IMAGENET", f"resnet18-{digest[:8]}.pth")
     assert resnet18.load(feup.build_model(config), config, "imagenet")["weights"] == "imagenet"
 
@@ -402,7 +405,9 @@ def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path):
 
 # --- learning, and what comes out -------------------------------------------------------------
 
-STEPS = {"resnet18_mse": 200, "densenet_mse": 160, "eccv16_mse": 250, "eccv16_rebalanced": 250}
+STEPS = {"resnet18_mse": 200, "densenet_mse": 160, "eccv16_mse": 250, "eccv16_rebalanced": 250,
+         "resnet18_lpips": 160, "resnet18_mobilenet_v2": 100}
+OF_AB = [name for name, config in feup.CONFIGS.items() if not config.distance]
 
 
 @pytest.fixture
@@ -421,7 +426,7 @@ def test_it_learns(name, narrow):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", feup.CONFIGS)
+@pytest.mark.parametrize("name", OF_AB)
 def test_it_learns_well(name, narrow):
     share = learning.share_of_mean_colour(
         feup.build_model, train.compile_model, small(name), steps=600)
@@ -487,7 +492,9 @@ def folder(tmp_path, monkeypatch):
     drawn.folder(tmp_path / "photos", 12, 40)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESNET18_WEIGHTS", "random")
-    monkeypatch.setenv("DENSENET_WEIGHTS", "random")
+    for network in ("DENSENET", "VGG16", "MOBILENET_V2"):
+        monkeypatch.setenv(f"{network}_WEIGHTS", "random")
+    monkeypatch.setenv("LPIPS_WEIGHTS", "none")
     monkeypatch.setattr("feup.eccv16.BLOCKS", (
         (1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2)))
     monkeypatch.setattr("feup.train.CONFIGS", {
@@ -538,6 +545,30 @@ def test_the_options_of_training(folder, name):
     assert run("--config", name, "--bins", "--rebalance", "--epochs", "1") == 0
     title = "feup" if name == "resnet18_mse" else f"feup-{name}"
     assert models.load(folder / f"models/{title}-bins-rebalance.h5").output_shape[-1] == 2
+
+
+@pytest.mark.parametrize("option", ["--bins", "--rebalance"])
+def test_a_perceptual_loss_leaves_no_room_for_another(folder, capsys, option):
+    assert run("--config", "resnet18_lpips", option) == 2
+    assert "has a loss of whole pictures. Leave it out." in capsys.readouterr().err
+
+
+def test_what_the_loss_looks_through_is_in_the_model(folder, capsys):
+    assert run("--config", "resnet18_lpips", "--epochs", "1") == 0
+    said = capsys.readouterr().out
+    assert "loss: VGG16 feature distance, RANDOM weights" in said
+    assert "loss VGG16 feature distance, RANDOM weights" in said.split("test split")[1]
+    distance = models.metadata(folder / "models/feup-resnet18_lpips.h5")["distance"]
+    assert (distance["network"], distance["weights"]) == ("vgg16", "random")
+
+
+def test_another_networks_eye_is_another_run(folder, capsys):
+    command = ["--config", "resnet18_mobilenet_v2", "--run", "r"]
+    assert run(*command, "--epochs", "1") == 0
+    application = keras.applications.MobileNetV2(include_top=False, weights=None)
+    application.save_weights("other.weights.h5")
+    assert run(*command, "--mobilenet-v2-weights", "other.weights.h5") == 2
+    assert "distance.sha256 was" in capsys.readouterr().err
 
 
 def test_loss_ssim_and_psnr_of_ab_by_epoch(folder):

@@ -252,7 +252,7 @@ def test_the_readme_begins_with_the_two_commands():
 COMMANDS = {
     "data": "common.prepare", "eval": "common.evaluate", "bench": "benchmarks.bench",
     **{f"train-{report}": f"{report}.train" for report in REPORTS},
-    **{f"{kind}-{report}": f"{report}.{kind}" for kind in ("reproduce", "compare")
+    **{f"{kind}-{report}": f"{report}.{kind}" for kind in ("reproduce", "compare", "study", "pretext")
        for report in REPORTS if (ROOT / report / f"{kind}.py").exists()},
 }
 
@@ -363,8 +363,12 @@ SENSIBLE = {
        for report in REPORTS},
 }
 PRETRAINED = {"vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS",
-              "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS"}
+              "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS VGG16_WEIGHTS "
+                            "MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS"}
 SENSIBLE |= {module: SENSIBLE[module] + names for module, names in PRETRAINED.items()}
+SENSIBLE |= {"feup.study": "DATA SPLIT_BY SIZE CONFIG",
+             "feup.pretext": "DATA SPLIT_BY SIZE BATCH EPOCHS COLORIZER_EPOCHS LABELS SEEDS "
+                             "PRECISION RUN RESNET18_WEIGHTS"}
 
 
 @pytest.mark.parametrize("module", SENSIBLE)

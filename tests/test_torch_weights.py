@@ -9,8 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from common import torch_weights
 from common.cli import UserError
-from feup import torch_weights
 
 # --- a writer of such pickles, in the opcodes that torch.save leaves (protocol 2) ---------------
 
@@ -194,7 +194,7 @@ def test_nor_is_what_stands_before_the_tensors(tmp_path, at):
     ("builtins", "eval"), ("builtins", "getattr"), ("__builtin__", "apply"), ("os", "system"),
     ("torch", "load"), ("torch._utils", "_rebuild_qtensor"), ("numpy", "fromfile"),
     ("collections", "namedtuple"), ("torch", "__builtins__"), ("torch.hub", "load"),
-    ("copyreg", "_reconstructor"), ("feup.torch_weights", "read")])
+    ("copyreg", "_reconstructor"), ("common.torch_weights", "read")])
 def test_only_what_makes_tensors_is_known(tmp_path, module, name):
     refused(zipped(tmp_path / "a.pth", f"c{module}\n{name}\n".encode(), {}),
             f"{module}.{name}".replace("(", r"\("))

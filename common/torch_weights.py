@@ -12,12 +12,16 @@ import os
 import pickle
 import re
 import zipfile
+from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
+from common import files, pretrained
 from common.cli import UserError
 
+TORCHVISION = "https://download.pytorch.org/models/"
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
 PROTOCOL = 1001  # the second one
 LARGEST_PICKLE = 1 << 26  # bytes; that of ResNet-152 has 60,000
@@ -70,6 +74,27 @@ def read(path):
     except _DAMAGED as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{path} is no file of torch.save, or is damaged ({reason}).") from None
+
+
+def torchvision(name, title):
+    """`read` one of torchvision's weights files, from Keras's cache or downloaded into it.
+
+    Its name ends in the beginning of its SHA-256, which is checked.
+    """
+    return pretrained.fetch(lambda: _checked(name), title, name)
+
+
+def _checked(name):
+    path = Path(keras.utils.get_file(name, TORCHVISION + name, cache_subdir="models"))
+    check_name(path, name)
+    return read(path)
+
+
+def check_name(path, name):
+    """`UserError` unless a file's SHA-256 begins as the end of torchvision's name for it says."""
+    if not files.sha256(path).startswith(Path(name).stem.rpartition("-")[2]):
+        raise UserError(f"the SHA-256 of {path} is not that in its name. Delete it, or name the "
+                        "right one.")
 
 
 def _tensors(contents):
