@@ -10,7 +10,7 @@ from common import metrics
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
 DELTA = "_delta"  # behind the key of a metric: its mean less the true pictures'
-_BLOCK = 1 << 22  # counts worked on at a time
+_BLOCK = 1 << 19  # counts worked on at a time
 
 
 class Bootstrap:
@@ -24,9 +24,9 @@ class Bootstrap:
         self.percentiles = 50 * (1 - level), 50 * (1 + level)
         random = np.random.default_rng(seed)
         # How often each picture was drawn. Its distribution has the mean 1: a byte is plenty.
-        self._drawn = np.stack([
-            np.bincount(random.integers(0, count, count), minlength=count).astype(np.uint8)
-            for _ in range(resamples)])
+        self._drawn = np.empty((resamples, count), np.uint8)
+        for drawn in self._drawn:
+            drawn[:] = np.bincount(random.integers(0, count, count), minlength=count)
 
     def intervals(self, values, shares=None):
         """(N, K) floats -> a list of K: [low, high] of each column's mean, or None.

@@ -2,14 +2,16 @@
 
 A model sees the true L* of a picture and gives ab; both together become 8-bit RGB. Each metric is
 the mean over pictures of its value for one picture; `common.protocol` says the rest and is written
-into the outputs. Grey (ab = 0) and the mean colour of the training split stand in every table: a
-model that does not beat the mean colour has learned nothing.
+into the outputs. Grey (ab = 0), the mean colour of the training split and, where embeddings are
+stored, the colours of the most similar training picture stand in every table: a model that does not
+beat the mean colour has learned nothing.
 """
 
 import concurrent.futures
 import contextlib
 import csv
 import datetime
+import functools
 import math
 import os
 import sys
@@ -21,9 +23,11 @@ import numpy as np
 import skimage
 
 from common import (
+    baselines,
     cli,
     colorize,
     compare,
+    embeddings,
     files,
     gallery,
     histograms,
@@ -45,7 +49,7 @@ from common.cli import UserError
 SCHEMA = 1
 OUT = Path("reports/eval")
 SIZE, CUT = 256, "squash"  # where neither models nor catalogue say otherwise
-BASELINES = ("grey", "mean colour")
+TRUTH = "truth"
 
 
 class ModelError(UserError):
@@ -55,19 +59,17 @@ class ModelError(UserError):
 # --- what is evaluated ------------------------------------------------------------------------
 
 
-class Constant:
-    """A baseline: one colour for every pixel of `dataset`'s pictures."""
+class TruePictures:
+    """The true pictures, for what is measured of them alone."""
 
-    kind, takes_embedding = "baseline", False
+    kind, takes_embedding, makes, about = TRUTH, False, "rgb", {}
 
-    def __init__(self, name, ab, dataset):
-        self.name, self.dataset = name, dataset
-        self.ab = np.asarray(ab, np.float32)
-        self.about = {"ab": self.ab.tolist(), "seen": 0}
+    def __init__(self, dataset):
+        self.name, self.dataset = "true pictures", dataset
 
-    def __call__(self, l, embedding=None):
-        """L* (N, S, S, 1) -> ab (N, S, S, 2), Lab units."""
-        return np.broadcast_to(self.ab, (*l.shape[:3], 2))
+    def __call__(self, batch, pool=None):
+        """A `baselines.Batch` -> its RGB."""
+        return batch.rgb
 
 
 class Model:
@@ -77,7 +79,7 @@ class Model:
     else it makes its own. `ModelError` says why it cannot be evaluated.
     """
 
-    kind = "model"
+    kind, makes = "model", "ab"
 
     def __init__(self, path, name, dataset, batch_size, precision="float32", weights=None):
         self.path, self.name, self.batch_size = Path(path), name, batch_size
@@ -94,15 +96,15 @@ class Model:
         self.dataset = (records.open_dataset(dataset.folder, key) if self.takes_embedding
                         else dataset)
         data = dict(metadata.get("data", {}))
-        self.trained_on = data.pop("train_sha256", None)
         sha256 = files.sha256(path)
+        self.trained_on = data.pop("train_sha256", None)
         self.about = {
             "file": str(path), "sha256": sha256, "title": metadata.get("title"),
+            "history": traces.history_of(path, sha256),
             "image_size": self.size, "cut": self.colorizer.cut, "embedding": embedding,
             "embedding_from": ("data set" if self.takes_embedding else "model") if embedding
             else None,
             "metadata": {**metadata, "data": data} if metadata else {},
-            "history": traces.history_of(path, sha256),
         }
 
     def count_seen(self, digests):
@@ -112,8 +114,9 @@ class Model:
         known = {self.trained_on[at:at + 12] for at in range(0, len(self.trained_on), 12)}
         return sum(digest[:12] in known for digest in digests)
 
-    def __call__(self, l, embedding=None):
-        """L* (N, S, S, 1) -> ab (N, S, S, 2), Lab units, finite."""
+    def __call__(self, batch, pool=None):
+        """A `baselines.Batch` -> ab (N, S, S, 2), Lab units, finite."""
+        l, embedding = batch.lab[..., :1], batch.embedding
         count, side = len(l), l.shape[1]
         if side != self.size:
             # A data set's pictures are square, and every cut of a square is the same.
@@ -179,12 +182,13 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     names = _names([*paths, *(folder for _, folder in others)])
     names[len(paths):] = [given or name for (given, _), name in zip(others, names[len(paths):],
                                                                     strict=True)]
-    _check_names([*BASELINES, *names])
+    _check_names([*baselines.NAMES, *names])
     others = [predictions.Predictions(folder, name, dataset, split, count)
               for (_, folder), name in zip(others, names[len(paths):], strict=True)]
-    if against is not None and against not in (*BASELINES, *names):
-        raise UserError(f"There is no {against} to compare with. There are: "
-                        f"{', '.join((*BASELINES, *names))}.")
+    baseline, notes = baselines.of(dataset, split, count)
+    known = [*(each.name for each in baseline), *names]
+    if against is not None and against not in known:
+        raise UserError(f"There is no {against} to compare with. There are: {', '.join(known)}.")
     if out is not None:
         check_writable(Path(out))
     batch_size = min(batch_size, count)
@@ -193,34 +197,41 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
                         "REBALANCE away.")
     weights_of = protocol.weights_of_colours(dataset) if rebalance else None
-    rows, methods, failed = [], [], []
-    truth = _truth(dataset, split, count, batch_size, weights_of)
-    rarity = truth["values"].get("rarity")
+    measured, failed = [], []
+
+    def leave_out(source, error):
+        if not keep_going:
+            raise error
+        failed.append({"file": str(source), "reason": str(error)})
+
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
-
-        def add(method, at):
-            rows.insert(at, _measure(method, split, count, batch_size, pool, weights_of, rarity))
-            methods.insert(at, method)
-
+        measure = functools.partial(_measure, split=split, count=count, batch_size=batch_size,
+                                    pool=pool, weights=weights_of)
         for path, name in zip(paths, names, strict=False):
             try:
                 model = Model(path, name, dataset, batch_size, precision, weights)
                 model.about["seen"] = model.count_seen(digests)
-                add(model, len(rows))
+                measured += measure([model])
             except ModelError as error:
-                if not keep_going:
-                    raise
-                failed.append({"file": str(path), "reason": str(error)})
-        for method in others:
-            try:
-                add(method, len(rows))
-            except ModelError as error:
-                if not keep_going:
-                    raise
-                failed.append({"file": str(method.folder), "reason": str(error)})
-        add(Constant(BASELINES[0], (0, 0), dataset), 0)
-        if dataset.count("train"):
-            add(Constant(BASELINES[1], dataset.mean_ab, dataset), 1)
+                leave_out(path, error)
+        # All that needs no network in one pass, which reads each true picture once.
+        (truth, _), *light = measure(
+            [TruePictures(dataset), *baseline, *others])
+    measured[:0] = light[:len(baseline)]
+    for row, method in light[len(baseline):]:
+        if row["counts"]["used"]:
+            measured.append((row, method))
+        else:
+            leave_out(row["folder"], ModelError(f"No picture of {row['folder']} can be read: "
+                                                f"{row['unreadable'][0]['reason']}."))
+    rows, methods = zip(*measured, strict=True)
+    rarity = truth["values"].get("rarity")
+    for row in (*rows, truth):
+        row["metrics"] = {key: metrics.summary(values, rarity if metric.by_rarity else None)
+                          for key, values in row["values"].items()
+                          if (metric := metrics.METRICS.get(key))}
+        row["values"] = _plain(row["values"])
+    rows, truth = list(rows), {key: truth[key] for key in ("metrics", "values", "histograms")}
     compare.add_best(rows, truth)
     bootstrap = compare.Bootstrap(count)
     compare.add_intervals(rows, truth, bootstrap)
@@ -234,7 +245,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                  "image_size": dataset.image_size, "cut": dataset.cut,
                  "mean_ab": dataset.mean_ab.tolist()},
         "protocol": protocol.describe(metrics.chosen(weights_of), precision=precision,
-                                      batch_size=batch_size,
+                                      batch_size=batch_size, rows=[row["name"] for row in rows],
                                       preset=presets.describe(preset) if preset else None),
         "versions": {**models.versions(), "scikit-image": skimage.__version__,
                      "opencv": cv2.__version__},
@@ -246,10 +257,11 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         "pictures": [{"name": name, "sha256": digest}
                      for name, digest in zip(pictures, digests, strict=True)],
         "failed": failed,
+        "notes": notes,
     }
     if out is not None:
-        pictures = gallery.make(report, methods, dataset, split, shown, batch_size)
-        _write(Path(out), report, pictures)
+        shown = gallery.make(report, methods, dataset, split, shown, batch_size)
+        _write(Path(out), report, shown)
     return report
 
 
@@ -267,75 +279,60 @@ def _check_names(names):
                         "PREDICTIONS=name=folder.")
 
 
-def _measure(method, split, count, batch_size, pool, weights, rarity):
-    """The row of one method over the first `count` pictures."""
-    values = {key: [] for key in metrics.chosen(weights)}
-    counts = np.zeros((len(histograms.CHANNELS), histograms.BINS), np.int64)
-    with (cli.progress(total=count, desc=method.name, unit="picture") as bar,
-          _batches(method.dataset, split, count, batch_size, method.takes_embedding) as batches):
-        for start, batch in batches:
-            true_lab = lab.rgb_to_lab(batch["rgb"])
-            ab = made = None
-            if method.kind == predictions.KIND:
-                made = method.read(start, start + len(true_lab), pool)
-                for picture in made:
-                    if picture is not None:
-                        counts += histograms.count(lab.rgb_to_lab(picture)[..., 1:])
-            else:
-                ab = method(true_lab[..., :1], batch.get("embedding"))
-                counts += histograms.count(ab)
-            for score in metrics.score_batch(batch["rgb"], true_lab, ab, made, pool, weights):
-                for key, column in values.items():
-                    column.append(score[key])
-            bar.update(len(true_lab))
-    if all(value is None for value in values["mse_ab"]):
-        reason = method.about["unreadable"][0]["reason"]
-        raise ModelError(f"No picture of {method.folder} can be read: {reason}.")
-    return {
-        "name": method.name, "kind": method.kind, **method.about,
-        "metrics": {key: metrics.summary(column, rarity if metrics.METRICS[key].by_rarity else None)
-                    for key, column in values.items()},
-        "values": _plain(values),
-        "histograms": _histograms(counts),
-    }
+def _measure(methods, split, count, batch_size, pool, weights):
+    """[(row without "metrics", method)] of methods, by one pass over the pictures.
 
-
-def _truth(dataset, split, count, batch_size, weights):
-    """The true pictures' own figures, as those of a row.
-
-    Among the values is each picture's `rarity`, where there are weights of colours.
+    A method that takes embeddings has its own data set and goes alone.
     """
-    values, rarity = {key: [] for key in metrics.OF_TRUTH}, []
-    counts = np.zeros((len(histograms.CHANNELS), histograms.BINS), np.int64)
-    with _batches(dataset, split, count, batch_size) as batches:
-        for _, batch in batches:
-            for key, column in values.items():
-                metric = metrics.METRICS[key]
-                column += metric.function(batch["rgb"], **metric.given).tolist()
-            ab = lab.rgb_to_lab(batch["rgb"])[..., 1:]
-            counts += histograms.count(ab)
-            if weights is not None:
-                rarity += metrics.rarity(ab, weights=weights).tolist()
-    truth = {"metrics": {key: metrics.summary(column) for key, column in values.items()},
-             "values": _plain(values), "histograms": _histograms(counts)}
-    if weights is not None:
-        truth["values"]["rarity"] = rarity
-    return truth
+    measured = [({}, histograms.none()) for _ in methods]
+    title = ", ".join(method.name for method in methods)
+    with (cli.progress(total=count, desc=title, unit="picture") as bar,
+          _batches(methods[0], split, count, batch_size, pool) as batches):
+        for batch in batches:
+            predicted = zip(*[method(batch, pool) for method in methods], strict=True)
+            # What is worked out of a true picture serves all methods and is kept for no longer.
+            scored = pool.map(functools.partial(_score, methods, weights), batch.rgb, batch.lab,
+                              predicted)
+            for scores in scored:
+                for (values, counts), (found, counted) in zip(measured, scores, strict=True):
+                    for key, value in found.items():
+                        values.setdefault(key, []).append(value)
+                    counts += counted
+            bar.update(len(batch.rgb))
+    return [({"name": method.name, "kind": method.kind, **method.about, "values": values,
+              "histograms": dict(zip(histograms.CHANNELS, counts.tolist(), strict=True))}, method)
+            for method, (values, counts) in zip(methods, measured, strict=True)]
 
 
-def _histograms(counts):
-    """{channel: its counts}, as JSON has them."""
-    return dict(zip(histograms.CHANNELS, counts.tolist(), strict=True))
+def _score(methods, weights, rgb, true_lab, predicted):
+    """[(metrics, histograms of ab)] of one picture by each method: nothing of it if it has none."""
+    truth, found = metrics.Truth(rgb, true_lab), []
+    for method, picture in zip(methods, predicted, strict=True):
+        if picture is None:
+            found.append((dict.fromkeys(metrics.chosen(weights)), 0))
+        elif method.kind == TRUTH:
+            found.append((truth.values(weights), histograms.count(true_lab[..., 1:])))
+        elif method.makes == "rgb":
+            found.append((metrics.score(truth, None, picture, weights),
+                          histograms.count(lab.rgb_to_lab(picture)[..., 1:])))
+        else:
+            made = metrics.recolour(true_lab[..., :1], picture)
+            found.append((metrics.score(truth, picture, made, weights), histograms.count(picture)))
+    return found
 
 
 @contextlib.contextmanager
-def _batches(dataset, split, count, batch_size, embedding=False):
-    """An iterator of (start, batch) over the first `count` pictures of a split."""
+def _batches(method, split, count, batch_size, pool):
+    """An iterator of `baselines.Batch`es over the first `count` pictures of a split."""
     def cut(batches):
         for start, batch in zip(range(0, count, batch_size), batches, strict=False):
-            yield start, {key: array[:count - start] for key, array in batch.items()}
+            rgb = batch["rgb"][:count - start]
+            embedding = batch["embedding"][:len(rgb)] if method.takes_embedding else None
+            colours = np.stack(list(pool.map(lab.rgb_to_lab, rgb)))
+            yield baselines.Batch(np.arange(start, start + len(rgb)), rgb, colours, embedding)
 
-    with contextlib.closing(dataset.batches(split, batch_size, embedding)) as batches:
+    with contextlib.closing(method.dataset.batches(split, batch_size,
+                                                   method.takes_embedding)) as batches:
         yield cut(batches)
 
 
@@ -382,6 +379,9 @@ def main(argv=None):
                              "name=folder")
     parser.add_argument("--preset", choices=presets.PRESETS,
                         help="a named protocol: which pictures, at which size")
+    parser.add_argument("--embedding", choices=embeddings.NETWORKS,
+                        help="store this network's embedding with the data, for the nearest "
+                             "neighbour; without it that is of the embedding added last, if any")
     parser.add_argument("--split", choices=records.SPLITS, default=None, help="else test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
@@ -438,9 +438,9 @@ def _dataset(args, paths, skip):
     if args.preset:
         preset = presets.PRESETS[args.preset]
         data = None if preset.data and args.data == "samples" else args.data
-        return presets.dataset(preset, data, args.embedding_weights)
+        return presets.dataset(preset, data, args.embedding, args.embedding_weights)
     if (Path(args.data) / "manifest.json").is_file():
-        return records.open_dataset(args.data)
+        return _shards(args.data, args.embedding)
     found = set()
     for path in paths:
         with contextlib.suppress(UserError) if skip else contextlib.nullcontext():
@@ -448,8 +448,18 @@ def _dataset(args, paths, skip):
             found.add((metadata.get("image_size", SIZE), metadata.get("cut", CUT)))
     own = prepare.catalogue().get(str(args.data), {}).get("size", SIZE)
     size, cut = found.pop() if len(found) == 1 else (own, CUT)
-    return prepare.prepare(args.data, args.size or size, args.cut or cut, None,
+    return prepare.prepare(args.data, args.size or size, args.cut or cut, args.embedding,
                            args.embedding_weights, split_by=args.split_by)
+
+
+def _shards(folder, network):
+    """The data set of finished shards, with the embedding of `network` that was added last."""
+    stored = records.read_manifest(folder)["embeddings"].values()
+    known = [entry["sha256"] for entry in stored if network in (None, entry["network"])]
+    if network and not known:
+        raise UserError(f"{folder} holds no embedding of {network}. Name the folder of pictures, "
+                        "from which it is made, as DATA.")
+    return records.open_dataset(folder, known[-1] if known else None)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from common import compare, lab, metrics, predictions
+from common import baselines, compare, lab, metrics, predictions
 
 SHOWN = 12  # pictures spread evenly over the split
 LIMIT = 6_000_000  # bytes that the page's pictures may take, as text
@@ -37,7 +37,7 @@ def make(report, methods, dataset, split, shown=SHOWN, batch_size=16):
     methods: what stands behind report["rows"], in their order. shown: pictures spread evenly.
     """
     # The mean colour is a number, no picture to look at.
-    methods = [method for method in methods if method.name != "mean colour"]
+    methods = [method for method in methods if method.name != baselines.MEAN_COLOUR]
     wanted, spread = choose(report, shown)
     names = dataset.names(split)
     pictures, room, places = [], LIMIT, list(wanted)
@@ -102,8 +102,9 @@ def _drawn(method, split, places):
     if method.kind == predictions.KIND:
         return [method.picture(place) for place in places]
     batch = method.dataset.read(split, places, method.takes_embedding)
-    l = lab.rgb_to_l(batch["rgb"])[..., None]
-    return metrics.recolour(l, method(l, batch.get("embedding")))
+    colours = lab.rgb_to_lab(batch["rgb"])
+    ab = method(baselines.Batch(np.asarray(places), batch["rgb"], colours, batch.get("embedding")))
+    return metrics.recolour(colours[..., :1], ab)
 
 
 def _as_file(rgb):

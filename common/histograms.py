@@ -10,6 +10,11 @@ CENTRES = np.arange(-LIMIT + WIDTH / 2, LIMIT, WIDTH)
 CHANNELS = ("a", "b")
 
 
+def none():
+    """The histograms of no pixel, to add to."""
+    return np.zeros((len(CHANNELS), BINS), np.int64)
+
+
 def count(ab):
     """ab (..., 2) float, Lab units -> (2, BINS) int64: the pixels in each bin of a and of b.
 

@@ -16,15 +16,57 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from skimage.color import deltaE_ciede2000
 
-from common import ab_bins, lab, ssim
+from common import ab_bins, delta_e, lab, ssim
 
 SSIM_WINDOW = 11  # pixels
-_BLOCK = 1 << 13  # pixels worked on at a time
+_BLOCK = 1 << 14  # pixels worked on at a time, so that the steps between stay in the cache
+
+
+class Picture:
+    """One picture, (H, W, C), and what metrics took from it, for the next ones to take.
+
+    Metrics take it in place of its array. It must not be changed meanwhile.
+    """
+
+    def __init__(self, array):
+        self.array = np.asarray(array)
+        self._made, self._checked = {}, set()
+
+    def once(self, function, *arguments):
+        """function(self, *arguments), worked out the first time alone; arguments are hashable."""
+        if (function, arguments) not in self._made:
+            self._made[function, arguments] = function(self, *arguments)
+        return self._made[function, arguments]
+
+    @property
+    def planes(self):
+        """The channels, each (H, W) float32 in one order, however the picture lies in memory."""
+        return self.once(_planes)
+
+    def off(self, true):
+        """The differences from another `Picture`, each channel's (H, W) float32."""
+        return self.once(_off, true)
+
+    def check(self, metric, name):
+        """Raise ValueError unless it is what a metric needs under the name of an argument."""
+        kind = name.removesuffix("_predicted")
+        if kind not in self._checked:
+            _check(metric, name, self.array)
+            self._checked.add(kind)
+
+
+def _planes(picture):
+    channels = range(picture.array.shape[-1])
+    return [np.ascontiguousarray(picture.array[..., at], np.float32) for at in channels]
+
+
+def _off(picture, true):
+    return [ours - theirs for ours, theirs in zip(picture.planes, true.planes, strict=True)]
 
 
 def recolour(l, ab):
@@ -38,10 +80,10 @@ def recolour(l, ab):
     ab = np.asarray(ab)
     if not np.isfinite(ab).all():
         raise ValueError("recolour() needs finite ab. Received: NaN or infinity.")
-    if np.ndim(l) < ab.ndim:
-        l = l[..., None]
-    rgb = lab.lab_to_rgb(np.concatenate([l, ab], axis=-1, dtype=np.float32))
-    return np.rint(rgb * 255).astype(np.uint8)
+    colours = np.empty((*ab.shape[:-1], 3), np.float32)
+    colours[..., 0] = l if np.ndim(l) < ab.ndim else l[..., 0]
+    colours[..., 1:] = ab
+    return np.rint(lab.lab_to_rgb(colours) * 255).astype(np.uint8)
 
 
 def _per_picture(metric):
@@ -51,22 +93,24 @@ def _per_picture(metric):
 
     @functools.wraps(metric)
     def checked(*pictures, **switches):
-        pictures = [_checked(metric.__name__, name, picture)
-                    for name, picture in zip(names, pictures, strict=True)]
-        shapes = {picture.shape for picture in pictures}
+        pictures = [picture if isinstance(picture, Picture) else Picture(picture)
+                    for picture in pictures]
+        for name, picture in zip(names, pictures, strict=True):
+            picture.check(metric.__name__, name)
+        shapes = {picture.array.shape for picture in pictures}
         if len(shapes) > 1:
             raise ValueError(f"{metric.__name__}() needs pictures of one shape. Received: "
-                             + " and ".join(str(picture.shape) for picture in pictures) + ".")
-        if pictures[0].ndim == 3:
+                             + " and ".join(str(each.array.shape) for each in pictures) + ".")
+        if pictures[0].array.ndim == 3:
             return float(metric(*pictures, **switches))
-        return np.array([metric(*each, **switches) for each in zip(*pictures, strict=True)],
+        return np.array([metric(*map(Picture, each), **switches)
+                         for each in zip(*(picture.array for picture in pictures), strict=True)],
                         np.float64)
 
     return checked
 
 
-def _checked(metric, name, picture):
-    picture = np.asarray(picture)
+def _check(metric, name, picture):
     is_rgb = name.startswith("rgb")
     channels = 2 if name.startswith("ab") else 3
     if picture.ndim not in (3, 4) or picture.shape[-1] != channels or 0 in picture.shape[-3:]:
@@ -80,7 +124,6 @@ def _checked(metric, name, picture):
                          f"{picture.dtype}.")
     if not is_rgb and not np.isfinite(picture).all():
         raise ValueError(f"{metric}() needs finite values. Received: {name} with NaN or infinity.")
-    return picture
 
 
 @_per_picture
@@ -97,7 +140,8 @@ def argmax_ab(ab, ab_predicted, /):
     nothing. Reports that trained in Keras plot it, under the name accuracy.
     """
     # Where both are equal, argmax takes the first.
-    return np.mean((ab[..., 1] > ab[..., 0]) == (ab_predicted[..., 1] > ab_predicted[..., 0]))
+    (a, b), (a_predicted, b_predicted) = ab.planes, ab_predicted.planes
+    return np.mean((b > a) == (b_predicted > a_predicted))
 
 
 @_per_picture
@@ -118,9 +162,11 @@ def _psnr(true, predicted, data_range):
 
 
 def _mse(true, predicted):
-    # In one order, so that the last digit does not depend on how a picture lies in memory.
-    off = np.subtract(true, predicted, dtype=np.float32, order="C")
-    return np.square(off).mean(dtype=np.float64)
+    return predicted.once(_mean_square, true)
+
+
+def _mean_square(predicted, true):
+    return np.mean([np.square(off).mean(dtype=np.float64) for off in predicted.off(true)])
 
 
 @_per_picture
@@ -150,25 +196,33 @@ def ssim_ab(ab, ab_predicted, /, *, data_range=255, gaussian_weights=True, sigma
 
 
 def _ssim(true, predicted, **switches):
-    if min(true.shape[:2]) < switches["win_size"]:
+    if min(true.array.shape[:2]) < switches["win_size"]:
         raise ValueError(f"SSIM needs pictures of at least {switches['win_size']} pixels a side, "
-                         f"the window. Received: {true.shape}.")
-    return ssim.mean_ssim(true, predicted, **switches)
+                         f"the window. Received: {true.array.shape}.")
+    window = switches["gaussian_weights"], switches["sigma"], switches["win_size"]
+    return ssim.mean_ssim(true.once(_moments, *window), predicted.once(_moments, *window),
+                          **switches)
+
+
+def _moments(picture, *window):
+    return ssim.moments(picture.planes, *window)
 
 
 @_per_picture
 def ciede2000(lab, lab_predicted, /, *, kL=1, kC=1, kH=1):
     """CIEDE2000 colour difference, the mean over pixels: 1 is just seen, side by side.
 
-    scikit-image's formula. The evaluation takes the Lab of the 8-bit pictures, what a screen shows,
-    so that what clipping does to L* counts.
+    The formula of Sharma et al. 2005. The evaluation takes the Lab of the 8-bit pictures, what a
+    screen shows, so that what clipping does to L* counts.
     """
-    # In blocks, so that the steps between stay in the cache.
-    pairs = zip(*(np.array_split(np.float32(each).reshape(-1, 3), -(-each.size // (3 * _BLOCK)))
-                  for each in (lab, lab_predicted)), strict=True)
-    total = sum(deltaE_ciede2000(*pair, kL=kL, kC=kC, kH=kH).sum(dtype=np.float64)
-                for pair in pairs)
-    return total * 3 / lab.size
+    height, width = lab.array.shape[:2]
+    rows = max(1, _BLOCK // width)
+    total = 0.0
+    for start in range(0, height, rows):
+        one, other = ([plane[start:start + rows] for plane in picture.planes]
+                      for picture in (lab, lab_predicted))
+        total += delta_e.ciede2000(one, other, kL=kL, kC=kC, kH=kH).sum(dtype=np.float64)
+    return total / (height * width)
 
 
 @_per_picture
@@ -179,24 +233,28 @@ def auc_ab(ab, ab_predicted, /, *, top=150, weights=None):
     over thresholds. With `weights` (313,), as `ab_bins.balance` has them, a pixel counts by how
     rare its true colour is, "rebal"; NaN where no pixel has a weight.
     """
-    off = ab_predicted - ab
     # The share within t, integrated over t from 0 to `top`, is top less the error, pixel by pixel.
-    within = 1 - np.minimum(cv2.magnitude(*_planes(off)), top) / top
+    within = 1 - np.minimum(ab_predicted.once(_distance, ab), top) / top
     if weights is None:
         return 100 * within.mean(dtype=np.float64)
-    weight = np.asarray(weights)[ab_bins.nearest(ab)]
+    weight = np.asarray(weights)[ab.once(_bins)]
     total = weight.sum(dtype=np.float64)
     return 100 * (weight * within).sum(dtype=np.float64) / total if total else math.nan
+
+
+def _distance(predicted, true):
+    a, b = predicted.off(true)
+    return np.sqrt(a * a + b * b)
+
+
+def _bins(picture):
+    return ab_bins.nearest(picture.array)
 
 
 @_per_picture
 def rarity(ab, /, *, weights):
     """The mean weight of a picture's colours, by which the balanced AuC is averaged."""
-    return np.asarray(weights)[ab_bins.nearest(ab)].mean(dtype=np.float64)
-
-
-def _planes(ab):
-    return (np.ascontiguousarray(ab[..., channel], np.float32) for channel in range(2))
+    return np.asarray(weights)[ab.once(_bins)].mean(dtype=np.float64)
 
 
 @_per_picture
@@ -206,7 +264,7 @@ def l_drift(lab, lab_predicted, /, *, largest=False):
     With the true L* put in, all of it is done by clipping to the gamut and by rounding, 0.3 at
     most. `largest` takes the pixel where it is largest instead of the mean.
     """
-    off = np.abs(lab_predicted[..., 0] - lab[..., 0])
+    off = cv2.absdiff(lab_predicted.planes[0], lab.planes[0])
     return off.max() if largest else off.mean(dtype=np.float64)
 
 
@@ -218,12 +276,38 @@ def colourfulness(rgb, /, *, absolute=False):
     hypot of their standard deviations + 0.3 times the hypot of their means. `absolute` takes
     |rg| and |yb| instead, as some published code does; its figures do not compare.
     """
-    red, green, blue = np.moveaxis(rgb.astype(np.int16), -1, 0)
-    opponents = red - green, 0.5 * (red + green) - blue
-    if absolute:
-        opponents = [np.abs(opponent) for opponent in opponents]
-    deviation = np.hypot(*(opponent.std(dtype=np.float64) for opponent in opponents))
-    return deviation + 0.3 * np.hypot(*(opponent.mean(dtype=np.float64) for opponent in opponents))
+    opponents = rgb.once(_opponents)
+    deviation = math.hypot(*(opponent.deviation(absolute) for opponent in opponents))
+    return deviation + 0.3 * math.hypot(*(opponent.mean(absolute) for opponent in opponents))
+
+
+class _Opponent(NamedTuple):
+    """Exact sums over the pixels of whole numbers, which are `unit` times an opponent."""
+
+    unit: int
+    count: int
+    total: int
+    magnitudes: int
+    squares: int
+
+    def mean(self, absolute):
+        return (self.magnitudes if absolute else self.total) / (self.unit * self.count)
+
+    def deviation(self, absolute):
+        total = self.magnitudes if absolute else self.total
+        return math.sqrt(self.count * self.squares - total**2) / (self.unit * self.count)
+
+
+def _opponents(picture):
+    """R - G, and R + G - 2 B, twice the opponent."""
+    red, green, blue = (np.int16(plane) for plane in cv2.split(picture.array))
+    found = []
+    for unit, opponent in ((1, red - green), (2, red + green - 2 * blue)):
+        # OpenCV's sums are doubles: whole numbers but for a rounding.
+        sums = cv2.sumElems(opponent)[0], *(cv2.norm(opponent, kind)
+                                            for kind in (cv2.NORM_L1, cv2.NORM_L2SQR))
+        found.append(_Opponent(unit, opponent.size, *map(round, sums)))
+    return found
 
 
 @_per_picture
@@ -301,45 +385,42 @@ def chosen(weights=None):
             if weights is not None or not metric.by_rarity}
 
 
-def score(rgb, true_lab, ab_predicted, rgb_predicted=None, weights=None):
+class Truth:
+    """A true picture, (H, W, 3) uint8: as RGB, Lab and ab, for every prediction of it."""
+
+    def __init__(self, rgb, true_lab=None):
+        true_lab = lab.rgb_to_lab(rgb) if true_lab is None else true_lab
+        self.rgb, self.lab, self.ab = Picture(rgb), Picture(true_lab), Picture(true_lab[..., 1:])
+
+    def values(self, weights=None):
+        """{key: float} of `OF_TRUTH`, and the picture's `rarity` where colours have weights."""
+        found = {key: METRICS[key].function(self.rgb, **METRICS[key].given) for key in OF_TRUTH}
+        return found | ({} if weights is None else {"rarity": rarity(self.ab, weights=weights)})
+
+
+def score(truth, ab_predicted, rgb_predicted=None, weights=None):
     """Every metric of one picture: {key: float}, None where a metric is not defined.
 
-    rgb (H, W, 3) uint8; true_lab (H, W, 3) is its Lab; ab_predicted (H, W, 2) in Lab units, from
-    which `recolour` makes the picture; or None where the prediction is a picture, rgb_predicted
-    (H, W, 3) uint8, which is taken with the lightness and ab that it has. weights (313,) as in
-    `auc_ab`.
+    truth: its `Truth`. ab_predicted (H, W, 2) in Lab units and rgb_predicted (H, W, 3) uint8, the
+    picture that `recolour` makes of it, here if it is left out; or None and a picture, which is
+    taken with the lightness and ab that it has. weights (313,) as in `auc_ab`.
     """
     if rgb_predicted is None:
-        rgb_predicted = recolour(true_lab[..., :1], ab_predicted)
+        rgb_predicted = recolour(truth.lab.array[..., :1], ab_predicted)
     lab_predicted = lab.rgb_to_lab(rgb_predicted)
     if ab_predicted is None:
         ab_predicted = lab_predicted[..., 1:]
-    pictures = {"rgb": rgb, "ab": true_lab[..., 1:], "lab": true_lab, "ab_predicted": ab_predicted,
-                "rgb_predicted": rgb_predicted, "lab_predicted": lab_predicted}
+    pictures = {"rgb": truth.rgb, "lab": truth.lab, "ab": truth.ab,
+                "rgb_predicted": Picture(rgb_predicted), "lab_predicted": Picture(lab_predicted),
+                "ab_predicted": Picture(ab_predicted)}
     found = {}
     for key, metric in chosen(weights).items():
         switches = metric.given | ({"weights": weights} if metric.by_rarity else {})
         value = (metric.function(*(pictures[name] for name in metric.pictures), **switches)
-                 if min(rgb.shape[:2]) >= metric.smallest else None)
+                 if min(truth.rgb.array.shape[:2]) >= metric.smallest else None)
         undefined = metric.by_rarity and value is not None and math.isnan(value)
         found[key] = None if undefined else value
     return found
-
-
-def score_batch(rgb, true_lab, ab_predicted, rgb_predicted=None, pool=None, weights=None):
-    """`score` of each picture of a batch, a list of dicts; `pool` is an executor to spread over.
-
-    With rgb_predicted, a list of pictures, ab_predicted is None. Where a picture of it is None,
-    every metric is None.
-    """
-    def one(*picture):
-        if ab_predicted is None and picture[-1] is None:
-            return dict.fromkeys(chosen(weights))
-        return score(*picture, weights)
-
-    none = [None] * len(rgb)
-    return list((pool.map if pool else map)(
-        one, rgb, true_lab, none if ab_predicted is None else ab_predicted, rgb_predicted or none))
 
 
 def summary(values, weights=None):

@@ -64,6 +64,8 @@ def remarks_of(row, count):
             for kind, number in counts.items() if number))
     if embedding := row.get("embedding"):
         said.append(f"embedding {embedding['network']}, {_weights(embedding)}")
+    if among := row.get("among"):
+        said.append(f"among {among} training pictures")
     for encoder in row.get("metadata", {}).get("pretrained", {}).values():
         said.append(f"encoder {encoder['network']}, {_weights(encoder)}")
     if distance := row.get("metadata", {}).get("distance"):
@@ -88,6 +90,7 @@ def notes(report):
     if infinite:
         said.append(f"Up to {infinite} predictions equal the truth in every pixel (grey pictures "
                      "do): their infinite PSNR is in no mean.")
+    said += report["notes"]
     if report["data"]["name"] == "samples":
         said.append(RUNS_ONLY)
     return said

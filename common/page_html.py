@@ -400,7 +400,7 @@ def _protocol(report):
         "RGB": protocol["rgb"], "ab": protocol["ab"], "Lab": protocol["lab"],
         "Mean": protocol["mean"], "Interval": protocol["interval"],
         "Pictures of others": protocol["predictions"],
-        "Balanced": protocol.get("balanced"),
+        "Balanced": protocol.get("balanced"), "Nearest neighbour": protocol.get("neighbour"),
         "Δ": protocol["delta"],
         "Histograms": protocol["histograms"],
         "Pictures shown": "some spread evenly; then, metric by metric, the worst, best and median "

@@ -27,7 +27,7 @@ class Predictions:
     files that fit none; and, as pictures are read, "resized", "grey", "alpha" and "unreadable".
     """
 
-    kind, takes_embedding = KIND, False
+    kind, takes_embedding, makes = KIND, False, "rgb"
 
     def __init__(self, folder, name, dataset, split, count):
         self.name, self.dataset, self.folder = name, dataset, Path(folder)
@@ -49,15 +49,15 @@ class Predictions:
                 "used": used, "missing": count - used, "others": len(found) - len(matched),
                 "resized": 0, "grey": 0, "alpha": 0, "unreadable": 0}, "unreadable": []}
 
-    def read(self, start, stop, pool):
-        """The pictures from `start` to `stop`: a list of (S, S, 3) uint8, None where there is none.
+    def __call__(self, batch, pool):
+        """The pictures of a `baselines.Batch`: a list of (S, S, 3) uint8, None where there is none.
 
         Another size is brought to the data set's by its own cut, grey becomes three equal channels,
         alpha is laid over white, as the true pictures were. Unreadable ones are None too.
         """
         counts, pictures = self.about["counts"], []
-        for file, result in zip(self._files[start:stop],
-                                pool.map(self._one, self._files[start:stop]), strict=True):
+        these = [self._files[place] for place in batch.places]
+        for file, result in zip(these, pool.map(self._one, these), strict=True):
             if isinstance(result, str):
                 self.about["unreadable"].append({"file": file, "reason": result})
                 counts["unreadable"] += 1

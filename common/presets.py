@@ -44,10 +44,11 @@ PRESETS = {preset.name: preset for preset in (
 )}
 
 
-def dataset(preset, data=None, weights="auto"):
+def dataset(preset, data=None, embedding=None, weights="auto"):
     """The `records.Dataset` of a preset, made where it is missing. `UserError` where it cannot be.
 
-    data: a folder of its pictures, or a name of the catalogue; else the preset's own.
+    data: a folder of its pictures, or a name of the catalogue; else the preset's own. embedding,
+    weights: as in `prepare.prepare`.
     """
     if data is not None and (Path(data) / "manifest.json").is_file():
         raise UserError(f"PRESET={preset.name} makes its own shards. DATA is a folder of pictures.")
@@ -60,8 +61,8 @@ def dataset(preset, data=None, weights="auto"):
         split_by = prepare.DATA / "splits" / f"{folder.name}.csv"
         if source.is_dir():
             _write_list(split_by, preset, source)
-    made = prepare.prepare(data, preset.image_size, preset.cut, None, weights, split_by=split_by,
-                           folder=folder, for_training=False)
+    made = prepare.prepare(data, preset.image_size, preset.cut, embedding, weights,
+                           split_by=split_by, folder=folder, for_training=False)
     count = made.count(preset.split)
     if preset.pictures not in (None, count):
         raise UserError(f"PRESET={preset.name} is over {preset.pictures:,} pictures, and "

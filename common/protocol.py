@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from common import ab_bins, compare, files, histograms
+from common import ab_bins, baselines, compare, files, histograms
 
 PROTOCOL = {
     "lightness": "the true picture's L*, not rounded",
@@ -26,6 +26,9 @@ PROTOCOL = {
     "interval": f"{compare.LEVEL:.0%} by the percentile bootstrap over pictures, "
                 f"{compare.RESAMPLES:,} resamples, seed {compare.SEED}: of other pictures of this "
                 "kind, not of another training run",
+    "neighbour": "the nearest neighbour is the training picture whose embedding, the stored logits "
+                 "of the grey picture, has the largest cosine with the picture's; its ab stands "
+                 "under the true L*",
     "pairs": "differences picture by picture, over the pictures that both have; \"better\" and "
              "\"worse\" where the interval of the mean difference leaves out 0, pair by pair",
     "predictions": "pictures of another system are scored as they are, with their own lightness; "
@@ -38,14 +41,16 @@ PROTOCOL = {
 }
 
 
-def describe(chosen, **settings):
+def describe(chosen, rows, **settings):
     """The protocol of one evaluation: `PROTOCOL`, `settings`, and each metric's switches.
 
-    chosen: {key: metrics.Metric}.
+    chosen: {key: metrics.Metric}. rows: their names.
     """
     sentences = dict(PROTOCOL)
     if not any(metric.by_rarity for metric in chosen.values()):
         del sentences["balanced"]
+    if baselines.NEIGHBOUR not in rows:
+        del sentences["neighbour"]
     return {**sentences, **settings,
             "metrics": {key: {"title": metric.title, "definition": metric.definition,
                               "better": metric.better, "unit": metric.unit,

@@ -255,6 +255,13 @@ class Dataset:
                 for shard, p in zip(shards, positions, strict=True)])
         return batch
 
+    def embeddings(self, split):
+        """Yield the stored embeddings of a split in order, a shard's (N, 1000) float32 at a time.
+
+        They are mapped, not read: at most 1,024 rows, 4 MB, are in memory when they are used.
+        """
+        return (self._embeddings[shard["name"]] for shard in self._shards[split])
+
     def batches(self, split, batch_size, embedding=False):
         """Yield the split in stored order, `batch_size` pictures at a time, the rest last."""
         positions = np.arange(self.count(split))

@@ -14,7 +14,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common import cli, document, evaluate, files, lab, metrics, models, page, prepare, records
+from common import (
+    baselines,
+    cli,
+    document,
+    evaluate,
+    files,
+    lab,
+    metrics,
+    models,
+    page,
+    prepare,
+    records,
+)
 from common.cli import UserError
 
 SCHEMA = 1
@@ -89,9 +101,10 @@ def make(model, dataset, split, recoloured, originals, seed=0, published=None):
     batch = model.dataset.read(split, places, model.takes_embedding)
     colours = lab.rgb_to_lab(batch["rgb"])
     l, ab = colours[..., :1], colours[..., 1:]
-    embedding = batch["embedding"][:recoloured] if model.takes_embedding else None
+    shown = baselines.Batch(np.asarray(places), batch["rgb"], colours, batch.get("embedding"))
+    made = model(baselines.Batch(*(each if each is None else each[:recoloured] for each in shown)))
     # Originals too go to Lab and back; what they come to is what they were, bit by bit.
-    ab = np.concatenate([model(l[:recoloured], embedding), ab[recoloured:]])
+    ab = np.concatenate([made, ab[recoloured:]])
     found = [_as_file(rgb) for rgb in metrics.recolour(l, ab)]
     if len(set(map(len, found))) > 1:
         raise ValueError("A survey needs files of one length, which would else tell one kind from "

@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import pytest
 
+from common import prepare
 from tests import drawn
 
 ROOT = Path(__file__).parent.parent
-CODE = """
+PREPARE = """
 import sys
 from pathlib import Path
 from common import prepare
@@ -24,28 +25,60 @@ print(dataset.count("train"))
 """ + drawn.PRINT_PEAK
 
 
-def _peak(tmp_path, count):
-    """(training pictures, peak KiB) of preparing and reading `count` pictures of 16 x 16."""
-    source = tmp_path / f"photos{count}"
+EVALUATE = """
+import sys
+from common import evaluate, records
+report = evaluate.evaluate([], records.open_dataset(sys.argv[1]), out=None)
+print(report["rows"][0]["metrics"]["mse_ab"]["n"])
+""" + drawn.PRINT_PEAK
+
+
+def _photos(folder, count, size, split=""):
+    """Write `count` pictures into folders of a thousand, every file another one."""
     for seed in range(count):
-        folder = source / f"{seed // 1000:03d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        tile = drawn.picture(seed % 50, 16)
-        tile[0, 0] = seed % 256, seed // 256 % 256, seed // 65536  # every file differs
-        cv2.imwrite(str(folder / f"{seed:06d}.png"), tile)
+        path = folder / split / f"{seed // 1000:03d}" / f"{seed:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tile = drawn.picture(seed % 50, size)
+        tile[0, 0] = seed % 256, seed // 256 % 256, len(split)
+        cv2.imwrite(str(path), tile)
+    return folder
+
+
+def _run(code, *arguments):
+    """The two numbers that the code prints last: pictures, and the peak in KiB."""
     out = subprocess.run(
-        [sys.executable, "-c", CODE, str(source), str(tmp_path / f"shards{count}")], cwd=ROOT,
-        check=True, capture_output=True, text=True,
-        env={**os.environ, "KERAS_BACKEND": "jax"}).stdout
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, check=True,
+        capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "jax"}).stdout
     return tuple(map(int, out.split()[-2:]))
 
 
+def _measured_peak(tmp_path, count):
+    photos = _photos(tmp_path / f"photos{count}", count, 48, "test")
+    _photos(photos, 20, 48, "train")
+    shards = tmp_path / f"shards{count}"
+    prepare.prepare(photos, 48, "squash", split_by="folder", folder=shards)
+    return _run(EVALUATE, shards)
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@linux
 def test_twenty_times_the_pictures_take_a_few_megabytes_more(tmp_path):
     pytest.importorskip("jax")
-    few, small = _peak(tmp_path, 1_000)
-    many, large = _peak(tmp_path, 20_000)
+    few, small = _run(PREPARE, _photos(tmp_path / "few", 1_000, 16), tmp_path / "a")
+    many, large = _run(PREPARE, _photos(tmp_path / "many", 20_000, 16), tmp_path / "b")
     assert many > 19 * few
     # The list of names and hashes: under a kilobyte and a half a picture, pictures themselves none.
     assert (large - small) * 1024 < 1500 * (many - few), (small, large)
+
+
+@pytest.mark.slow
+@linux
+def test_an_evaluation_keeps_its_numbers_and_no_picture(tmp_path):
+    pytest.importorskip("jax")
+    (few, small), (many, large) = (_measured_peak(tmp_path, count) for count in (1_000, 4_000))
+    assert (few, many) == (1_000, 4_000)
+    # A byte for each of 2,000 resamples and some thirty numbers; a picture has 6.8 KB, its Lab 27.
+    assert (large - small) * 1024 < 6000 * (many - few), (small, large)

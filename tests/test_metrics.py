@@ -7,7 +7,7 @@ import pytest
 from skimage import metrics as reference
 from skimage.color import deltaE_ciede2000
 
-from common import ab_bins, lab, metrics
+from common import ab_bins, delta_e, lab, metrics
 
 
 def constant(value, channels=3, side=16, dtype=np.uint8):
@@ -129,7 +129,8 @@ def test_mse_and_psnr_are_scikit_images():
 
 # --- CIEDE2000 ------------------------------------------------------------------------------------
 
-# Sharma, Wu, Dalal 2005, table 1: two colours in Lab and their difference.
+# Sharma, Wu, Dalal 2005, table 1: two colours in Lab and their difference. Hues that lie opposite
+# each other are where a formula goes wrong.
 SHARMA = [
     ((50.0, 2.6772, -79.7751), (50.0, 0.0, -82.7485), 2.0425),
     ((50.0, 3.1571, -77.2803), (50.0, 0.0, -82.7485), 2.8615),
@@ -137,25 +138,58 @@ SHARMA = [
     ((50.0, -1.3802, -84.2814), (50.0, 0.0, -82.7485), 1.0000),
     ((50.0, 0.0, 0.0), (50.0, -1.0, 2.0), 2.3669),
     ((50.0, 2.49, -0.001), (50.0, -2.49, 0.0009), 7.1792),
+    ((50.0, 2.49, -0.001), (50.0, -2.49, 0.0010), 7.1792),
+    ((50.0, 2.49, -0.001), (50.0, -2.49, 0.0011), 7.2195),
+    ((50.0, 2.49, -0.001), (50.0, -2.49, 0.0012), 7.2195),
+    ((50.0, -0.001, 2.49), (50.0, 0.0009, -2.49), 4.8045),
+    ((50.0, -0.001, 2.49), (50.0, 0.0010, -2.49), 4.8045),
+    ((50.0, -0.001, 2.49), (50.0, 0.0011, -2.49), 4.7461),
+    ((50.0, 2.5, 0.0), (50.0, 0.0, -2.5), 4.3065),
     ((50.0, 2.5, 0.0), (73.0, 25.0, -18.0), 27.1492),
+    ((50.0, 2.5, 0.0), (61.0, -5.0, 29.0), 22.8977),
+    ((50.0, 2.5, 0.0), (56.0, -27.0, -3.0), 31.9030),
+    ((50.0, 2.5, 0.0), (58.0, 24.0, 15.0), 19.4535),
     ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ((22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619), 2.0373),
+    ((90.8027, -2.0831, 1.4410), (91.1528, -1.6435, 0.0447), 1.4441),
+    ((6.7747, -0.2908, -2.4247), (5.8714, -0.0985, -2.2286), 0.6377),
     ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082)]
 
 
 @pytest.mark.parametrize(("one", "other", "expected"), SHARMA)
 def test_ciede2000_of_sharmas_pairs(one, other, expected):
-    pictures = (np.full((4, 4, 3), colour, np.float32) for colour in (one, other))
-    # four printed digits, and float32's sixth of angles and seventh powers
-    assert metrics.ciede2000(*pictures) == pytest.approx(expected, abs=3e-4)
+    pictures = [np.full((4, 4, 3), colour, np.float32) for colour in (one, other)]
+    # four printed digits, and float32's sixth of seventh powers
+    assert metrics.ciede2000(*pictures) == pytest.approx(expected, abs=2e-4)
+    assert metrics.ciede2000(*pictures[::-1]) == pytest.approx(expected, abs=2e-4)
 
 
 def test_ciede2000_is_scikit_images_over_blocks():
-    pictures = [lab.rgb_to_lab(noise(seed, side=150)) for seed in (0, 1)]  # 22,500 pixels: 3 blocks
+    pictures = [lab.rgb_to_lab(noise(seed, side=150)) for seed in (0, 1)]  # 22,500 pixels: 2 blocks
     expected = deltaE_ciede2000(*map(np.float64, pictures)).mean()
     assert metrics.ciede2000(*pictures) == pytest.approx(expected, rel=1e-5)
     half = deltaE_ciede2000(*map(np.float64, pictures), kC=2).mean()
     assert metrics.ciede2000(*pictures, kC=2) == pytest.approx(half, rel=1e-5)
     assert metrics.ciede2000(pictures[0], pictures[0]) == 0
+
+
+@pytest.mark.parametrize("far", [1, 10, 100])
+def test_ciede2000_is_scikit_images_pixel_by_pixel(far):
+    random = np.random.default_rng(far)
+    one = random.uniform((0, -100, -100), (100, 100, 100), (300, 300, 3)).astype(np.float32)
+    other = one + random.uniform(-far, far, one.shape).astype(np.float32)
+    other[..., 0] = np.clip(other[..., 0], 0, 100)
+    other[:30] *= np.float32([1, -1, -1])  # hues about opposite
+    other[30:60, :, 1:] = 0
+    found = delta_e.ciede2000(*(list(np.ascontiguousarray(np.moveaxis(each, -1, 0)))
+                                for each in (one, other)))
+    np.testing.assert_allclose(found, deltaE_ciede2000(np.float64(one), np.float64(other)),
+                               rtol=0, atol=1e-4)
+
+
+def test_ciede2000_of_colours_beyond_any_screen_is_finite():
+    one, other = (np.full((2, 2, 3), colour, np.float32) for colour in ((50, 1e6, 0), (50, 0, 1e6)))
+    assert math.isfinite(metrics.ciede2000(one, other))
 
 
 # --- AuC ------------------------------------------------------------------------------------------
@@ -336,10 +370,10 @@ def test_a_batch_is_its_pictures(metric):
 def test_score_of_grey_and_of_the_truth():
     rgb = noise(0)
     colours = lab.rgb_to_lab(rgb)
-    perfect = metrics.score(rgb, colours, colours[..., 1:])
+    perfect = metrics.score(metrics.Truth(rgb), colours[..., 1:])
     assert perfect["mse_ab"] == 0 and perfect["psnr_rgb"] == perfect["psnr_ab"] == math.inf
     assert perfect["ssim_rgb"] == pytest.approx(1) and perfect["ssim_ab"] == pytest.approx(1)
-    grey = metrics.score(rgb, colours, np.zeros_like(colours[..., 1:]))
+    grey = metrics.score(metrics.Truth(rgb), np.zeros_like(colours[..., 1:]))
     assert grey["mse_ab"] == pytest.approx((colours[..., 1:] ** 2).mean(), rel=1e-5)
     # Lab's white and sRGB's differ in the fifth digit: a channel may round to the next step.
     assert grey["colourfulness"] < 0.3 < 10 < perfect["colourfulness"]
@@ -353,18 +387,56 @@ def test_score_of_grey_and_of_the_truth():
 def test_score_of_a_picture_takes_it_as_it_is():
     rgb, made = noise(0), noise(1)
     colours, ab = lab.rgb_to_lab(rgb), lab.rgb_to_lab(made)[..., 1:]
-    found = metrics.score(rgb, colours, ab, made, np.ones(313))
+    found = metrics.score(metrics.Truth(rgb), ab, made, np.ones(313))
     assert found["psnr_rgb"] == metrics.psnr_rgb(rgb, made)
     assert found["l_drift"] == metrics.l_drift(colours, lab.rgb_to_lab(made)) > 1
     assert found["auc_ab_balanced"] == pytest.approx(found["auc_ab"])  # all weigh the same
-    assert metrics.score(rgb, colours, ab, made, np.zeros(313))["auc_ab_balanced"] is None
+    nowhere = metrics.score(metrics.Truth(rgb), ab, made, np.zeros(313))
+    assert nowhere["auc_ab_balanced"] is None
 
 
 def test_score_leaves_out_what_small_pictures_do_not_have():
     rgb = noise(0, side=8)
     colours = lab.rgb_to_lab(rgb)
-    found = metrics.score(rgb, colours, colours[..., 1:])
+    found = metrics.score(metrics.Truth(rgb), colours[..., 1:])
     assert found["ssim_rgb"] is found["ssim_ab"] is None and found["mse_ab"] == 0
+
+
+def test_score_is_each_metric_by_itself_and_a_truth_serves_many():
+    weights = np.random.default_rng(5).uniform(0, 4, 313)
+    rgb, truth = noise(0), metrics.Truth(noise(0))
+    ab = lab.rgb_to_lab(noise(1))[..., 1:] * np.float32(0.7)
+    flat = np.broadcast_to(np.float32([3, 10]), ab.shape)
+    for predicted in (ab, flat, ab):  # the second time from what the first left in the truth
+        made = metrics.recolour(truth.lab.array[..., :1], predicted)
+        pictures = {"rgb": rgb, "lab": lab.rgb_to_lab(rgb), "ab": lab.rgb_to_lab(rgb)[..., 1:],
+                    "rgb_predicted": made, "lab_predicted": lab.rgb_to_lab(made),
+                    "ab_predicted": predicted}
+        found = metrics.score(truth, predicted, weights=weights)
+        assert found == {
+            key: metric.function(*(pictures[name] for name in metric.pictures), **metric.given,
+                                 **({"weights": weights} if metric.by_rarity else {}))
+            for key, metric in metrics.METRICS.items()}
+    assert truth.values(weights) == {
+        "colourfulness": metrics.colourfulness(rgb),
+        "colourfulness_absolute": metrics.colourfulness(rgb, absolute=True),
+        "rarity": metrics.rarity(pictures["ab"], weights=weights)}
+
+
+def test_a_picture_is_checked_and_worked_on_once():
+    picture = metrics.Picture(noise(0))
+    first = picture.once(_sum, 2), picture.once(_sum, 3)
+    assert first == (picture.once(_sum, 2), picture.once(_sum, 3)) and first[0] != first[1]
+    with pytest.raises(ValueError, match="uint8"):
+        metrics.colourfulness(metrics.Picture(np.float32(noise(0))))
+    assert metrics.psnr_rgb(picture, noise(1)) == metrics.psnr_rgb(noise(0), noise(1))
+    # what is RGB to one metric is no Lab to another
+    with pytest.raises(ValueError, match="float"):
+        metrics.l_drift(picture, picture)
+
+
+def _sum(picture, by):
+    return picture.array.sum() * by
 
 
 def test_summary_counts_what_it_is_a_mean_of():

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from common import cli, evaluate, files, lab, metrics, prepare, survey, survey_results
+from common import baselines, cli, evaluate, files, lab, metrics, prepare, survey, survey_results
 from common.cli import UserError
 from tests import drawn
 
@@ -63,8 +63,9 @@ def test_pictures_are_what_the_key_says(model, dataset):
         if picture["kind"] == "original":
             np.testing.assert_array_equal(seen, true)
         else:
-            l = lab.rgb_to_lab(true)[None, ..., :1]
-            np.testing.assert_array_equal(seen, metrics.recolour(l, model(l))[0])
+            colours = lab.rgb_to_lab(true)[None]
+            ab = model(baselines.Batch(np.zeros(1), true[None], colours, None))
+            np.testing.assert_array_equal(seen, metrics.recolour(colours[..., :1], ab)[0])
             assert (seen != true).any()
     assert all(files.sha256(png) == digest for digest, png in pictures.items())
     assert key["seen"] == 12, "the model was trained on all of the test split"
@@ -108,9 +109,9 @@ def test_a_model_gets_the_embeddings_of_its_pictures(dataset):
             return dataset.read(split, places) | {
                 "embedding": np.array(places, np.float32)[:, None]}
 
-        def __call__(self, l, embedding):
-            assert len(l) == len(embedding) == 4
-            return np.broadcast_to(embedding[:, None, None], (*l.shape[:3], 2))
+        def __call__(self, batch):
+            assert len(batch.lab) == len(batch.embedding) == len(batch.places) == 4
+            return np.broadcast_to(batch.embedding[:, None, None], (*batch.lab.shape[:3], 2))
 
         def count_seen(self, digests):
             return None

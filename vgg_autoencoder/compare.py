@@ -95,7 +95,7 @@ def comparison(report, histories):
     report: of `evaluate.evaluate`, whose last two rows are the models in the order of `SIDES`.
     histories: {side: {column: values by epoch}}.
     """
-    grey, mean_colour, without, with_ = report["rows"]
+    grey, mean_colour, *_, without, with_ = report["rows"]
     keys = ("mse_ab", "argmax_ab", "psnr_rgb", "colourfulness")
     lines = ["# Zaman 2020: with and without penalties", "", verdict(report), "",
              "| | " + " | ".join(metrics.METRICS[key].title for key in keys) + " |",
