@@ -23,7 +23,8 @@ PRETEXT   := $(patsubst %/pretext.py,pretext-%,$(wildcard $(REPORTS:=/pretext.py
 VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION RUN SEED \
              MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS \
              BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS \
-             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET \
+             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET METRICS PERCEPTUAL \
+             CLASSIFIER CLASSIFIER_WEIGHTS INCEPTION_V3_WEIGHTS \
              COLORIZER_EPOCHS LABELS SEEDS
 SWITCHES  := OVERWRITE BINS REBALANCE EMBED_VIEWS
 GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
@@ -131,6 +132,8 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   BINS=1 REBALANCE=1 EMBED_VIEWS=1      options of training (README.md)
 ##   PRESET=            a named protocol of eval: imagenet-val5k-256, cifar10, folder, ...
 ##   PREDICTIONS=       a folder of pictures that another system made, or name=folder
+##   METRICS=           all, or some of lpips,fid,kid,frechet,kernel,top1: those of networks
+##   CLASSIFIER= CLASSIFIER_WEIGHTS= INCEPTION_V3_WEIGHTS= PERCEPTUAL=  these networks
 ##   AGAINST=           the row of eval's table to compare the others with
 ##   COLORIZER_EPOCHS= LABELS=1,10,100 (percent) SEEDS=  of the pretext task
 ##   MODEL= IN= OUT= SPLIT= SPLIT_BY= OVERWRITE=1 MAX_MEGAPIXELS=

@@ -33,6 +33,7 @@ from common import (
     lab,
     metrics,
     models,
+    network_metrics,
     page,
     photos,
     predictions,
@@ -160,7 +161,7 @@ def _filled(array, count):
 
 def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
              precision="float32", weights=None, shown=SHOWN, keep_going=None, rebalance=False,
-             against=None, others=(), preset=None):
+             against=None, others=(), preset=None, networks=None):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
@@ -173,6 +174,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
 
     others: folders of pictures that other systems made, "folder" or "name=folder".
     preset: the `presets.Preset` that `dataset` is of, to be told in the outputs.
+    networks: what `network_metrics.of_arguments` gives, for the metrics that networks make.
 
     Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
     empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, no
@@ -203,6 +205,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     if rebalance and not dataset.count("train"):
         raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
                         "REBALANCE away.")
+    pictures = dataset.names(split)[:count]
+    networks = networks and networks(pictures, dataset.image_size)
     weights_of = protocol.weights_of_colours(dataset) if rebalance else None
     measured, failed = [], []
 
@@ -213,7 +217,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
         measure = functools.partial(_measure, split=split, count=count, batch_size=batch_size,
-                                    places=places, pool=pool, weights=weights_of)
+                                    places=places, pool=pool, weights=weights_of,
+                                    networks=networks)
         for path, name in zip(paths, names, strict=False):
             try:
                 model = Model(path, name, dataset, batch_size, precision, weights)
@@ -222,27 +227,32 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
             except ModelError as error:
                 leave_out(path, error)
         # All that needs no network in one pass, which reads each true picture once.
-        (truth, true_images), *light = measure(
+        (truth, true_images, true_watch), *light = measure(
             [TruePictures(dataset), *baseline, *others])
     measured[:0] = light[:len(baseline)]
-    for row, pictures in light[len(baseline):]:
+    for row, *seen in light[len(baseline):]:
         if row["counts"]["used"]:
-            measured.append((row, pictures))
+            measured.append((row, *seen))
         else:
             leave_out(row["folder"], ModelError(f"No picture of {row['folder']} can be read: "
                                                 f"{row['unreadable'][0]['reason']}."))
-    rows, images = zip(*measured, strict=True)
+    rows, images, watches = zip(*measured, strict=True)
     rarity = truth["values"].get("rarity")
-    for row in (*rows, truth):
+    for row, watch in zip((*rows, truth), (*watches, true_watch), strict=True):
         row["metrics"] = {key: metrics.summary(values, rarity if metric.by_rarity else None)
                           for key, values in row["values"].items()
                           if (metric := metrics.METRICS.get(key))}
+        if networks:
+            networks.finish(row, watch, true_watch)
         row["values"] = _plain(row["values"])
+    if networks:
+        notes += networks.closing(truth)
+        for watch in (*watches, true_watch):
+            watch.close()
     rows, truth = list(rows), {key: truth[key] for key in ("metrics", "values")}
     compare.add_best(rows, truth)
     bootstrap = compare.Bootstrap(count)
     compare.add_intervals(rows, truth, bootstrap)
-    pictures = dataset.names(split)[:count]
     report = {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -251,8 +261,10 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                  "pictures_sha256": files.sha256("".join(digests).encode()),
                  "image_size": dataset.image_size, "cut": dataset.cut,
                  "mean_ab": dataset.mean_ab.tolist()},
-        "protocol": protocol.describe(metrics.chosen(weights_of), precision=precision,
-                                      batch_size=batch_size, rows=[row["name"] for row in rows],
+        "protocol": protocol.describe({**metrics.chosen(weights_of),
+                                       **(networks.columns if networks else {})},
+                                      rows=[row["name"] for row in rows],
+                                      precision=precision, batch_size=batch_size,
                                       preset=presets.describe(preset) if preset else None),
         "versions": {**models.versions(), "scikit-image": skimage.__version__,
                      "opencv": cv2.__version__},
@@ -292,29 +304,35 @@ def _check_names(names):
                         "PREDICTIONS=name=folder.")
 
 
-def _measure(methods, split, count, batch_size, places, pool, weights):
-    """[(row without "metrics", {place: picture to show})] of methods, by one pass over pictures.
+def _measure(methods, split, count, batch_size, places, pool, weights, networks):
+    """[(row without "metrics", {place: picture to show}, watch)] of methods, by one pass.
 
-    A method that takes embeddings has its own data set and goes alone.
+    A method that takes embeddings has its own data set and goes alone. A watch is what `networks`
+    saw, None without them.
     """
-    measured = [({}, {}) for _ in methods]
+    measured = [({}, {}, networks and network_metrics.Watch(networks)) for _ in methods]
     title = ", ".join(method.name for method in methods)
     with (cli.progress(total=count, desc=title, unit="picture") as bar,
           _batches(methods[0], split, count, batch_size, pool) as batches):
         for batch in batches:
             predicted = zip(*[method(batch, pool) for method in methods], strict=True)
             # What is worked out of a true picture serves all methods and is kept for no longer.
-            scored = pool.map(functools.partial(_score, methods, weights), batch.rgb, batch.lab,
-                              predicted)
+            scored = list(pool.map(functools.partial(_score, methods, weights), batch.rgb,
+                                   batch.lab, predicted))
+            for method, (*_, watch), made in zip(methods, measured, zip(*scored, strict=True),
+                                                 strict=True):
+                if watch:
+                    watch.see(batch.start, [picture for _, picture in made],
+                              None if method.kind == TRUTH else batch.rgb)
             for place, scores in enumerate(scored, batch.start):
-                for (values, images), (found, picture) in zip(measured, scores, strict=True):
+                for (values, images, _), (found, picture) in zip(measured, scores, strict=True):
                     for key, value in found.items():
                         values.setdefault(key, []).append(value)
                     if place in places and picture is not None:
                         images[place] = _as_file(picture)
             bar.update(len(batch.rgb))
-    return [({"name": method.name, "kind": method.kind, **method.about, "values": values}, images)
-            for method, (values, images) in zip(methods, measured, strict=True)]
+    return [({"name": method.name, "kind": method.kind, **method.about, "values": values},
+             *seen) for method, (values, *seen) in zip(methods, measured, strict=True)]
 
 
 def _score(methods, weights, rgb, true_lab, predicted):
@@ -412,6 +430,7 @@ def main(argv=None):
     parser.add_argument("--rebalance", action="store_true",
                         help="also the AuC balanced by the training split's colours: one pass over "
                              "it, kept beside the shards")
+    network_metrics.add_arguments(parser)
     parser.add_argument("--precision", choices=models.PRECISIONS, default="float32")
     parser.add_argument("--size", type=cli.at_least(8), default=None,
                         help="side of the pictures, else that of all the models, else the data's, "
@@ -433,7 +452,7 @@ def main(argv=None):
         batch_size=args.batch, precision=models.precision(args.precision)[0],
         weights=args.embedding_weights, keep_going=len(named) + len(args.predictions) != 1,
         rebalance=args.rebalance, against=args.against, others=args.predictions,
-        preset=preset)
+        preset=preset, networks=network_metrics.of_arguments(args))
     print(page.table(report))
     print(f"{args.out}/index.html, metrics.json and metrics.csv")
     for failure in report["failed"]:

@@ -252,8 +252,9 @@ def test_the_readme_begins_with_the_two_commands():
 COMMANDS = {
     "data": "common.prepare", "eval": "common.evaluate", "bench": "benchmarks.bench",
     **{f"train-{report}": f"{report}.train" for report in REPORTS},
-    **{f"{kind}-{report}": f"{report}.{kind}" for kind in ("reproduce", "compare", "study", "pretext")
-       for report in REPORTS if (ROOT / report / f"{kind}.py").exists()},
+    **{f"{kind}-{report}": f"{report}.{kind}"
+       for kind in ("reproduce", "compare", "study", "pretext") for report in REPORTS
+       if (ROOT / report / f"{kind}.py").exists()},
 }
 
 # Stands for an interpreter and the pip of its virtual environments; $FAKE holds what it was told.
@@ -356,7 +357,9 @@ SENSIBLE = {
     "common.prepare": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS SEED SPLIT_BY OVERWRITE "
                       "MAX_MEGAPIXELS",
     "common.evaluate": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS BATCH PRECISION MODEL OUT SPLIT "
-                       "SPLIT_BY REBALANCE AGAINST PREDICTIONS PRESET",
+                       "SPLIT_BY REBALANCE AGAINST PREDICTIONS PRESET METRICS CLASSIFIER "
+                       "CLASSIFIER_WEIGHTS INCEPTION_V3_WEIGHTS VGG16_WEIGHTS "
+                       "MOBILENET_V2_WEIGHTS PERCEPTUAL LPIPS_WEIGHTS",
     "common.colorize": "IN OUT MODEL EMBEDDING_WEIGHTS PRECISION OVERWRITE MAX_MEGAPIXELS",
     **{f"{report}.train": "DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH SIZE "
                           "PRECISION RUN SEED SPLIT_BY OVERWRITE BINS REBALANCE EMBED_VIEWS"
