@@ -25,7 +25,8 @@ EACH      := $(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT) $(SURVEY)
 VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION RUN SEED \
              MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS \
              BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS \
-             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET \
+             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET METRICS PERCEPTUAL \
+             CLASSIFIER CLASSIFIER_WEIGHTS INCEPTION_V3_WEIGHTS \
              COLORIZER_EPOCHS LABELS SEEDS RECOLOURED ORIGINALS KEY
 SWITCHES  := OVERWRITE BINS REBALANCE EMBED_VIEWS
 GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
@@ -142,6 +143,8 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   BINS=1 REBALANCE=1 EMBED_VIEWS=1      options of training (README.md)
 ##   PRESET=            a named protocol of eval: imagenet-val5k-256, cifar10, folder, ...
 ##   PREDICTIONS=       a folder of pictures that another system made, or name=folder
+##   METRICS=           all, or some of lpips,fid,kid,frechet,kernel,top1: those of networks
+##   CLASSIFIER= CLASSIFIER_WEIGHTS= INCEPTION_V3_WEIGHTS= PERCEPTUAL=  these networks
 ##   AGAINST=           the row of eval's table to compare the others with
 ##   COLORIZER_EPOCHS= LABELS=1,10,100 (percent) SEEDS=  of the pretext task
 ##   RECOLOURED= ORIGINALS=  pictures of a survey; KEY=, the folder of its key.json

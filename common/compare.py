@@ -64,7 +64,8 @@ def add_intervals(rows, truth, bootstrap):
     """
     rarity = truth["values"].get("rarity")
     for row in (*rows, truth):
-        values = {key: numbers(row["values"][key]) for key in row["metrics"]}
+        values = {key: numbers(row["values"][key]) for key in row["metrics"]
+                  if key in row["values"]}  # the others are of all pictures at once
         shares = [numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(len(column))
                   for key, column in values.items()]
         deltas = [] if row is truth else [
@@ -120,7 +121,8 @@ def pairs(rows, truth, bootstrap, against=None):
     else:
         chosen = [(row, other) for row in rows for other in rows
                   if other["name"] == against and row is not other]
-    keys = [key for key in rows[0]["metrics"] if metrics.METRICS[key].better != "truth"]
+    keys = [key for key in rows[0]["metrics"]
+            if metrics.METRICS[key].better != "truth" and key in rows[0]["values"]]
     rarity = truth["values"].get("rarity")
     count = len(rows[0]["values"][keys[0]])
     shares = np.stack([numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(count)

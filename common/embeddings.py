@@ -130,12 +130,5 @@ def _imagenet(network):
 
 
 def _from_file(network, path):
-    """The network with the weights of a Keras `.h5`; of 1001 classes the first is dropped."""
-    builders = [functools.partial(_build, network, classes) for classes in (CLASSES, CLASSES + 1)]
-    classifier = pretrained.read(path, builders, name=network, variable="EMBEDDING_WEIGHTS")
-    if classifier.output_shape[-1] == CLASSES:
-        return classifier
-    narrow = _build(network)
-    *values, kernel, bias = classifier.get_weights()
-    narrow.set_weights([*values, kernel[:, 1:], bias[1:]])
-    return narrow
+    return pretrained.read_classifier(path, functools.partial(_build, network), name=network,
+                                      variable="EMBEDDING_WEIGHTS")

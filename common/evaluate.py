@@ -34,6 +34,7 @@ from common import (
     lab,
     metrics,
     models,
+    network_metrics,
     page,
     page_html,
     photos,
@@ -154,7 +155,7 @@ def _filled(array, count):
 
 def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
              precision="float32", weights=None, shown=gallery.SHOWN, keep_going=None,
-             rebalance=False, against=None, others=(), preset=None):
+             rebalance=False, against=None, others=(), preset=None, networks=None):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
@@ -167,6 +168,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
 
     others: folders of pictures that other systems made, "folder" or "name=folder".
     preset: the `presets.Preset` that `dataset` is of, to be told in the outputs.
+    networks: what `network_metrics.of_arguments` gives, for the metrics that networks make.
 
     Returns what metrics.json holds; `page.table` makes a text of it. `UserError` if the split is
     empty, OSError if `out` cannot be written. Memory grows by one number a metric and picture, and
@@ -196,6 +198,8 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     if rebalance and not dataset.count("train"):
         raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
                         "REBALANCE away.")
+    pictures = dataset.names(split)[:count]
+    networks = networks and networks(pictures, dataset.image_size)
     weights_of = protocol.weights_of_colours(dataset) if rebalance else None
     measured, failed = [], []
 
@@ -206,7 +210,7 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
         measure = functools.partial(_measure, split=split, count=count, batch_size=batch_size,
-                                    pool=pool, weights=weights_of)
+                                    pool=pool, weights=weights_of, networks=networks)
         for path, name in zip(paths, names, strict=False):
             try:
                 model = Model(path, name, dataset, batch_size, precision, weights)
@@ -215,27 +219,31 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
             except ModelError as error:
                 leave_out(path, error)
         # All that needs no network in one pass, which reads each true picture once.
-        (truth, _), *light = measure(
-            [TruePictures(dataset), *baseline, *others])
+        (truth, _, true_watch), *light = measure([TruePictures(dataset), *baseline, *others])
     measured[:0] = light[:len(baseline)]
-    for row, method in light[len(baseline):]:
+    for row, *seen in light[len(baseline):]:
         if row["counts"]["used"]:
-            measured.append((row, method))
+            measured.append((row, *seen))
         else:
             leave_out(row["folder"], ModelError(f"No picture of {row['folder']} can be read: "
                                                 f"{row['unreadable'][0]['reason']}."))
-    rows, methods = zip(*measured, strict=True)
+    rows, methods, watches = zip(*measured, strict=True)
     rarity = truth["values"].get("rarity")
-    for row in (*rows, truth):
+    for row, watch in zip((*rows, truth), (*watches, true_watch), strict=True):
         row["metrics"] = {key: metrics.summary(values, rarity if metric.by_rarity else None)
                           for key, values in row["values"].items()
                           if (metric := metrics.METRICS.get(key))}
+        if networks:
+            networks.finish(row, watch, true_watch)
         row["values"] = _plain(row["values"])
+    if networks:
+        notes += networks.closing(truth)
+        for watch in (*watches, true_watch):
+            watch.close()
     rows, truth = list(rows), {key: truth[key] for key in ("metrics", "values", "histograms")}
     compare.add_best(rows, truth)
     bootstrap = compare.Bootstrap(count)
     compare.add_intervals(rows, truth, bootstrap)
-    pictures = dataset.names(split)[:count]
     report = {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -244,8 +252,10 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                  "pictures_sha256": files.sha256("".join(digests).encode()),
                  "image_size": dataset.image_size, "cut": dataset.cut,
                  "mean_ab": dataset.mean_ab.tolist()},
-        "protocol": protocol.describe(metrics.chosen(weights_of), precision=precision,
-                                      batch_size=batch_size, rows=[row["name"] for row in rows],
+        "protocol": protocol.describe({**metrics.chosen(weights_of),
+                                       **(networks.columns if networks else {})},
+                                      rows=[row["name"] for row in rows],
+                                      precision=precision, batch_size=batch_size,
                                       preset=presets.describe(preset) if preset else None),
         "versions": {**models.versions(), "scikit-image": skimage.__version__,
                      "opencv": cv2.__version__},
@@ -279,45 +289,57 @@ def _check_names(names):
                         "PREDICTIONS=name=folder.")
 
 
-def _measure(methods, split, count, batch_size, pool, weights):
-    """[(row without "metrics", method)] of methods, by one pass over the pictures.
+def _measure(methods, split, count, batch_size, pool, weights, networks):
+    """[(row without "metrics", method, watch)] of methods, by one pass over the pictures.
 
-    A method that takes embeddings has its own data set and goes alone.
+    A method that takes embeddings has its own data set and goes alone. A watch is what `networks`
+    saw, None without them.
     """
-    measured = [({}, histograms.none()) for _ in methods]
+    measured = [({}, histograms.none(), networks and network_metrics.Watch(networks))
+                for _ in methods]
     title = ", ".join(method.name for method in methods)
     with (cli.progress(total=count, desc=title, unit="picture") as bar,
           _batches(methods[0], split, count, batch_size, pool) as batches):
         for batch in batches:
             predicted = zip(*[method(batch, pool) for method in methods], strict=True)
             # What is worked out of a true picture serves all methods and is kept for no longer.
-            scored = pool.map(functools.partial(_score, methods, weights), batch.rgb, batch.lab,
-                              predicted)
+            scored = list(pool.map(functools.partial(_score, methods, weights), batch.rgb,
+                                   batch.lab, predicted))
+            for method, (*_, watch), of_it in zip(methods, measured, zip(*scored, strict=True),
+                                                  strict=True):
+                if watch:
+                    watch.see(batch.places[0], [picture for _, _, picture in of_it],
+                              None if method.kind == TRUTH else batch.rgb)
             for scores in scored:
-                for (values, counts), (found, counted) in zip(measured, scores, strict=True):
+                for (values, counts, _), (found, counted, _) in zip(measured, scores, strict=True):
                     for key, value in found.items():
                         values.setdefault(key, []).append(value)
                     counts += counted
             bar.update(len(batch.rgb))
     return [({"name": method.name, "kind": method.kind, **method.about, "values": values,
-              "histograms": dict(zip(histograms.CHANNELS, counts.tolist(), strict=True))}, method)
-            for method, (values, counts) in zip(methods, measured, strict=True)]
+              "histograms": dict(zip(histograms.CHANNELS, counts.tolist(), strict=True))},
+             method, watch)
+            for method, (values, counts, watch) in zip(methods, measured, strict=True)]
 
 
 def _score(methods, weights, rgb, true_lab, predicted):
-    """[(metrics, histograms of ab)] of one picture by each method: nothing of it if it has none."""
+    """[(metrics, histograms of ab, 8-bit picture)] of one picture by each method.
+
+    Without a picture all metrics are None, nothing is counted and the picture is None.
+    """
     truth, found = metrics.Truth(rgb, true_lab), []
     for method, picture in zip(methods, predicted, strict=True):
         if picture is None:
-            found.append((dict.fromkeys(metrics.chosen(weights)), 0))
+            found.append((dict.fromkeys(metrics.chosen(weights)), 0, None))
         elif method.kind == TRUTH:
-            found.append((truth.values(weights), histograms.count(true_lab[..., 1:])))
+            found.append((truth.values(weights), histograms.count(true_lab[..., 1:]), picture))
         elif method.makes == "rgb":
             found.append((metrics.score(truth, None, picture, weights),
-                          histograms.count(lab.rgb_to_lab(picture)[..., 1:])))
+                          histograms.count(lab.rgb_to_lab(picture)[..., 1:]), picture))
         else:
             made = metrics.recolour(true_lab[..., :1], picture)
-            found.append((metrics.score(truth, picture, made, weights), histograms.count(picture)))
+            found.append((metrics.score(truth, picture, made, weights), histograms.count(picture),
+                          made))
     return found
 
 
@@ -391,6 +413,7 @@ def main(argv=None):
     parser.add_argument("--rebalance", action="store_true",
                         help="also the AuC balanced by the training split's colours: one pass over "
                              "it, kept beside the shards")
+    network_metrics.add_arguments(parser)
     parser.add_argument("--precision", choices=models.PRECISIONS, default="float32")
     parser.add_argument("--size", type=cli.at_least(8), default=None,
                         help="side of the pictures, else that of all the models, else the data's, "
@@ -412,7 +435,7 @@ def main(argv=None):
         batch_size=args.batch, precision=models.precision(args.precision)[0],
         weights=args.embedding_weights, keep_going=len(named) + len(args.predictions) != 1,
         rebalance=args.rebalance, against=args.against, others=args.predictions,
-        preset=preset)
+        preset=preset, networks=network_metrics.of_arguments(args))
     print(page.table(report))
     print(f"{args.out}/index.html, metrics.json and metrics.csv")
     for failure in report["failed"]:

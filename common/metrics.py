@@ -327,8 +327,8 @@ class Metric:
 
     key: str
     title: str
-    function: Callable
-    pictures: tuple  # of "rgb", "ab", "lab", and each with "_predicted"
+    function: Callable | None  # None: made by `network_metrics`, only where it is asked for
+    pictures: tuple | str  # of "rgb", "ab", "lab", and each with "_predicted"; else a definition
     better: str  # "higher", "lower", or "truth": as close to the true pictures' as can be
     digits: int = 2
     unit: str = ""
@@ -340,6 +340,8 @@ class Metric:
     @property
     def switches(self):
         """{name: value} of the function's switches, as the evaluation uses them."""
+        if self.function is None:
+            return self.given
         parameters = inspect.signature(self.function).parameters.values()
         switches = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | self.given
         if self.by_rarity:
@@ -348,8 +350,8 @@ class Metric:
 
     @property
     def definition(self):
-        """The first line of the function's docstring."""
-        return self.function.__doc__.splitlines()[0]
+        """What it is: the first line of the function's docstring, where there is one."""
+        return self.function.__doc__.splitlines()[0] if self.function else self.pictures
 
 
 _RGB, _AB, _LAB = (("rgb", "rgb_predicted"), ("ab", "ab_predicted"), ("lab", "lab_predicted"))
@@ -375,14 +377,32 @@ METRICS = {metric.key: metric for metric in (
     Metric("l_drift", "L* drift", l_drift, _LAB, "lower", brief=False),
     Metric("l_drift_largest", "L* drift, largest", l_drift, _LAB, "lower",
            given={"largest": True}, brief=False),
+    Metric("lpips", "LPIPS", None, "Distance of the maps of a network's layers, Zhang et al. 2018; "
+           "LPIPS with the published weights alone, else unweighted.", "lower", digits=4),
+    Metric("fid", "FID", None, "Squared Fréchet distance of Inception-v3's features of all "
+           "predictions and all true pictures, Heusel et al. 2017; Keras's network, not the "
+           "TensorFlow graph of 2015, so that published figures do not compare to the digit.",
+           "lower"),
+    Metric("kid", "KID", None, "Squared kernel distance of Inception-v3's features, Bińkowski et "
+           "al. 2018, mean over subsets and below it their standard deviation; unbiased, a "
+           "prediction's pair with its own true picture left out. Keras's network, as in FID.",
+           "lower", digits=5),
+    Metric("frechet", "Fréchet distance", None, "What FID is, on another network's features: "
+           "figures do not compare with FID.", "lower"),
+    Metric("kernel", "Kernel distance", None, "What KID is, on another network's features: "
+           "figures do not compare with KID.", "lower", digits=5),
+    Metric("top1", "Top-1", None, "Share of pictures in which an ImageNet classifier sees the "
+           "class that their folder names.", "higher", digits=1, unit="%"),
+    Metric("top1_agreement", "Agreement", None, "Share of pictures in which an ImageNet classifier "
+           "sees the same class as in the true picture.", "higher", digits=1, unit="%"),
 )}
 OF_TRUTH = ("colourfulness", "colourfulness_absolute")  # what a picture has without a prediction
 
 
 def chosen(weights=None):
-    """{key: Metric} of an evaluation: those by rarity only where there are weights of colours."""
+    """{key: Metric} that need no network: by rarity only where there are weights of colours."""
     return {key: metric for key, metric in METRICS.items()
-            if weights is not None or not metric.by_rarity}
+            if metric.function and (weights is not None or not metric.by_rarity)}
 
 
 class Truth:

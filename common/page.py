@@ -22,32 +22,45 @@ def columns_of(report, brief=False):
                 yield key + DELTA
 
 
+def title_of(report, key):
+    """A column's title, which may name a network."""
+    return report["protocol"]["metrics"][key]["title"]
+
+
 def cell(row, key):
-    """The text of a figure; "inf" if every picture is equal to its truth, "-" if undefined."""
+    """The text of a figure; "inf" if every picture is equal to its truth, "-" if undefined.
+
+    A metric of a network that is not at hand says what it lacks.
+    """
     if key.endswith(DELTA):
         return f"{row[key]:+.2f}"
     found = row["metrics"][key]
     if found["mean"] is None:
-        return "inf" if found["infinite"] else "-"
+        return found.get("lacks") or ("inf" if found["infinite"] else "-")
     return f"{found['mean']:.{metrics.METRICS[key].digits}f}"
 
 
 def interval(row, key):
-    """"low..high" of a figure with the figure's digits, "" where there is none."""
+    """"low..high" of a figure with the figure's digits, "" where there is none.
+
+    Of a mean over subsets, their standard deviation.
+    """
     found = row[f"{key}_interval"] if key.endswith(DELTA) else row["metrics"][key]["interval"]
     form = "+.2f" if key.endswith(DELTA) else f".{metrics.METRICS[key].digits}f"
+    if not key.endswith(DELTA) and "deviation" in row["metrics"][key]:
+        return f"±{row['metrics'][key]['deviation']:{form}}"
     return "" if found is None else f"{found[0]:{form}}..{found[1]:{form}}"
 
 
 def counted(row, key, pictures):
     """"n=7" where a figure is a mean of fewer than all pictures, else ""."""
-    n = row["metrics"][key.removesuffix(DELTA)]["n"]
-    return "" if n == pictures else f"n={n}"
+    found = row["metrics"][key.removesuffix(DELTA)]
+    return "" if found["n"] == pictures or "lacks" in found else f"n={found['n']}"
 
 
 def pictures_of(row):
     """How many pictures each of the row's means is over: "32", or "31 to 32" where they differ."""
-    counts = sorted({found["n"] for found in row["metrics"].values()})
+    counts = sorted({found["n"] for found in row["metrics"].values() if "lacks" not in found})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
@@ -144,7 +157,7 @@ def _heading(report):
 def table(report):
     """The report's main columns as aligned text; `*` marks the best of a column."""
     columns = list(columns_of(report, brief=True))
-    titles = ["delta" if key.endswith(DELTA) else metrics.METRICS[key].title for key in columns]
+    titles = ["delta" if key.endswith(DELTA) else title_of(report, key) for key in columns]
     lines = [["", *titles, "pictures", ""]]
     pictures = report["data"]["pictures"]
     for row in report["rows"]:
@@ -175,12 +188,15 @@ def table(report):
 
 def csv_rows(report):
     """A header and a row a method: what it is, then mean and count of every metric."""
+    # Means over subsets have a deviation in place of an interval.
+    spread = [key for key in report["protocol"]["metrics"]
+              if any("deviation" in row["metrics"][key] for row in report["rows"])]
     yield ["data", "split", "pictures", "name", "kind", "image_size", "cut", "embedding",
            "embedding_weights", "seen", "sha256",
            *(f"{key}{suffix}" for key in report["protocol"]["metrics"]
              for suffix in ("", "_n", "_low", "_high")),
            *(f"{key}{DELTA}{suffix}" for key in metrics.OF_TRUTH
-             for suffix in ("", "_low", "_high"))]
+             for suffix in ("", "_low", "_high")), *(f"{key}_deviation" for key in spread)]
     data = report["data"]
     for row in report["rows"]:
         embedding = row.get("embedding") or {}
@@ -190,6 +206,7 @@ def csv_rows(report):
         figures += [value for key in metrics.OF_TRUTH
                     for value in (row[key + DELTA],
                                   *(row[f"{key}{DELTA}_interval"] or (None, None)))]
+        figures += [row["metrics"][key].get("deviation") for key in spread]
         yield [data["name"], data["split"], data["pictures"], row["name"], row["kind"],
                row.get("image_size"), row.get("cut"), embedding.get("network"),
                embedding.get("weights"), row["seen"], row.get("sha256"), *figures]

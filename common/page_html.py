@@ -74,7 +74,8 @@ def _figures(report):
         metric = metrics.METRICS[key]
         small = ", ".join(filter(None, (metric.unit, BETTER[metric.better])))
         first = ' data-first="descending"' if metric.better == "higher" else ""
-        heads.append(f'<th scope="col"{first}>{metric.title}<small>{small}</small></th>')
+        heads.append(f'<th scope="col"{first}>{escape(page.title_of(report, key))}'
+                     f"<small>{small}</small></th>")
     heads.append('<th scope="col">n<small>pictures</small></th>')
     body, pictures = [], report["data"]["pictures"]
     for row in report["rows"]:
@@ -144,7 +145,7 @@ def _comparisons(report):
     if not report["pairs"]:
         return ""
     keys = [key for key in report["pairs"][0]["metrics"] if metrics.METRICS[key].brief]
-    heads = "".join(f'<th scope="col">{metrics.METRICS[key].title}</th>' for key in keys)
+    heads = "".join(f'<th scope="col">{escape(page.title_of(report, key))}</th>' for key in keys)
     body = []
     for pair in report["pairs"]:
         cells = "".join(_number(pair["metrics"][key]["mean"], _compared(key, pair["metrics"][key]))
@@ -199,12 +200,12 @@ def _gallery(report, shown):
               if key in found} for picture in shown.pictures]
     counts = {key: [sum(map(bool, ranks)) for ranks in found[key]] for key in found}
     content = {"values": values, "truth": truth, "counts": counts, "metrics": {
-        key: [metrics.METRICS[key].title, metrics.METRICS[key].unit, metrics.METRICS[key].digits]
+        key: [page.title_of(report, key), metrics.METRICS[key].unit, metrics.METRICS[key].digits]
         for key in found}}
-    items = "\n".join(_picture(picture, names, rows, at < shown.spread)
+    items = "\n".join(_picture(report, picture, names, rows, at < shown.spread)
                       for at, picture in enumerate(shown.pictures))
     return f"""<p>{_chosen(report, shown)}</p>
-{_controls(found, names, first)}
+{_controls(report, found, names, first)}
 <ol class="gallery" style="--columns: {len(names) + 1}">
 {items}
 </ol>
@@ -224,7 +225,7 @@ def _chosen(report, shown):
     return words + (' The number under a picture is its <span id="by">PSNR RGB in dB</span>.')
 
 
-def _controls(keys, names, first):
+def _controls(report, keys, names, first):
     """The choice of pictures, for the script to show."""
     def options(found):
         return "".join(f'<option value="{escape(str(value))}"{" selected" * chosen}>{escape(text)}'
@@ -232,7 +233,7 @@ def _controls(keys, names, first):
 
     orders = [("spread", "those spread evenly", True), ("worst", "worst first", False),
               ("best", "best first", False), ("median", "median first", False)]
-    by = [(key, metrics.METRICS[key].title, key == "psnr_rgb") for key in keys]
+    by = [(key, page.title_of(report, key), key == "psnr_rgb") for key in keys]
     of = [(at, name, name == first) for at, name in enumerate(names)]
     return f"""<div class="controls" role="group" aria-label="Which pictures" hidden>
 <label>Pictures <select id="order">{options(orders)}</select></label>
@@ -242,7 +243,7 @@ def _controls(keys, names, first):
 </div>"""
 
 
-def _picture(picture, names, rows, is_spread):
+def _picture(report, picture, names, rows, is_spread):
     figures = []
     for name, file in picture["columns"]:
         label, number, at = "true", "", ""
@@ -253,16 +254,16 @@ def _picture(picture, names, rows, is_spread):
         figures.append(f'<figure data-at="{at}">'
                        f'{document.image(file, ", ".join((picture["name"], label)))}'
                        f"<figcaption>{escape(label)} <span>{number}</span></figcaption></figure>")
-    reasons = "".join(f"<p>{escape(reason)}</p>" for reason in _reasons(picture["reasons"]))
+    reasons = "".join(f"<p>{escape(reason)}</p>" for reason in _reasons(report, picture["reasons"]))
     return (f'<li{" data-spread" * is_spread}><div class="bar"><h3>{escape(picture["name"])}</h3>'
             f'</div>{reasons}<div class="row">{"".join(figures)}</div></li>')
 
 
-def _reasons(reasons):
+def _reasons(report, reasons):
     """Lines like "koala: worst by PSNR RGB · MSE ab; best by SSIM ab"."""
     lines = {}
     for which, key, name in reasons:
-        lines.setdefault(name, {}).setdefault(which, []).append(metrics.METRICS[key].title)
+        lines.setdefault(name, {}).setdefault(which, []).append(page.title_of(report, key))
     return [f"{name}: " + "; ".join(f"{which} by {' · '.join(titles)}" for which, titles in
                                     found.items()) for name, found in lines.items()]
 
@@ -413,8 +414,8 @@ def _protocol(report):
     rows = []
     for metric in protocol["metrics"].values():
         switches = ", ".join(f"{name}={value}" for name, value in metric["switches"].items())
-        rows.append(f'<tr><th scope="row">{metric["title"]}</th><td>{escape(metric["definition"])}'
-                    f"</td><td><code>{escape(switches)}</code></td></tr>")
+        rows.append(f'<tr><th scope="row">{escape(metric["title"])}</th>'
+                    f"<td>{escape(metric['definition'])}</td><td><code>{escape(switches)}</code></td></tr>")
     return f"""{_definitions(entries)}
 <div class="scroll" role="region" aria-label="Metrics and their switches" tabindex="0">
 <table class="words">

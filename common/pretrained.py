@@ -154,6 +154,22 @@ def read(path, builders, *, name, variable):
                     "imagenet, random or a Keras weights file of that network.")
 
 
+def read_classifier(path, build, others=(), *, name, variable):
+    """A classifier of 1000 classes, build(classes), with the weights of a Keras file.
+
+    Of 1001 classes the first is dropped, the background that TensorFlow's slim networks have.
+    others: builders that are tried before.
+    """
+    network = read(path, [*others, functools.partial(build, 1000), functools.partial(build, 1001)],
+                   name=name, variable=variable)
+    if network.output_shape[-1] != 1001:
+        return network
+    narrow = build(1000)
+    *values, kernel, bias = network.get_weights()
+    narrow.set_weights([*values, kernel[:, 1:], bias[1:]])
+    return narrow
+
+
 @contextlib.contextmanager
 def in_float32():
     """Build networks in float32 whatever the process's dtype policy is."""
