@@ -96,15 +96,21 @@ def add_best(rows, truth):
             row[key + DELTA] = float(row["metrics"][key]["mean"] - true)
         row["best"] = []
     fair = [row for row in rows if not row["seen"] and not is_partial(row)]
-    ranks = {key: lambda row, key=key, sign={"higher": -1, "lower": 1}[metrics.METRICS[key].better]:
-             sign * row["metrics"][key]["mean"]
-             for key in rows[0]["metrics"] if metrics.METRICS[key].better != "truth"}
-    ranks |= {key + DELTA: lambda row, key=key: abs(row[key + DELTA]) for key in metrics.OF_TRUTH}
-    for key, rank in ranks.items():
-        scored = [row for row in fair if key not in row["metrics"]
-                  or row["metrics"][key]["mean"] is not None]
-        for row in scored:
-            if rank(row) == min(map(rank, scored)):
+    def rank(row, key):
+        """What is smallest in the best row; None where the row has no figure."""
+        if key not in row["metrics"]:
+            return abs(row[key])
+        found, sign = row["metrics"][key], {"higher": -1, "lower": 1}[metrics.METRICS[key].better]
+        if found["mean"] is None:
+            return sign * np.inf if found["infinite"] else None  # equal to the truth in every one
+        return sign * found["mean"]
+
+    keys = [key for key in rows[0]["metrics"] if metrics.METRICS[key].better != "truth"]
+    for key in (*keys, *(key + DELTA for key in metrics.OF_TRUTH)):
+        ranks = [(rank(row, key), row) for row in fair]
+        best = min((found for found, _ in ranks if found is not None), default=None)
+        for found, row in ranks:
+            if found is not None and found == best:
                 row["best"].append(key)
 
 

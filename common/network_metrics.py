@@ -246,6 +246,10 @@ class Networks:
         found = self._at_hand(["top1"], "Top-1", True, classes, lacks="no classes")
         if found:
             self.targets = [found.get(folder) for folder in folders]
+            if self.targets.count(None) == len(names):
+                self.targets = None
+                self.notes.append("No top-1 accuracy: the WordNet ids of the pictures' folders are "
+                                  "none of ImageNet's 1,000 classes.")
 
     def _at_hand(self, keys, titles, is_auto, load, lacks="no weights"):
         try:

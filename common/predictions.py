@@ -24,7 +24,8 @@ class Predictions:
     """A folder of pictures for the first `count` of a split; `UserError` where none fits.
 
     `about` counts what there was: "used"; "missing", pictures of the split without one; "others",
-    files that fit none; and, as pictures are read, "resized", "grey", "alpha" and "unreadable".
+    files that fit none; and, as pictures are read, "resized", "grey", "alpha" and "unreadable". The
+    files missing, of other names and unreadable are listed as well.
     """
 
     kind, takes_embedding, makes = KIND, False, "rgb"
@@ -47,7 +48,9 @@ class Predictions:
         self.about = {
             "folder": str(folder), "seen": None, "counts": {
                 "used": used, "missing": count - used, "others": len(found) - len(matched),
-                "resized": 0, "grey": 0, "alpha": 0, "unreadable": 0}, "unreadable": []}
+                "resized": 0, "grey": 0, "alpha": 0, "unreadable": 0}, "unreadable": [],
+            "missing": [name for name, file in zip(names, self._files, strict=False) if not file],
+            "others": sorted({*found} - {*matched.values()})}
 
     def __call__(self, batch, pool):
         """The pictures of a `baselines.Batch`: a list of (S, S, 3) uint8, None where there is none.

@@ -424,6 +424,35 @@ def test_pairs_are_told_with_interval_and_wins(dataset, tmp_path):
     assert "mean colour against grey: " in page.table(named)
 
 
+def test_constant_pictures_have_figures_where_they_are_defined(tmp_path):
+    for split, greys in (("train", (0, 0)), ("test", (0, 90, 255))):
+        for at, grey in enumerate(greys):
+            path = tmp_path / "flat" / split / f"{at}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = np.full((SIDE, SIDE, 3), grey, np.uint8)
+            picture[0, 0] += np.uint8([at, 0, 0]) if split == "train" else 0
+            path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    flat = prepare.prepare(tmp_path / "flat", SIDE, "squash", split_by="folder",
+                           folder=tmp_path / "shards")
+    report = evaluate.evaluate([save(tmp_path / "red.h5", bias=(40, 20))], flat,
+                               out=tmp_path / "out")
+    grey, red = row(report, "grey"), row(report, "red")
+    # grey pictures are what the grey baseline gives: in no mean, but counted, and nothing is better
+    assert grey["metrics"]["psnr_rgb"] == {"mean": None, "n": 0, "infinite": 3, "interval": None}
+    assert "psnr_rgb" in grey["best"] and red["best"] == []
+    assert grey["values"]["psnr_rgb"] == ["inf"] * 3 and "Up to 3 predictions" in page.table(report)
+    assert mean(report, "grey", "ssim_rgb") == pytest.approx(1)
+    assert grey["metrics"]["ssim_rgb"]["n"] == 3
+    assert 0 <= mean(report, "red", "ssim_rgb") < 1 < mean(report, "red", "ciede2000")
+    assert report["truth"]["metrics"]["colourfulness"]["mean"] == 0
+    pair, = (pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("red", "grey"))
+    found = pair["metrics"]["psnr_rgb"]
+    assert (found["mean"], found["n"], found["losses"]) == (None, 0, 3)
+    lines = page.table(report).splitlines()
+    assert next(line for line in lines if line.startswith("grey ")).split()[1] == "inf*"
+    assert "∞" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 

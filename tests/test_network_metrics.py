@@ -167,6 +167,16 @@ def test_without_class_folders_there_is_agreement_alone(dataset, networks, monke
     assert any("no WordNet ids" in note for note in report["notes"])
 
 
+def test_classes_that_are_none_of_imagenets_have_no_accuracy(dataset, networks, monkeypatch):
+    monkeypatch.setattr(network_metrics, "classes", lambda: {"n00000001": 1})
+    _, rows = scored(dataset, networks("top1"))
+    assert rows["grey"]["metrics"]["top1"]["n"] == 4, "of one class in three"
+    monkeypatch.setattr(network_metrics, "classes", lambda: {"n00000009": 1})
+    report, rows = scored(dataset, networks("top1"))
+    assert "top1" not in rows["grey"]["metrics"]
+    assert any("none of ImageNet's 1,000 classes" in note for note in report["notes"])
+
+
 def test_without_the_classes_numbers_the_accuracy_says_so(dataset, networks, monkeypatch):
     def classes():
         raise UserError("The numbers of ImageNet's classes are not to be downloaded.")

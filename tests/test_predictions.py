@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from common import cli, evaluate, metrics, page, predictions, prepare
 from common.cli import UserError
@@ -102,6 +103,7 @@ def test_missing_pictures_are_left_out_and_counted(dataset, tmp_path):
     report, (row,) = scored(dataset, f"half={tmp_path}")
     assert row["counts"] == {"used": 1, "missing": 3, "others": 1, "resized": 0, "grey": 0,
                              "alpha": 0, "unreadable": 0}
+    assert row["missing"] == dataset.names("test")[1:] and row["others"] == ["stranger.png"]
     assert row["metrics"]["mse_ab"]["n"] == 1 and row["values"]["mse_ab"][1:] == [None] * 3
     assert row["best"] == [], "its mean is over other pictures"
     assert row["colourfulness_delta"] == pytest.approx(
@@ -142,6 +144,20 @@ def test_unreadable_pictures_are_told(dataset, tmp_path):
         (tmp_path / name).write_bytes(b"broken")
     with pytest.raises(UserError, match="can be read"):
         scored(dataset, tmp_path)
+
+
+def test_pictures_of_numbers_that_are_no_colours_are_unreadable(dataset, tmp_path):
+    *broken, last = dataset.names("test")
+    for name, value in zip(broken, (np.nan, np.inf, 0.5), strict=True):
+        path = (tmp_path / name).with_suffix(".tif")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, np.full((SIDE, SIDE, 3), value, np.float32))
+    write(tmp_path / last, truth(dataset)[last])
+    _, (row,) = scored(dataset, tmp_path)
+    assert row["counts"]["unreadable"] == 3 and row["counts"]["used"] == 1
+    assert {found["reason"].split(";")[0] for found in row["unreadable"]} == {
+        "its samples are float32"}
+    assert row["values"]["mse_ab"][:3] == [None] * 3 and row["metrics"]["mse_ab"]["n"] == 1
 
 
 # --- the command ----------------------------------------------------------------------------------
