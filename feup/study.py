@@ -5,11 +5,25 @@ epochs.csv in reports/study/<data>, beside the evaluation of all of them on the 
 """
 
 import csv
+import functools
 import io
+import os
 import sys
 from pathlib import Path
 
-from common import cli, compare, evaluate, files, metrics, models, prepare, sheets, traces
+from common import (
+    cli,
+    compare,
+    evaluate,
+    files,
+    metrics,
+    models,
+    network_metrics,
+    page,
+    prepare,
+    sheets,
+    traces,
+)
 from common.cli import UserError
 from feup import train
 from feup.config import CONFIGS
@@ -17,7 +31,8 @@ from feup.reproduce import REPORTED
 
 AT_96 = ("resnet18_mse",)  # P14: STL-10 went through this network alone
 CURVES = ("ssim_ab", "ssim_rgb", "psnr_ab", "psnr_rgb")
-TABLE = ("mse_ab", "ssim_ab", "psnr_ab", "ssim_rgb", "psnr_rgb", "colourfulness")
+TABLE = ("mse_ab", "ssim_ab", "psnr_ab", "ssim_rgb", "psnr_rgb", "lpips", "colourfulness")
+EYE = {"VGG16_WEIGHTS": "auto", "LPIPS_WEIGHTS": "auto"}  # what every row's `lpips` is seen by
 PICTURES, EPOCHS = {"train": 45_000, "test": 10_000}, 50  # the report's
 
 
@@ -30,6 +45,10 @@ def main(argv=None):
     passed = [f"--data={args.data}", f"--size={size}", *others]
     if args.split_by:
         passed.append(f"--split-by={args.split_by}")
+    eye = {variable: getattr(args, variable.lower()) for variable in EYE}
+    if any(CONFIGS[name].distance == "vgg16" for name in names):
+        passed += [f"--{variable.lower().replace('_', '-')}={value}"
+                   for variable, value in eye.items()]
     runs = {}
     for name in names:
         runs[name] = Path("runs", f"study-{name}-{Path(args.data).name}-{size}")
@@ -44,7 +63,9 @@ def main(argv=None):
                         "SPLIT_BY.")
     out = Path("reports", "study", dataset.name)
     paths = [_exported(runs[name], name) for name in names]
-    evaluation = evaluate.evaluate(paths, dataset, "test", out / "evaluation", keep_going=False)
+    evaluation = evaluate.evaluate(
+        paths, dataset, "test", out / "evaluation", keep_going=False, networks=functools.partial(
+            network_metrics.Networks, ("lpips",), network="vgg16", weights=eye))
     models_of = {name: Studied(name, runs[name], path, row) for name, path, row in zip(
         names, paths, evaluation["rows"][-len(names):], strict=True)}
     write_epochs(out / "epochs.csv", models_of.values())
@@ -57,6 +78,10 @@ def _parser():
                         epilog="Other flags are those of python -m feup.train, for every config.")
     prepare.add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
+    for variable, usual in EYE.items():
+        parser.add_argument(f"--{variable.lower().replace('_', '-')}",
+                            default=os.environ.get(variable, usual),
+                            help="of the loss resnet18_lpips, and of every row's distance")
     parser.add_argument("--config", type=_names, help="some of the configs, with commas between; "
                         f"at 96 x 96 it is {', '.join(AT_96)}, else all")
     return parser
@@ -121,9 +146,9 @@ def report(evaluation, studied, dataset):
                f"{model.metadata['test_loss']:.3f}", *_figures(model.row)]
               for name, model in studied.items()]
     table.append(["true pictures", *[""] * (3 + len(TABLE)),
-                  _figure(evaluation["truth"], "colourfulness")])
+                  page.cell(evaluation["truth"], "colourfulness")])
     sheet.table(["", "epochs", "encoder began with", "its loss", "loss",
-                 *(_title(key) for key in TABLE)], table)
+                 *(_title(key, evaluation) for key in TABLE)], table)
     sheet.text("SSIM and PSNR of ab are of the two colour channels alone, those of RGB of the "
                "picture that the prediction makes with the true L*: the easier figure, since L* is "
                "most of a picture. Losses of different kinds do not compare.")
@@ -147,7 +172,7 @@ def report(evaluation, studied, dataset):
 def reasons(evaluation, studied, dataset):
     """Why our figures are not the report's, as far as it shows."""
     grey = evaluation["rows"][0]
-    forms = [f"{_title(key)} {_figure(grey, key)}" for key in CURVES]
+    forms = [f"{_title(key)} {page.cell(grey, key)}" for key in CURVES]
     found = ["The report does not say what its SSIM and PSNR are of, nor their window and range. "
              f"A grey picture alone has {', '.join(forms)} here, so 0.2 and 21 dB are of neither "
              "form, or computed otherwise."]
@@ -179,12 +204,14 @@ def comparisons(evaluation, studied):
     for pair in evaluation["pairs"]:
         if pair["against"] == first and pair["name"] in ours:
             told = []
-            for key in ("mse_ab", "psnr_rgb"):
+            for key in ("mse_ab", "psnr_rgb", "lpips"):
+                if key not in pair["metrics"]:
+                    continue  # no weights at hand
                 found = pair["metrics"][key]
                 if found["interval"]:
                     digits = metrics.METRICS[key].digits
                     low, high = (f"{end:+.{digits}f}" for end in found["interval"])
-                    told.append(f"{found['verdict']} by {_title(key)}, "
+                    told.append(f"{found['verdict']} by {_title(key, evaluation)}, "
                                 f"{found['mean']:+.{digits}f} ({low} to {high})")
             said.append(f"{ours[pair['name']]} against {ours[first]}: "
                         f"{'; '.join(told) or 'undefined'}")
@@ -192,17 +219,13 @@ def comparisons(evaluation, studied):
 
 
 def _figures(row):
-    return [_figure(row, key) for key in TABLE]
+    return [page.cell(row, key) for key in TABLE]
 
 
-def _figure(row, key):
-    mean = row["metrics"][key]["mean"]
-    return "undefined" if mean is None else f"{mean:.{metrics.METRICS[key].digits}f}"
-
-
-def _title(key):
-    metric = metrics.METRICS[key]
-    return f"{metric.title}, {metric.unit}" if metric.unit else metric.title
+def _title(key, evaluation=None):
+    title = page.title_of(evaluation, key) if evaluation else metrics.METRICS[key].title
+    unit = metrics.METRICS[key].unit
+    return f"{title}, {unit}" if unit else title
 
 
 # --- by epoch ---------------------------------------------------------------------------------

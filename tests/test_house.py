@@ -381,7 +381,7 @@ PRETRAINED = {"vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS",
               "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS VGG16_WEIGHTS "
                             "MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS"}
 SENSIBLE |= {module: SENSIBLE[module] + names for module, names in PRETRAINED.items()}
-SENSIBLE |= {"feup.study": "DATA SPLIT_BY SIZE CONFIG",
+SENSIBLE |= {"feup.study": "DATA SPLIT_BY SIZE CONFIG VGG16_WEIGHTS LPIPS_WEIGHTS",
              "feup.pretext": "DATA SPLIT_BY SIZE BATCH EPOCHS COLORIZER_EPOCHS LABELS SEEDS "
                              "PRECISION RUN RESNET18_WEIGHTS"}
 

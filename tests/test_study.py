@@ -55,6 +55,13 @@ def test_table_curves_and_reasons(folder, capsys):
               if row[0].removeprefix("| ") in names and len(row) > 6}
     assert losses["resnet18_lpips"][0] == "VGG16 feature distance, RANDOM weights"
     assert losses["eccv16_rebalanced"][0] == "cross-entropy over 313 bins"
+    # The same eye sees every row: its own loss is what the perceptual model has there.
+    header = next(row for row in rows if row[-1].startswith("Colourfulness"))
+    at = header.index("VGG16 feature distance, RANDOM weights")
+    seen = {row[0].removeprefix("| "): float(row[at]) for row in rows
+            if row[0].removeprefix("| ") in (*names, "grey") and len(row) > 6}
+    assert seen.keys() == {*names, "grey"}
+    assert seen["resnet18_lpips"] == pytest.approx(losses["resnet18_lpips"][1], rel=5e-2)
     report = json.loads((out / "evaluation/metrics.json").read_text())
     mse = {row["name"]: row["metrics"]["mse_ab"]["mean"] for row in report["rows"]}
     assert losses["resnet18_mse"] == ("squared error of ab", pytest.approx(mse["feup"], rel=2e-2))
