@@ -128,7 +128,7 @@ def _below(row, key, pictures):
 
 def _typeset(text):
     """Minus signs for what is typed as one, and "to" in intervals."""
-    return re.sub(r"(?<![\w-])-(?=\d|$)", "−", text.replace("..", " to "))
+    return re.sub(r"(?<![\w-])-(?=\d|$)", "−", re.sub(r"(?<=\d)\.\.(?=[-+\d])", " to ", text))
 
 
 def _is_warning(remark):
