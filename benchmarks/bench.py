@@ -34,6 +34,7 @@ from common import (
     cli,
     colorize,
     embeddings,
+    evaluate,
     files,
     lab,
     models,
@@ -48,6 +49,7 @@ OUT = Path("reports/bench/bench.json")
 BATCH = 16  # pictures a step, whatever a config says, so that rows compare
 SIZE = 256  # of the pictures where no network decides
 PRODUCT = 4096  # side of the square matrices of the "large matrix product"
+SCORED = 256  # pictures of a round of evaluation
 MEGAPIXELS = (4000, 6000)  # height and width of a photo of 24 megapixels
 REPORTS = ("koala", "iizuka", "vgg_autoencoder", "cs230", "feup")
 
@@ -334,6 +336,25 @@ def bench_embedding(effort, _folder):
     yield Row("embedding", sides, "pictures/s")
 
 
+def bench_evaluate(effort, folder):
+    """Evaluation: every figure that needs no network, of a model and the three baselines."""
+    dataset = prepare.prepare(
+        samples.make(folder / "samples"), SIZE, "squash", "mobilenet_v2", "random",
+        split_by="folder", folder=folder / "shards")
+    l = keras.Input((SIZE, SIZE, 1), name="l")  # a model that costs nothing
+    models.export(keras.Model({"l": l}, keras.layers.Conv2D(2, 1, name="ab")(l)),
+                  folder / "model.h5", {"image_size": SIZE, "cut": "squash"})
+    pictures = min(SCORED, dataset.count("train"))
+
+    def score():
+        evaluate.evaluate([folder / "model.h5"], dataset, "train", None, limit=pictures)
+        return pictures
+
+    rows = len(evaluate.evaluate([folder / "model.h5"], dataset, "train", None, limit=1)["rows"])
+    yield Row(f"evaluation, {rows} rows", alternate(effort, {"all but networks": score}),
+              "pictures/s", "at least 16.7: 1,000 pictures in a minute")
+
+
 # --- memory ----------------------------------------------------------------------------------
 
 
@@ -414,6 +435,7 @@ BENCHMARKS = {
     "lab": bench_lab,
     "jpeg": bench_jpeg,
     "embedding": bench_embedding,
+    "evaluate": bench_evaluate,
     "memory": bench_memory,
 }
 
