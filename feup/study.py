@@ -181,6 +181,9 @@ def reasons(evaluation, studied, dataset):
         found.append(f"The report's are of CIFAR-10, {PICTURES['train']:,} pictures for training "
                      f"and {PICTURES['test']:,} for test, uncompressed; these are of "
                      f"{dataset.name}, {counts['train']:,} and {counts['test']:,}.")
+    if all(name.lower().endswith((".jpg", ".jpeg")) for name in dataset.names("test")):
+        found.append("These pictures are JPEG, which has smoothed their colours before any model "
+                     "saw them: no figure here compares with one of the uncompressed pictures.")
     epochs = {len(model.history) for model in studied.values()}
     if epochs != {EPOCHS}:
         told = " to ".join(str(number) for number in sorted({min(epochs), max(epochs)}))

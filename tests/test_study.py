@@ -68,7 +68,7 @@ def test_table_curves_and_reasons(folder, capsys):
     for reason in ("neither form, or computed otherwise", "these are of photos-",
                    "these models for 2.", "marked RANDOM", "its values are not LPIPS"):
         assert reason in text, reason
-    assert "resnet18_lpips against resnet18_mse: " in text
+    assert "resnet18_lpips against resnet18_mse: " in text and "JPEG" not in text
     with open(out / "epochs.csv", newline="", encoding="utf-8") as file:
         epochs = list(csv.DictReader(file))
     assert [(row["config"], row["epoch"]) for row in epochs] == [
@@ -84,8 +84,12 @@ def test_table_curves_and_reasons(folder, capsys):
 
 
 def test_stl10s_size_is_for_resnet_alone(folder, capsys):
+    for path in (folder / "photos").iterdir():
+        path.unlink()
+    drawn.folder(folder / "photos", 60, 96, ".jpg")
     assert run("--size=96", "--epochs=1") == 0
     text = (next((folder / "reports/study").iterdir()) / "study.md").read_text()
+    assert "These pictures are JPEG" in text
     assert "96 x 96" in text and "One against the other" not in text
     assert [path.name for path in (folder / "runs").iterdir()] == ["study-resnet18_mse-photos-96"]
 
