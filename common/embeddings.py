@@ -13,18 +13,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from common import files, lab, models, pretrained
+from common import applications, files, lab, models, pretrained
 from common.cli import UserError
 
-# input size, builder, and the file that keras.applications keeps in its cache
-NETWORKS = {
-    "inception_resnet_v2": (
-        299, keras.applications.InceptionResNetV2,
-        "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels.h5"),
-    "mobilenet_v2": (
-        224, keras.applications.MobileNetV2,
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"),
-}
+NETWORKS = {name: applications.NETWORKS[name] for name in ("inception_resnet_v2", "mobilenet_v2")}
 CLASSES = 1000
 BATCH = 16  # one size: the same picture then gets the same bits wherever it stands
 
@@ -43,7 +35,7 @@ class Embedder:
         self.metadata = {"network": network, "weights": weights, "sha256": self.sha256,
                          "precision": "float32"}
         self._classifier = classifier
-        size = NETWORKS[network][0]
+        size = NETWORKS[network].size
         grey = keras.Input((None, None, 1), dtype="float32")
         x = layers.Resizing(size, size, antialias=True, dtype="float32")(grey)
         x = layers.Rescaling(1 / 127.5, -1, dtype="float32")(x)
@@ -121,12 +113,13 @@ def _kept(folder, metadata):
 
 def _build(network, classes=CLASSES, weights=None):
     with pretrained.in_float32():
-        return NETWORKS[network][1](weights=weights, classes=classes, classifier_activation=None)
+        return NETWORKS[network].build(
+            weights=weights, classes=classes, classifier_activation=None)
 
 
 def _imagenet(network):
     return pretrained.fetch(lambda: _build(network, weights="imagenet"), network,
-                            NETWORKS[network][2])
+                            NETWORKS[network].file())
 
 
 def _from_file(network, path):

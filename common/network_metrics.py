@@ -14,63 +14,19 @@ import functools
 import os
 import re
 import tempfile
-from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import keras
 import numpy as np
 from keras import layers
 
-from common import metrics, models, perceptual, pretrained, set_distances
+from common import applications, metrics, models, perceptual, pretrained, set_distances
 from common.cli import UserError
 
 NAMES = "lpips", "fid", "kid", "frechet", "kernel", "top1"  # what METRICS= may ask for
 AGREEMENT = "top1_agreement"  # comes with top1
 BATCH = 16  # one size is one compilation
 _WORDNET = re.compile(r"n\d{8}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Application:
-    """A network of keras.applications with its ImageNet top; its features enter the last layer."""
-
-    title: str
-    build: Callable
-    size: int  # of its pictures
-    cached: str  # its file in Keras's cache, less its ending
-    preprocess: Callable  # RGB of 0 to 255 -> its input
-    scaling: str  # the same in words
-
-
-_SCALINGS = {"tf": "x / 127.5 - 1", "caffe": "BGR less ImageNet's mean", "torch":
-             "x / 255 less ImageNet's mean, over its deviation"}
-
-
-def _application(title, build, size, module, cached, mode):
-    return Application(title, build, size, cached, module.preprocess_input, _SCALINGS[mode])
-
-
-APPLICATIONS = {
-    "mobilenet_v2": _application(
-        "MobileNetV2", keras.applications.MobileNetV2, 224, keras.applications.mobilenet_v2,
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224", "tf"),
-    "inception_v3": _application(
-        "Inception-v3", keras.applications.InceptionV3, 299, keras.applications.inception_v3,
-        "inception_v3_weights_tf_dim_ordering_tf_kernels", "tf"),
-    "inception_resnet_v2": _application(
-        "Inception-ResNet-v2", keras.applications.InceptionResNetV2, 299,
-        keras.applications.inception_resnet_v2,
-        "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels", "tf"),
-    "vgg16": _application(
-        "VGG16", keras.applications.VGG16, 224, keras.applications.vgg16,
-        "vgg16_weights_tf_dim_ordering_tf_kernels", "caffe"),
-    "resnet50": _application(
-        "ResNet-50", keras.applications.ResNet50, 224, keras.applications.resnet50,
-        "resnet50_weights_tf_dim_ordering_tf_kernels", "caffe"),
-    "densenet121": _application(
-        "DenseNet-121", keras.applications.DenseNet121, 224, keras.applications.densenet,
-        "densenet121_weights_tf_dim_ordering_tf_kernels", "torch"),
-}
 CLASSIFIER, INCEPTION, PERCEPTUAL = "mobilenet_v2", "inception_v3", "alexnet"
 RESIZING = "bilinear with antialiasing (keras.layers.Resizing)"
 
@@ -91,7 +47,7 @@ class Seer:
         self.about = {
             "network": f"Keras's {application.title}, {weights} weights",
             "sha256": pretrained.weights_sha256(network),
-            "input": f"{application.size} x {application.size}, {RESIZING}, {application.scaling}"}
+            "input": f"{application.size} x {application.size}, {RESIZING}, {application.entered}"}
         has_top = isinstance(network.layers[-1], layers.Dense)
         features = network.layers[-2].output if has_top else network.output
         ends = keras.Model(network.input, [features, network.output])
@@ -104,7 +60,7 @@ class Seer:
     def __call__(self, pictures):
         # Scaling is linear, channel by channel: before resizing it does what it does after.
         found = _in_batches(lambda rgb: self._model.predict_on_batch(
-            self.of.preprocess(np.float32(rgb))), pictures)
+            self.of.enter(np.float32(rgb))), pictures)
         return tuple(map(keras.ops.convert_to_numpy, found))
 
 
@@ -120,12 +76,12 @@ def _in_batches(function, *arrays):
 
 
 def seer(name, weights, variable, top=True):
-    """A `Seer` of `APPLICATIONS`; `UserError` where its weights are not at hand.
+    """A `Seer` of `applications.NETWORKS`; `UserError` where its weights are not at hand.
 
     weights: as in `pretrained.load`, but that `auto` never falls back to random ones. Without
     `top` a file may hold the network with it or without.
     """
-    of = APPLICATIONS[name]
+    of = applications.NETWORKS[name]
     bare = {"include_top": False, "pooling": "avg"}
 
     def build(classes=1000, weights=None, **ends):
@@ -138,7 +94,7 @@ def seer(name, weights, variable, top=True):
         build=build, without="",
         imagenet=lambda: pretrained.fetch(
             lambda: build(weights="imagenet", **({} if top else bare)), of.title,
-            f"{of.cached}{'' if top else '_notop'}.h5"),
+            of.file(top)),
         read=lambda path: pretrained.read_classifier(
             path, build, [] if top else [functools.partial(build, **bare)], name=of.title,
             variable=variable))
@@ -180,7 +136,7 @@ class Networks:
             self._load_distance(network)
         self._load_seer([key for key in ("fid", "kid") if key in asked], {
             "fid": "FID", "kid": "KID"}, INCEPTION, "INCEPTION_V3_WEIGHTS")
-        title = APPLICATIONS[classifier].title
+        title = applications.NETWORKS[classifier].title
         of_classifier = [key for key in ("frechet", "kernel", "top1") if key in asked]
         if "top1" in of_classifier:
             of_classifier.append(AGREEMENT)
@@ -410,7 +366,7 @@ def add_arguments(parser):
     """The flags of an evaluation that say which networks look at its pictures."""
     parser.add_argument("--metrics", help="of networks, beside the others: all, or some of "
                                           f"{','.join(NAMES)}")
-    parser.add_argument("--classifier", choices=APPLICATIONS, default=CLASSIFIER,
+    parser.add_argument("--classifier", choices=applications.NETWORKS, default=CLASSIFIER,
                         help="the ImageNet network of top1, frechet and kernel")
     parser.add_argument("--perceptual", default=PERCEPTUAL,
                         choices=sorted({*perceptual.LPIPS, *perceptual.FEATURES}),

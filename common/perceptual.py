@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from common import files, models, pretrained, torch_weights
+from common import applications, files, models, pretrained, torch_weights
 from common.cli import UserError
 from common.layers import padded_convolution
 
@@ -183,29 +183,10 @@ def _linear(path, of):
 # --- any other network ------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class _Application:
-    """A network of keras.applications: the layers that are looked at, and what it wants to see."""
-
-    title: str
-    build: Callable
-    taps: tuple
-    cached: str  # the file without the top in Keras's cache
-    enter: Callable  # sRGB in [0, 1] -> the network's input
-
-
-FEATURES = {
-    "vgg16": _Application(
-        "VGG16", keras.applications.VGG16,
-        ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"),
-        "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        lambda rgb: 255 * ops.flip(rgb, -1) - np.float32([103.939, 116.779, 123.68])),
-    "mobilenet_v2": _Application(
-        "MobileNetV2", keras.applications.MobileNetV2,
-        ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu",
-         "block_13_expand_relu"),
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-        lambda rgb: 2 * rgb - 1),
+FEATURES = {  # the layers of a keras.applications network that are looked at
+    "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"),
+    "mobilenet_v2": ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu",
+                     "block_13_expand_relu"),
 }
 
 
@@ -215,17 +196,17 @@ def features(network="vgg16", weights="auto"):
     weights: `auto`, `imagenet`, `random` or a file, see `pretrained.load`; the name says where
     they are random.
     """
-    of = FEATURES[network]
+    of = applications.NETWORKS[network]
     with pretrained.in_float32():
         whole = of.build(include_top=False, weights=None, input_shape=(None, None, 3))
-        taps = keras.Model(whole.input, [whole.get_layer(name).output for name in of.taps],
-                           name=network)
+        maps = [whole.get_layer(name).output for name in FEATURES[network]]
+        taps = keras.Model(whole.input, maps, name=network)
     found = pretrained.fill(
-        taps, weights, application=of.build, cached=of.cached,
-        variable=f"{network.upper()}_WEIGHTS",
+        taps, weights, application=of, variable=f"{network.upper()}_WEIGHTS",
         without="the distance is then that of random filters, which see edges and colours but have "
                 "not learned what differs to the eye.")
-    return Distance(f"{of.title} feature distance", network, found["weights"], taps, of.enter)
+    return Distance(f"{of.title} feature distance", network, found["weights"], taps,
+                    lambda rgb: of.enter(255 * rgb))
 
 
 def load(network, weights="auto", lpips_weights="auto"):

@@ -50,21 +50,22 @@ def load(weights, *, name, variable, without, build, imagenet, read):
     return randomise(build()), "random"
 
 
-def fill(encoder, weights, *, application, cached, variable, without=BLIND):
+def fill(encoder, weights, *, application, variable, without=BLIND):
     """Put weights into an encoder cut out of a network of keras.applications, by layers' names.
 
     weights: as in `load`; a file may hold the network with its top of 1000 or 1001 classes or
     without. An encoder of one channel gets the sum over three, see `transfer`. application: the
-    function of keras.applications; cached: the file without the top in Keras's cache. without: as
-    in `load`. Returns {"network", "weights", "sha256"}. Raises `UserError`.
+    `applications.Application`. without: as in `load`. Returns {"network", "weights", "sha256"}.
+    Raises `UserError`.
     """
     def build(weights=None, top=TOPS[0]):
         with in_float32():
-            return application(weights=weights, input_shape=(224, 224, 3), **top)
+            return application.build(weights=weights, input_shape=(224, 224, 3), **top)
 
     network, source = load(
         weights, name=encoder.name, variable=variable, build=build,
-        imagenet=lambda: fetch(lambda: build("imagenet"), encoder.name, cached),
+        imagenet=lambda: fetch(lambda: build("imagenet"), encoder.name,
+                               application.file(top=False)),
         read=lambda path: read(path, [functools.partial(build, top=top) for top in TOPS],
                                name=encoder.name, variable=variable),
         without=without)

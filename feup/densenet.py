@@ -2,16 +2,16 @@
 
 import keras
 
-from common import pretrained
+from common import applications, pretrained
 
-CACHED = "densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5"
+APPLICATION = applications.NETWORKS["densenet121"]
 CUT = "pool3_relu"  # P8: behind the second dense block, before its transition halves the map
 
 
 def encoder(config):
     """The network to the end of its second block: L* (N, S, S, 1) -> (N, S/8, S/8, 512). P8."""
     size = config.image_size
-    whole = keras.applications.DenseNet121(
+    whole = APPLICATION.build(
         include_top=False, weights=None, input_shape=(size, size, 1))
     cut = keras.Model(whole.input, whole.get_layer(CUT).output, name="densenet")
     for layer in cut.layers:
@@ -23,7 +23,7 @@ def encoder(config):
 def load(colorizer, config, weights):
     """Put weights (`auto`, `imagenet`, `random` or a Keras file) into the encoder; say which."""
     return pretrained.fill(
-        colorizer.get_layer("densenet"), weights, application=keras.applications.DenseNet121,
-        cached=CACHED, variable="DENSENET_WEIGHTS",
+        colorizer.get_layer("densenet"), weights, application=APPLICATION,
+        variable="DENSENET_WEIGHTS",
         without="the encoder then begins from nothing, and results are those of a network that "
                 "has seen no picture but the training's.")

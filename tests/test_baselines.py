@@ -1,5 +1,6 @@
 """The nearest neighbour against a search one by one; what is said where there is none."""
 
+import dataclasses
 import json
 
 import keras
@@ -33,7 +34,8 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def dataset(source):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(embeddings.NETWORKS, "mobilenet_v2", (SIDE, small_network, "none"))
+        patch.setitem(embeddings.NETWORKS, "mobilenet_v2", dataclasses.replace(
+            embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_network))
         patch.chdir(source.parent)
         return prepare.prepare(source, SIDE, "squash", "mobilenet_v2", "random",
                                split_by="folder", folder=source.parent / "shards")
@@ -121,7 +123,8 @@ def test_where_no_embedding_is_stored_a_note_says_so(plain, dataset, tmp_path):
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(embeddings.NETWORKS, "mobilenet_v2", (SIDE, small_network, "none"))
+    monkeypatch.setitem(embeddings.NETWORKS, "mobilenet_v2", dataclasses.replace(
+        embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_network))
 
     def run(*arguments):
         code = cli.run(evaluate.main, list(map(str, arguments)))

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import hashlib
 import json
 import re
@@ -242,7 +243,8 @@ def small_classifier(weights, classes, classifier_activation):
 
 def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(
         source, tmp_path, monkeypatch):
-    monkeypatch.setitem(embeddings.NETWORKS, "mobilenet_v2", (SIDE, small_classifier, "none"))
+    monkeypatch.setitem(embeddings.NETWORKS, "mobilenet_v2", dataclasses.replace(
+        embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_classifier))
     stored = prepare.prepare(source, SIDE, "squash", "mobilenet_v2", "random", split_by="folder",
                              folder=source.parent / "embedded")
     embedding = {key: stored.embedding[key]

@@ -117,14 +117,6 @@ def test_a_distance_is_zero_of_equals_symmetric_and_one_a_picture(network):
         call(distance, rgb[1:], other[1:]), rel=1e-4)
 
 
-@pytest.mark.parametrize("network, application", [
-    ("vgg16", keras.applications.vgg16), ("mobilenet_v2", keras.applications.mobilenet_v2)])
-def test_a_network_sees_what_it_was_trained_to_see(network, application):
-    rgb = pictures(1, 8)
-    entered = ops.convert_to_numpy(perceptual.FEATURES[network].enter(rgb))
-    assert entered == pytest.approx(application.preprocess_input(255 * rgb.copy()), abs=1e-3)
-
-
 def test_a_small_picture_has_a_distance():
     state, linear = state_of("alexnet"), linear_of("alexnet")
     rgb, other = pictures(1, 32), pictures(1, 32, seed=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from common import pretrained
+from common import applications, pretrained
 from common.cli import UserError
 
 
@@ -38,8 +38,8 @@ def encoder():
 
 
 def fill(network, weights, application=application):
-    return pretrained.fill(network, weights, application=application, cached="tiny.h5",
-                           variable="TINY_WEIGHTS")
+    of = applications.Application("Tiny", application, 8, (1.0,) * 3, (0.0,) * 3, "tiny")
+    return pretrained.fill(network, weights, application=of, variable="TINY_WEIGHTS")
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])

@@ -4,20 +4,13 @@ import keras
 import numpy as np
 from keras import layers
 
-from common import lab
+from common import applications, lab
 
-# The encoder's function in keras.applications, its stages from the picture to the code, and the
-# factor and the offsets by which it was trained on grey values of 0 to 255.
+# The encoder's stages from the picture to the code.
 ENCODERS = {
-    "vgg16": (
-        keras.applications.VGG16,
-        ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_pool"),
-        1.0, (-103.939, -116.779, -123.68)),  # BGR
-    "mobilenet_v2": (
-        keras.applications.MobileNetV2,
-        ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu",
-         "block_13_expand_relu", "out_relu"),
-        1 / 127.5, (-1.0, -1.0, -1.0)),
+    "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_pool"),
+    "mobilenet_v2": ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu",
+                     "block_13_expand_relu", "out_relu"),
 }
 
 # L* between which the grey value is taken for a straight line: off by 0.04 of 255 at most. It is
@@ -64,13 +57,13 @@ def _grey(l, config):
     The grey value over L* as a line through `KNOTS`: a sum of bends, each a ReLU. Built-in layers
     of constant weights, which any Keras loads; L* x 2.55 would be off by up to 3.4 levels.
     """
-    _, _, factor, offsets = ENCODERS[config.encoder]
+    seen = applications.NETWORKS[config.encoder]
     grey = 255 * lab.l_to_grey(KNOTS).astype(np.float64)
     bends = np.diff(np.diff(grey) / np.diff(KNOTS), prepend=0.0)
     knots = KNOTS[:-1]  # nothing bends at white
     tables = {
         "l_to_knots": [np.ones((1, 1, 1, len(knots))), -knots],
-        "l_to_grey": [np.repeat(factor * bends[None, None, :, None], 3, -1), np.array(offsets)],
+        "l_to_grey": [bends[None, None, :, None] * seen.scale, np.array(seen.offset)],
     }
     x = layers.Conv2D(len(knots), 1, activation="relu", trainable=False, name="l_to_knots")(l)
     return layers.Conv2D(3, 1, trainable=False, name="l_to_grey")(x), tables
@@ -78,11 +71,10 @@ def _grey(l, config):
 
 def _encoder(config):
     """The network up to its last stage, frozen: (N, S, S, 3) -> its stages, a list."""
-    application, stages, _, _ = ENCODERS[config.encoder]
-    whole = application(include_top=False, weights=None,
-                        input_shape=(config.image_size, config.image_size, 3))
-    encoder = keras.Model(whole.input, [whole.get_layer(name).output for name in stages],
-                          name=config.encoder)
+    whole = applications.NETWORKS[config.encoder].build(
+        include_top=False, weights=None, input_shape=(config.image_size, config.image_size, 3))
+    stages = [whole.get_layer(name).output for name in ENCODERS[config.encoder]]
+    encoder = keras.Model(whole.input, stages, name=config.encoder)
     encoder.trainable = False
     return encoder
 

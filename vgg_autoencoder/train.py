@@ -4,21 +4,16 @@ import sys
 
 import keras
 
-from common import cli, models, pretrained, training
+from common import applications, cli, models, pretrained, training
 from vgg_autoencoder.config import CONFIGS
 from vgg_autoencoder.model import ENCODERS, build_model
-
-CACHED = {
-    "vgg16": "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    "mobilenet_v2": "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-}
 
 
 def load_encoder(network, config, weights):
     """Put weights (`auto`, `imagenet`, `random` or a file) into the encoder; what they are."""
     name = config.encoder
-    return pretrained.fill(network.get_layer(name), weights, application=ENCODERS[name][0],
-                           cached=CACHED[name], variable=f"{name.upper()}_WEIGHTS")
+    return pretrained.fill(network.get_layer(name), weights, variable=f"{name.upper()}_WEIGHTS",
+                           application=applications.NETWORKS[name])
 
 
 def compile_model(model, config, steps, loss=None):
