@@ -38,7 +38,8 @@ def test_reproduce_eval_and_colorize(tmp_path):
     said = _python(tmp_path, "common.evaluate", "--data=photos")
     assert "koala" in said and "mean colour" in said and "RANDOM" in said
     report = json.loads((tmp_path / "reports" / "eval" / "metrics.json").read_text())
-    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour", "koala"]
+    assert [row["name"] for row in report["rows"]] == [
+        "grey", "mean colour", "nearest neighbour", "koala"]
     assert (tmp_path / "reports" / "eval" / "index.html").exists()
 
     cv2.imwrite(str(tmp_path / "old.png"), drawn.picture(3, 80, 130)[..., 0])
