@@ -118,8 +118,8 @@ def test_the_whole_study_in_miniature(tmp_path):
     weights = [f"--{name}-weights=random" for name in ("resnet18", "densenet", "vgg16",
                                                        "mobilenet-v2")]
     commands = (["feup.study", "--epochs=1", "--steps=2", "--lpips-weights=none", *weights],
-                ["feup.pretext", "--epochs=1", "--colorizer-epochs=1", "--labels=10,100",
-                 "--seeds=2", "--resnet18-weights=random"])
+                ["feup.pretext", "--epochs=1", "--colorizer-epochs=1", "--labels=100",
+                 "--seeds=1", "--resnet18-weights=random"])
     for command in commands:
         done = subprocess.run(
             [sys.executable, "-m", *command, "--data=photos", "--split-by=folder"], cwd=tmp_path,
@@ -127,4 +127,4 @@ def test_the_whole_study_in_miniature(tmp_path):
         assert done.returncode == 0, done.stderr
     text = (next((tmp_path / "reports/study").iterdir()) / "study.md").read_text()
     assert all(f"| {name} | 1 |" in text for name in feup.CONFIGS)
-    assert len(list((tmp_path / "runs").glob("pretext-*/classifiers/*.json"))) == 16
+    assert len(list((tmp_path / "runs").glob("pretext-*/classifiers/*.json"))) == 4
