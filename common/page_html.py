@@ -155,15 +155,21 @@ def _comparisons(report):
     return f"""<section aria-labelledby="comparisons">
 <h2 id="comparisons">Comparisons</h2>
 <p>{escape(report["protocol"]["pairs"].capitalize())}. Every metric is in metrics.json.</p>
-<div class="scroll" role="region" aria-labelledby="comparisons" tabindex="0">
+{_table('aria-labelledby="comparisons"', "Pair", heads, body)}
+</section>"""
+
+
+def _table(name, first, heads, body):
+    """A table of figures in a region that scrolls; name: the attribute that names the region."""
+    rows = "\n".join(body)
+    return f"""<div class="scroll" role="region" {name} tabindex="0">
 <table class="figures">
-<thead><tr><th scope="col">Pair</th>{heads}</tr></thead>
+<thead><tr><th scope="col">{first}</th>{heads}</tr></thead>
 <tbody>
-{chr(10).join(body)}
+{rows}
 </tbody>
 </table>
-</div>
-</section>"""
+</div>"""
 
 
 def _compared(key, found):
@@ -313,14 +319,7 @@ def _colours(report):
 pictures, on a logarithmic scale. Narrow is pale. The distance is how far, in Lab units, the pixels
 would have to move along the axis to be spread as the truth's (earth mover's distance).</p>
 {legend}<div class="panels">{"".join(charted)}</div>
-<div class="scroll" role="region" aria-label="Spread of a and b" tabindex="0">
-<table class="figures">
-<thead><tr><th scope="col">Method</th>{heads}</tr></thead>
-<tbody>
-{chr(10).join(body)}
-</tbody>
-</table>
-</div>
+{_table('aria-label="Spread of a and b"', "Method", heads, body)}
 </section>"""
 
 

@@ -211,10 +211,7 @@ class Task:
     def train(self, cell):
         """Train a cell's classifier; {"pictures", "history", "test"} of it, all plain numbers."""
         keras.backend.clear_session()
-        keras.utils.set_random_seed(cell.seed)  # the dense layer's, and the random encoder's
-        classifier = build_classifier(self.config, len(self.dataset.labels))
-        if cell.encoder in self.weights:
-            classifier.get_layer("resnet18").set_weights(self.weights[cell.encoder])
+        classifier = self._classifier(cell.encoder, cell.seed)
         places = labelled(self.dataset, cell.percent, cell.seed)
         read = self._pictures
         if cell.tuning == "frozen":
@@ -256,6 +253,14 @@ class Task:
         return {"pictures": len(places), "history": history,
                 "test": self._score(classifier, read, "test")}
 
+    def _classifier(self, encoder, seed):
+        """A new one: the seed is the dense layer's, and the random encoder's."""
+        keras.utils.set_random_seed(seed)
+        classifier = build_classifier(self.config, len(self.dataset.labels))
+        if encoder in self.weights:
+            classifier.get_layer("resnet18").set_weights(self.weights[encoder])
+        return classifier
+
     def _score(self, classifier, read, split):
         """Loss and accuracy over the pictures of a split that have a class."""
         places = np.flatnonzero(self.dataset.labels_of(split) >= 0)
@@ -282,11 +287,7 @@ class Task:
         The encoder's normalisation first takes the statistics of the data: those of a random or
         another network's are none of these pictures'.
         """
-        keras.utils.set_random_seed(seed)
-        classifier = build_classifier(self.config, len(self.dataset.labels))
-        if encoder in self.weights:
-            classifier.get_layer("resnet18").set_weights(self.weights[encoder])
-        classifier = models.in_precision(classifier, self.policy)
+        classifier = models.in_precision(self._classifier(encoder, seed), self.policy)
         size, count = self.config.batch_size, self.dataset.count("train")
         order = np.random.default_rng(0).permutation(count)
         for step in range(SETTLING):
@@ -303,8 +304,8 @@ class Task:
                     lambda start, split=split, count=count: self._pictures(
                         split, np.arange(start, min(start + size, count))),
                     range(0, count, size))])
-        return lambda split, places: (features[split][places],
-                                      self.dataset.labels_of(split)[places])
+        labels = {split: self.dataset.labels_of(split) for split in records.SPLITS}
+        return lambda split, places: (features[split][places], labels[split][places])
 
 
 def _head(classifier):
