@@ -32,7 +32,7 @@ ENCODERS = ("random", "colorization", "imagenet", "pretrained")
 TUNINGS = ("fine-tuned", "frozen")
 STEPS = 10  # the least of an epoch: a hundredth of the labels is a handful of pictures
 LEVEL = 0.95
-SETTLING = 30  # batches that a frozen encoder's normalisation takes its statistics from
+SETTLING = 50  # batches that a frozen encoder's normalisation takes its statistics from
 
 
 @dataclasses.dataclass(frozen=True)
