@@ -211,8 +211,10 @@ def bench_normalisation(effort, _folder):
     for report, name in cases():
         network = importlib.import_module(report).build_model(_config(report, name))
         if any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
-            sides = {"fused": _training_step(report, name, "auto", fused=True),
-                     "Keras's layer": _training_step(report, name, "auto", fused=False)}
+            sides = {
+                "fused": _training_step(report, name, "auto", fused=True),
+                "Keras's layer": _training_step(report, name, "auto", fused=False),
+            }
             yield Row(f"normalisation, {report} {name}", alternate(effort, sides), "pictures/s")
 
 
@@ -223,8 +225,13 @@ def bench_shards(effort, folder):
         config = _config(report, name)
         embedding = "mobilenet_v2" if config.embedding else None  # only what reading it costs
         dataset = prepare.prepare(
-            pictures, config.image_size, config.cut, embedding, "random",
-            split_by="folder", folder=folder / f"{config.image_size}-{config.cut}",
+            pictures,
+            config.image_size,
+            config.cut,
+            embedding,
+            "random",
+            split_by="folder",
+            folder=folder / f"{config.image_size}-{config.cut}",
         )
         network = _network(report, name, "auto")
         run = training.Run(network, config, dataset, folder / "run", 1000, 0, 1e9)
@@ -276,20 +283,39 @@ def bench_lab(effort, _folder):
             for _ in range(count):
                 function(argument)
             return count
+
         return work
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    yield Row("sRGB to Lab, one core", alternate(effort, {
-        "common.lab": times(lab.rgb_to_lab, rgb),
-        "scikit-image": times(skimage.color.rgb2lab, rgb),
-    }), "pictures/s", "at least 1000 pictures/s")
-    yield Row("Lab to sRGB, one core", alternate(effort, {
-        "common.lab": times(lab.lab_to_rgb, colours),
-        "scikit-image": times(skimage.color.lab2rgb, colours),
-    }), "pictures/s")
-    yield Row("into the gamut, one core", alternate(effort, {
-        "common.lab": times(lab.into_gamut, colours)}), "pictures/s")
+    yield Row(
+        "sRGB to Lab, one core",
+        alternate(
+            effort,
+            {
+                "common.lab": times(lab.rgb_to_lab, rgb),
+                "scikit-image": times(skimage.color.rgb2lab, rgb),
+            },
+        ),
+        "pictures/s",
+        "at least 1000 pictures/s",
+    )
+    yield Row(
+        "Lab to sRGB, one core",
+        alternate(
+            effort,
+            {
+                "common.lab": times(lab.lab_to_rgb, colours),
+                "scikit-image": times(skimage.color.lab2rgb, colours),
+            },
+        ),
+        "pictures/s",
+    )
+    yield Row(
+        "into the gamut, one core",
+        alternate(effort, {"common.lab": times(lab.into_gamut, colours)}),
+        "pictures/s",
+    )
     cv2.setNumThreads(threads)
 
 
@@ -305,10 +331,13 @@ def bench_jpeg(effort, _folder):
     def on_all_cores(function):
         return lambda: sum(1 for _ in records.ahead(function, [data] * cores, workers=cores))
 
-    sides = alternate(effort, {
-        "reduced scale": on_all_cores(lambda data: photos.decode(data, SIZE, "squash")),
-        "decoded in full": on_all_cores(full),
-    })
+    sides = alternate(
+        effort,
+        {
+            "reduced scale": on_all_cores(lambda data: photos.decode(data, SIZE, "squash")),
+            "decoded in full": on_all_cores(full),
+        },
+    )
     yield Row(f"24-megapixel JPEG of {len(data) / 1e6:.0f} MB to {SIZE}²", sides, "pictures/s")
 
 
@@ -339,11 +368,20 @@ def bench_embedding(effort, _folder):
 def bench_evaluate(effort, folder):
     """Evaluation: every figure that needs no network, of a model and the three baselines."""
     dataset = prepare.prepare(
-        samples.make(folder / "samples"), SIZE, "squash", "mobilenet_v2", "random",
-        split_by="folder", folder=folder / "shards")
+        samples.make(folder / "samples"),
+        SIZE,
+        "squash",
+        "mobilenet_v2",
+        "random",
+        split_by="folder",
+        folder=folder / "shards",
+    )
     l = keras.Input((SIZE, SIZE, 1), name="l")  # a model that costs nothing
-    models.export(keras.Model({"l": l}, keras.layers.Conv2D(2, 1, name="ab")(l)),
-                  folder / "model.h5", {"image_size": SIZE, "cut": "squash"})
+    models.export(
+        keras.Model({"l": l}, keras.layers.Conv2D(2, 1, name="ab")(l)),
+        folder / "model.h5",
+        {"image_size": SIZE, "cut": "squash"},
+    )
     pictures = min(SCORED, dataset.count("train"))
 
     def score():
@@ -351,8 +389,12 @@ def bench_evaluate(effort, folder):
         return pictures
 
     rows = len(evaluate.evaluate([folder / "model.h5"], dataset, "train", None, limit=1)["rows"])
-    yield Row(f"evaluation, {rows} rows", alternate(effort, {"all but networks": score}),
-              "pictures/s", "at least 16.7: 1,000 pictures in a minute")
+    yield Row(
+        f"evaluation, {rows} rows",
+        alternate(effort, {"all but networks": score}),
+        "pictures/s",
+        "at least 16.7: 1,000 pictures in a minute",
+    )
 
 
 # --- memory ----------------------------------------------------------------------------------
@@ -363,22 +405,40 @@ def bench_memory(_effort, folder):
     yield _peak("Keras and its backend alone", _nothing)
     for report, name in cases():
         for precision in ("float32", "auto"):
-            yield _peak(f"training, {report} {name}, {precision}", _three, _training_step,
-                        report, name, precision)
-        yield _peak(f"prediction, {report} {name}, float32", _three, _prediction,
-                    report, name, "float32")
+            yield _peak(
+                f"training, {report} {name}, {precision}",
+                _three,
+                _training_step,
+                report,
+                name,
+                precision,
+            )
+        yield _peak(
+            f"prediction, {report} {name}, float32", _three, _prediction, report, name, "float32"
+        )
     sources = folder / "photos"
     sources.mkdir()
     data = _jpeg()
     for number in range(8):  # a different last byte: equal files would stay in one split
         (sources / f"{number}.jpg").write_bytes(data + bytes([number]))
-    yield _peak(f"preparing 24-megapixel JPEGs on {os.cpu_count()} cores", _prepare, sources,
-                folder / "prepared")
+    yield _peak(
+        f"preparing 24-megapixel JPEGs on {os.cpu_count()} cores",
+        _prepare,
+        sources,
+        folder / "prepared",
+    )
     for report, name in itertools.islice(cases(), 1):
         _export(report, name, folder / "model.h5")
-        yield _peak(f"colouring a 24-megapixel JPEG, {report} {name}", colorize.main, [
-            f"--in={sources / '0.jpg'}", f"--out={folder / 'coloured'}",
-            f"--model={folder / 'model.h5'}"], aim="less than 1500 MB")
+        yield _peak(
+            f"colouring a 24-megapixel JPEG, {report} {name}",
+            colorize.main,
+            [
+                f"--in={sources / '0.jpg'}",
+                f"--out={folder / 'coloured'}",
+                f"--model={folder / 'model.h5'}",
+            ],
+            aim="less than 1500 MB",
+        )
 
 
 def _export(report, name, path):
@@ -386,15 +446,23 @@ def _export(report, name, path):
     config = _config(report, name)
     embedding = embeddings.load("mobilenet_v2", "random").metadata if config.embedding else None
     model = models.wrap(importlib.import_module(report).build_model(config), config)
-    models.export(model, path, {
-        "report": report, "config_name": name, "config": dataclasses.asdict(config),
-        "title": report, "image_size": config.image_size, "cut": config.cut,
-        "embedding": embedding})
+    models.export(
+        model,
+        path,
+        {
+            "report": report,
+            "config_name": name,
+            "config": dataclasses.asdict(config),
+            "title": report,
+            "image_size": config.image_size,
+            "cut": config.cut,
+            "embedding": embedding,
+        },
+    )
 
 
 def _peak(name, function, *args, aim=""):
-    with concurrent.futures.ProcessPoolExecutor(
-            1, multiprocessing.get_context("spawn")) as pool:
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return Row(name, {"peak": [pool.submit(_measured, function, *args).result()]}, "MB", aim)
 
 
@@ -462,8 +530,8 @@ def machine():
         "system": f"{platform.system()} {platform.machine()}",
         "auto": f"{policy} ({why})",
         "load_before": round(os.getloadavg()[0], 2),
-        "versions": models.versions() | {"opencv": cv2.__version__,
-                                         "scikit-image": skimage.__version__},
+        "versions": models.versions()
+        | {"opencv": cv2.__version__, "scikit-image": skimage.__version__},
         "commit": models.commit(),
         "date": time.strftime("%Y-%m-%d"),
     }
@@ -493,10 +561,17 @@ def _short(number):
 def main(argv=None):
     """The command `python -m benchmarks.bench`."""
     parser = cli.Parser("python -m benchmarks.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true",
-                        help="short turns: shows that it works, the figures are rough")
-    parser.add_argument("--only", action="append", choices=list(BENCHMARKS),
-                        help="this benchmark alone; may be given again")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="short turns: shows that it works, the figures are rough",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(BENCHMARKS),
+        help="this benchmark alone; may be given again",
+    )
     args = parser.parse_args(argv)
     effort = Effort(turns=2, seconds=0.5) if args.quick else Effort()
     about, rows = machine(), []
@@ -511,12 +586,20 @@ def main(argv=None):
                 rows.append(row)
                 print(table([row]).splitlines()[-1], file=sys.stderr, flush=True)
         keras.utils.clear_session()
-    files.write_json(OUT, {
-        "machine": about, "quick": args.quick, "effort": dataclasses.asdict(effort),
-        "rows": [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows]})
+    files.write_json(
+        OUT,
+        {
+            "machine": about,
+            "quick": args.quick,
+            "effort": dataclasses.asdict(effort),
+            "rows": [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows],
+        },
+    )
     print(table(rows))
-    print(f"\n{about['processor']}, {about['cores']} cores, {', '.join(about['flags'])}; "
-          f"auto is {about['auto']}. Written to {OUT}.")
+    print(
+        f"\n{about['processor']}, {about['cores']} cores, {', '.join(about['flags'])}; "
+        f"auto is {about['auto']}. Written to {OUT}."
+    )
 
 
 if __name__ == "__main__":

@@ -25,23 +25,47 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 32
 RUNS = {  # name: the report and the flags of its training
-    **{f"koala {name}": ("koala", f"--config={name}", "--embedding=mobilenet_v2")
-       for name in ("lee2021", "baldassarre2017", "lee2021_decay")},
-    **{f"iizuka {name}": ("iizuka", f"--config={name}")
-       for name in ("jain", "jain_unnormalised", "iizuka2016")},
-    **{f"vgg_autoencoder {name}": ("vgg_autoencoder", f"--config={name}", "--vgg16-weights=random")
-       for name in ("zaman2020", "zaman2020_unregularised", "zaman2020_finetuned")},
-    "vgg_autoencoder mobilenet_v2": ("vgg_autoencoder", "--config=mobilenet_v2",
-                                     "--mobilenet-v2-weights=random"),
+    **{
+        f"koala {name}": ("koala", f"--config={name}", "--embedding=mobilenet_v2")
+        for name in ("lee2021", "baldassarre2017", "lee2021_decay")
+    },
+    **{
+        f"iizuka {name}": ("iizuka", f"--config={name}")
+        for name in ("jain", "jain_unnormalised", "iizuka2016")
+    },
+    **{
+        f"vgg_autoencoder {name}": ("vgg_autoencoder", f"--config={name}", "--vgg16-weights=random")
+        for name in ("zaman2020", "zaman2020_unregularised", "zaman2020_finetuned")
+    },
+    "vgg_autoencoder mobilenet_v2": (
+        "vgg_autoencoder",
+        "--config=mobilenet_v2",
+        "--mobilenet-v2-weights=random",
+    ),
     "cs230 fusion": ("cs230", "--config=fusion", "--embedding=mobilenet_v2"),
     "cs230 plain": ("cs230", "--config=plain"),
-    **{f"feup {name}": ("feup", f"--config={name}", "--resnet18-weights=random",
-                        "--densenet-weights=random")
-       for name in ("resnet18_mse", "densenet_mse", "eccv16_mse", "eccv16_rebalanced")},
-    "feup resnet18_mobilenet_v2": ("feup", "--config=resnet18_mobilenet_v2",
-                                   "--resnet18-weights=random", "--mobilenet-v2-weights=random"),
-    "feup resnet18_lpips": ("feup", "--config=resnet18_lpips", "--resnet18-weights=random",
-                            "--vgg16-weights=random", "--lpips-weights=none"),
+    **{
+        f"feup {name}": (
+            "feup",
+            f"--config={name}",
+            "--resnet18-weights=random",
+            "--densenet-weights=random",
+        )
+        for name in ("resnet18_mse", "densenet_mse", "eccv16_mse", "eccv16_rebalanced")
+    },
+    "feup resnet18_mobilenet_v2": (
+        "feup",
+        "--config=resnet18_mobilenet_v2",
+        "--resnet18-weights=random",
+        "--mobilenet-v2-weights=random",
+    ),
+    "feup resnet18_lpips": (
+        "feup",
+        "--config=resnet18_lpips",
+        "--resnet18-weights=random",
+        "--vgg16-weights=random",
+        "--lpips-weights=none",
+    ),
     "koala bins": ("koala", "--embedding=mobilenet_v2", "--bins", "--rebalance"),
 }
 EVALUATED = ("feup resnet18_mse", "koala lee2021", "iizuka jain")
@@ -60,8 +84,9 @@ def pictures(folder, count=60):
         out = np.zeros((40, 40, 3))
         for _ in range(4):
             cx, cy, spread = rng.random(), rng.random(), rng.uniform(0.1, 0.5)
-            out += (np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / spread**2)[..., None]
-                    * rng.uniform(0, 255, 3))
+            out += np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / spread**2)[..., None] * rng.uniform(
+                0, 255, 3
+            )
         path = folder / ("one", "two")[seed % 2] / f"{seed:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.clip(out, 0, 255).astype(np.uint8))
@@ -69,8 +94,12 @@ def pictures(folder, count=60):
 
 def command(*words):
     """Run a module in the current folder, quietly; its words are shown where it fails."""
-    done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     if done.returncode:
         sys.exit(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
 
@@ -78,9 +107,19 @@ def command(*words):
 def train(name, run, *more):
     """Train one of `RUNS`."""
     report, *flags = RUNS[name]
-    command(f"{report}.train", "--data=photos", f"--size={SIZE}", "--batch=2", "--steps=5",
-            "--precision=float32", "--embedding-weights=random", f"--run={run}", "--unpublished",
-            *flags, *more)
+    command(
+        f"{report}.train",
+        "--data=photos",
+        f"--size={SIZE}",
+        "--batch=2",
+        "--steps=5",
+        "--precision=float32",
+        "--embedding-weights=random",
+        f"--run={run}",
+        "--unpublished",
+        *flags,
+        *more,
+    )
 
 
 def checkpoint(run):
@@ -91,8 +130,12 @@ def checkpoint(run):
             digest.update(f"{stored[key].shape}{stored[key].dtype}".encode())
             digest.update(stored[key].tobytes())
         history = json.loads(str(stored["progress"]))["history"]
-    return {"variables": digest.hexdigest(), "history": [
-        {key: value for key, value in epoch.items() if key != "seconds"} for epoch in history]}
+    return {
+        "variables": digest.hexdigest(),
+        "history": [
+            {key: value for key, value in epoch.items() if key != "seconds"} for epoch in history
+        ],
+    }
 
 
 def predicted(path):
@@ -101,16 +144,21 @@ def predicted(path):
 
     model = keras.models.load_model(path, compile=False)
     rng = np.random.default_rng(0)
-    inputs = {tensor.name: rng.uniform(0, 100, (2, *(side or SIZE for side in tensor.shape[1:])))
-              .astype(np.float32) for tensor in model.inputs}
+    inputs = {
+        tensor.name: rng.uniform(0, 100, (2, *(side or SIZE for side in tensor.shape[1:]))).astype(
+            np.float32
+        )
+        for tensor in model.inputs
+    }
     return hashlib.sha256(np.asarray(model.predict_on_batch(inputs)).tobytes()).hexdigest()
 
 
 def without(content, ignored):
     """JSON without the keys of what may differ."""
     if isinstance(content, dict):
-        return {key: without(value, ignored) for key, value in content.items()
-                if key not in ignored}
+        return {
+            key: without(value, ignored) for key, value in content.items() if key not in ignored
+        }
     if isinstance(content, list):
         return [without(value, ignored) for value in content]
     return content
@@ -133,7 +181,9 @@ def collect():
         assert found[f"{name}, stopped"]["variables"] == found[name]["variables"], name
     found["shards"] = {
         str(path.relative_to("data/tfrecords")): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path("data/tfrecords").rglob("*.*")) if path.suffix != ".json"}
+        for path in sorted(Path("data/tfrecords").rglob("*.*"))
+        if path.suffix != ".json"
+    }
     for name in EVALUATED:
         path = Path("runs", name.replace(" ", "-"), "evaluation", "metrics.json")
         content = json.loads(path.read_text(encoding="utf-8"))

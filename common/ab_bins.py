@@ -17,13 +17,37 @@ _STEP = 10  # between the centres of two bins
 
 # For each a* from -90 to 100, the first and the last b* of its bins.
 _RANGES = (
-    (50, 90), (20, 90), (0, 90), (-20, 90), (-30, 100), (-40, 100), (-50, 100), (-50, 100),
-    (-60, 100), (-70, 100), (-80, 90), (-80, 90), (-90, 90), (-100, 90), (-100, 80), (-110, 80),
-    (-110, 80), (-110, 70), (-110, 70), (-90, 0))
+    (50, 90),
+    (20, 90),
+    (0, 90),
+    (-20, 90),
+    (-30, 100),
+    (-40, 100),
+    (-50, 100),
+    (-50, 100),
+    (-60, 100),
+    (-70, 100),
+    (-80, 90),
+    (-80, 90),
+    (-90, 90),
+    (-100, 90),
+    (-100, 80),
+    (-110, 80),
+    (-110, 80),
+    (-110, 70),
+    (-110, 70),
+    (-90, 0),
+)
 
 # (313, 2) float32, in Lab units: by rising a*, then by rising b*, as in the authors' release.
-CENTRES = np.array([(a, b) for a, (first, last) in zip(itertools.count(-90, _STEP), _RANGES)
-                    for b in range(first, last + 1, _STEP)], np.float32)
+CENTRES = np.array(
+    [
+        (a, b)
+        for a, (first, last) in zip(itertools.count(-90, _STEP), _RANGES)
+        for b in range(first, last + 1, _STEP)
+    ],
+    np.float32,
+)
 
 # Tables over the plane have a row for each cell of 5 x 5 units, a quarter of a bin: where bins lie
 # on all sides, all of a cell belongs to one. They end beyond the last colour of sRGB, at -108.
@@ -84,7 +108,8 @@ def encode(ab, neighbours=5, sigma=5.0):
     closeness = -(ops.square(ab[..., :1] - a) + ops.square(ab[..., 1:] - b))
     closeness, order = ops.top_k(closeness, neighbours)
     indices = ops.take_along_axis(
-        ops.take(candidates, place, axis=0), ops.cast(order, "int32"), axis=-1)
+        ops.take(candidates, place, axis=0), ops.cast(order, "int32"), axis=-1
+    )
     return indices, ops.softmax(closeness * (0.5 / sigma**2), axis=-1)
 
 
@@ -140,8 +165,7 @@ def annealed_mean(logits, factor=4, temperature=0.38):
     x = layers.Softmax(name="ab_softmax", dtype="float32")(x)
     x = mean(x)
     mean.set_weights([CENTRES[None, None]])
-    return layers.UpSampling2D(
-        factor, interpolation="bilinear", name="ab", dtype="float32")(x)
+    return layers.UpSampling2D(factor, interpolation="bilinear", name="ab", dtype="float32")(x)
 
 
 # --- a network that classifies ab -------------------------------------------------------------
@@ -183,14 +207,17 @@ def _features(ab):
             tensors.extend(sources)
     made = [layer for layer, _ in last.values()]
     features = {id(tensor): tensor for _, sources in last.values() for tensor in sources}
-    convolutions = all(layer.trainable and isinstance(
-        layer, (layers.Conv2D, layers.Conv2DTranspose)) for layer in made)
+    convolutions = all(
+        layer.trainable and isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose))
+        for layer in made
+    )
     if not convolutions or sum(layer.filters for layer in made) != 2 or len(features) != 1:
         raise ValueError(
             "with_head() needs ab from one trainable convolution of two channels, or from two of "
             "one channel with the same input, because it puts another in their place. Received: "
             f"ab from {', '.join(f'{x.name} ({type(x).__name__})' for x in reversed(made))}. "
-            "Make such a convolution the last of the network's layers with weights.")
+            "Make such a convolution the last of the network's layers with weights."
+        )
     return features.popitem()[1]
 
 
@@ -199,14 +226,16 @@ def _upsampling(network, features, ab):
     shapes = features.shape, ab.shape
     if None in ab.shape[1:]:  # a network of any size: look at one
         shapes = keras.Model(network.input, [features, ab]).compute_output_shape(
-            keras.tree.map_structure(lambda x: tuple(n or 256 for n in x.shape), network.input))
+            keras.tree.map_structure(lambda x: tuple(n or 256 for n in x.shape), network.input)
+        )
     (height, width), (full_height, full_width) = (shape[1:3] for shape in shapes)
     up = full_height // height
     if (full_height, full_width) != (up * height, up * width) or (4 % up if up < 4 else up % 4):
         raise ValueError(
             "with_head() needs features of 1, 1/2, 1/4 or a whole fraction of 1/4 of the size of "
             f"ab, because it classifies at 1/4. Received: {height} x {width} for an ab of "
-            f"{full_height} x {full_width}. Change the strides before the last convolution.")
+            f"{full_height} x {full_width}. Change the strides before the last convolution."
+        )
     return up
 
 

@@ -39,34 +39,65 @@ class Application:
     @property
     def entered(self):
         """`enter` in words."""
-        scale, offset = ("/".join(f"{value:.5g}" for value in dict.fromkeys(values))
-                         for values in (self.scale, self.offset))
+        scale, offset = (
+            "/".join(f"{value:.5g}" for value in dict.fromkeys(values))
+            for values in (self.scale, self.offset)
+        )
         return f"{'BGR' if self.bgr else 'RGB'} of 0 to 255 times {scale} plus {offset}"
 
 
 _TF = {"scale": (1 / 127.5,) * 3, "offset": (-1.0,) * 3}
 _CAFFE = {"scale": (1.0,) * 3, "offset": (-103.939, -116.779, -123.68), "bgr": True}
-_TORCH = {"scale": tuple(1 / (255 * each) for each in (0.229, 0.224, 0.225)),
-          "offset": tuple(-mean / each for mean, each in zip(
-              (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True))}
+_TORCH = {
+    "scale": tuple(1 / (255 * each) for each in (0.229, 0.224, 0.225)),
+    "offset": tuple(
+        -mean / each
+        for mean, each in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
+    ),
+}
 
 NETWORKS = {
     "vgg16": Application(
-        "VGG16", keras.applications.VGG16, 224,
-        cached="vgg16_weights_tf_dim_ordering_tf_kernels", **_CAFFE),
+        "VGG16",
+        keras.applications.VGG16,
+        224,
+        cached="vgg16_weights_tf_dim_ordering_tf_kernels",
+        **_CAFFE,
+    ),
     "resnet50": Application(
-        "ResNet-50", keras.applications.ResNet50, 224,
-        cached="resnet50_weights_tf_dim_ordering_tf_kernels", **_CAFFE),
+        "ResNet-50",
+        keras.applications.ResNet50,
+        224,
+        cached="resnet50_weights_tf_dim_ordering_tf_kernels",
+        **_CAFFE,
+    ),
     "densenet121": Application(
-        "DenseNet-121", keras.applications.DenseNet121, 224,
-        cached="densenet121_weights_tf_dim_ordering_tf_kernels", **_TORCH),
+        "DenseNet-121",
+        keras.applications.DenseNet121,
+        224,
+        cached="densenet121_weights_tf_dim_ordering_tf_kernels",
+        **_TORCH,
+    ),
     "mobilenet_v2": Application(
-        "MobileNetV2", keras.applications.MobileNetV2, 224,
-        cached="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224", bare="_no_top", **_TF),
+        "MobileNetV2",
+        keras.applications.MobileNetV2,
+        224,
+        cached="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224",
+        bare="_no_top",
+        **_TF,
+    ),
     "inception_v3": Application(
-        "Inception-v3", keras.applications.InceptionV3, 299,
-        cached="inception_v3_weights_tf_dim_ordering_tf_kernels", **_TF),
+        "Inception-v3",
+        keras.applications.InceptionV3,
+        299,
+        cached="inception_v3_weights_tf_dim_ordering_tf_kernels",
+        **_TF,
+    ),
     "inception_resnet_v2": Application(
-        "Inception-ResNet-v2", keras.applications.InceptionResNetV2, 299,
-        cached="inception_resnet_v2_weights_tf_dim_ordering_tf_kernels", **_TF),
+        "Inception-ResNet-v2",
+        keras.applications.InceptionResNetV2,
+        299,
+        cached="inception_resnet_v2_weights_tf_dim_ordering_tf_kernels",
+        **_TF,
+    ),
 }

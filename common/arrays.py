@@ -38,7 +38,8 @@ def cifar10(folder):
         reason = (str(error).strip().splitlines() or [""])[0][:160]
         raise UserError(
             f"CIFAR-10 is neither in Keras's cache nor to be downloaded ({reason}). Put its "
-            f"pictures into {folder}/train/<class>/ and {folder}/test/<class>/.") from None
+            f"pictures into {folder}/train/<class>/ and {folder}/test/<class>/."
+        ) from None
     finally:
         socket.setdefaulttimeout(timeout)
     _write(folder, {"train": train, "test": test}, CIFAR10)
@@ -61,8 +62,10 @@ def stl10(folder):
             if len(labels) != len(pictures) or not set(labels) <= set(range(len(STL10))):
                 raise ValueError(f"{len(pictures)} pictures, {len(labels)} labels")
         except (OSError, ValueError) as error:
-            raise UserError(f"{source} is not STL-10, or not whole: {split}: {error}. Unpack "
-                            "stl10_binary.tar.gz anew.") from None
+            raise UserError(
+                f"{source} is not STL-10, or not whole: {split}: {error}. Unpack "
+                "stl10_binary.tar.gz anew."
+            ) from None
         # Stored channel by channel, and each of them column by column.
         splits[split] = pictures.transpose(0, 3, 2, 1), labels
     _write(folder, splits, STL10)
@@ -74,8 +77,9 @@ def _write(folder, splits, classes):
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        with cli.progress(total=sum(len(rgb) for rgb, _ in splits.values()), desc="writing",
-                          unit="picture") as bar:
+        with cli.progress(
+            total=sum(len(rgb) for rgb, _ in splits.values()), desc="writing", unit="picture"
+        ) as bar:
             for split, (pictures, labels) in splits.items():
                 for name in classes:
                     (part / split / name).mkdir(parents=True)

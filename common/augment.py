@@ -28,6 +28,11 @@ def augment(rgb, kinds, seed, number):
         if "shear" in kinds:
             matrix = matrix @ [[1, np.tan(shear)], [0, 1]]
         shift = np.full(2, centre) - matrix @ np.full(2, centre)
-        rgb = cv2.warpAffine(rgb, np.column_stack([matrix, shift]), rgb.shape[1::-1],
-                             flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        rgb = cv2.warpAffine(
+            rgb,
+            np.column_stack([matrix, shift]),
+            rgb.shape[1::-1],
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
     return np.ascontiguousarray(rgb[:, ::-1]) if flip and "flip" in kinds else rgb

@@ -48,16 +48,21 @@ class NearestNeighbour:
     def __init__(self, dataset, split, count):
         self.dataset, self._asked = dataset, (split, count)
         self.about = {
-            "embedding": {key: dataset.embedding[key]
-                          for key in ("network", "weights", "sha256", "precision")},
-            "among": dataset.count("train"), "seen": 0}
+            "embedding": {
+                key: dataset.embedding[key] for key in ("network", "weights", "sha256", "precision")
+            },
+            "among": dataset.count("train"),
+            "seen": 0,
+        }
 
     @functools.cached_property
     def _places(self):
         places, cosines = _neighbours(self.dataset, *self._asked)
         names = self.dataset.names("train")
-        self.about["neighbours"] = [{"name": names[place], "cosine": round(float(cosine), 6)}
-                                    for place, cosine in zip(places, cosines, strict=True)]
+        self.about["neighbours"] = [
+            {"name": names[place], "cosine": round(float(cosine), 6)}
+            for place, cosine in zip(places, cosines, strict=True)
+        ]
         return places
 
     def __call__(self, batch, pool=None):
@@ -69,12 +74,15 @@ def of(dataset, split, count):
     """(the baselines that a data set has, a sentence for each that it lacks)."""
     found, lacking = [Constant(GREY, (0, 0), dataset)], []
     if not dataset.count("train"):
-        return found, [f"No rows “{MEAN_COLOUR}” and “{NEIGHBOUR}”: the data set has no training "
-                       "pictures."]
+        return found, [
+            f"No rows “{MEAN_COLOUR}” and “{NEIGHBOUR}”: the data set has no training pictures."
+        ]
     found.append(Constant(MEAN_COLOUR, dataset.mean_ab, dataset))
     if dataset.embedding is None:
-        lacking.append(f"No row “{NEIGHBOUR}”: no embedding is stored with the data set. "
-                       "EMBEDDING=mobilenet_v2 stores one first.")
+        lacking.append(
+            f"No row “{NEIGHBOUR}”: no embedding is stored with the data set. "
+            "EMBEDDING=mobilenet_v2 stores one first."
+        )
     elif split == "train" and dataset.count("train") == 1:
         lacking.append(f"No row “{NEIGHBOUR}”: the one training picture has no other beside it.")
     else:
@@ -90,7 +98,7 @@ def _neighbours(dataset, split, count):
     places, cosines, start = np.zeros(count, np.int64), np.full(count, -np.inf), 0
     with cli.progress(total=count, desc=NEIGHBOUR, unit="picture") as bar:
         for shard in dataset.embeddings(split):
-            queries, at = _unit(shard[:count - start]), 0
+            queries, at = _unit(shard[: count - start]), 0
             here = np.arange(start, start + len(queries))
             for stored in dataset.embeddings("train") if len(queries) else ():
                 similar = queries @ _unit(stored).T

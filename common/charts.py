@@ -21,16 +21,18 @@ class Axis:
     def __call__(self, value):
         """Where a value lies, 0 to 1; values outside lie at the ends."""
         ends = self.low, self.high
-        low, high, at = (map(math.log, (*ends, max(value, self.low))) if self.log
-                         else (*ends, value))
+        low, high, at = map(math.log, (*ends, max(value, self.low))) if self.log else (*ends, value)
         return min(max((at - low) / (high - low), 0), 1)
 
 
 def about(values):
     """A linear `Axis` from a round tick below all values to one above."""
     low, high = min(values), max(values)
-    ticks = _ticks(low, high) if low < high else _ticks(low - (abs(low) or 1) / 10,
-                                                        high + (abs(high) or 1) / 10)
+    ticks = (
+        _ticks(low, high)
+        if low < high
+        else _ticks(low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10)
+    )
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
     return Axis(ticks[0], ticks[-1], tuple((tick, f"{tick:.{digits}f}") for tick in ticks))
 
@@ -58,18 +60,29 @@ def panel(name, words, x, y, *shapes, strip=()):
     parts = []
     for value, text in y.ticks:
         at = _y(y, value)
-        parts.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>'
-                     f'<text x="{LEFT - 6}" y="{at}" dy=".35em" text-anchor="end">{text}</text>')
-    parts += [*shapes, f'<text x="{WIDTH - RIGHT}" y="{TOP + 12}" class="name" text-anchor="end">'
-                       f"{escape(name)}</text>"]
+        parts.append(
+            f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>'
+            f'<text x="{LEFT - 6}" y="{at}" dy=".35em" text-anchor="end">{text}</text>'
+        )
+    parts += [
+        *shapes,
+        f'<text x="{WIDTH - RIGHT}" y="{TOP + 12}" class="name" text-anchor="end">'
+        f"{escape(name)}</text>",
+    ]
     step = (WIDTH - RIGHT - LEFT) / max(len(strip), 1)
-    parts += [f'<rect x="{LEFT + i * step:.1f}" y="{bottom}" width="{step + .3:.1f}" '
-              f'height="{STRIP}" fill="{colour}"/>' for i, colour in enumerate(strip)]
+    parts += [
+        f'<rect x="{LEFT + i * step:.1f}" y="{bottom}" width="{step + 0.3:.1f}" '
+        f'height="{STRIP}" fill="{colour}"/>'
+        for i, colour in enumerate(strip)
+    ]
     for value, text in x.ticks:
-        parts.append(f'<text x="{_x(x, value)}" y="{HEIGHT - 6}" text-anchor="middle">{text}</text>'
-                     )
-    return (f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-            f'aria-label="{escape(words)}">{"".join(parts)}</svg>')
+        parts.append(
+            f'<text x="{_x(x, value)}" y="{HEIGHT - 6}" text-anchor="middle">{text}</text>'
+        )
+    return (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(words)}">{"".join(parts)}</svg>'
+    )
 
 
 def line(kind, x, y, points):

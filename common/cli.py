@@ -79,6 +79,13 @@ def progress(iterable=None, total=None, desc="", unit="it", initial=0):
     """A bar with the time left; where nobody watches (a log file) it writes twice a minute."""
     watched = sys.stderr.isatty()
     return tqdm(
-        iterable, total=total, desc=desc, unit=unit, initial=initial, dynamic_ncols=watched,
-        mininterval=0.2 if watched else 30, maxinterval=1 if watched else 60, smoothing=0.05,
+        iterable,
+        total=total,
+        desc=desc,
+        unit=unit,
+        initial=initial,
+        dynamic_ncols=watched,
+        mininterval=0.2 if watched else 30,
+        maxinterval=1 if watched else 60,
+        smoothing=0.05,
     )

@@ -51,8 +51,10 @@ class Colorizer:
         self.needs_embedding = "embedding" in inputs
         self._weights, self._folder = weights, Path(path).parent
         if self.needs_embedding and not self.metadata.get("embedding"):
-            raise UserError(f"{path} needs an embedding and does not say of which network. Export "
-                            "it with its metadata.")
+            raise UserError(
+                f"{path} needs an embedding and does not say of which network. Export "
+                "it with its metadata."
+            )
 
     @functools.cached_property
     def _embedder(self):
@@ -68,9 +70,9 @@ class Colorizer:
             embedding = self._embedder(l)
         parts = []
         for start in range(0, len(l), BATCH):
-            batch = {"l": l[start:start + BATCH]}
+            batch = {"l": l[start : start + BATCH]}
             if self.needs_embedding:
-                batch["embedding"] = embedding[start:start + BATCH]
+                batch["embedding"] = embedding[start : start + BATCH]
             parts.append(models.predict(self._model, batch))
         return np.concatenate(parts)
 
@@ -81,8 +83,13 @@ class Colorizer:
         cut = "letterbox" if self.cut == "letterbox" else "squash"  # "centre" would leave a rest
         rows = max(1, BAND // width)
         bands = [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
-        small = photos.fit((_over_white(array[band]) for band in bands), self.size, cut, pad=100.0,
-                           shape=(height, width))
+        small = photos.fit(
+            (_over_white(array[band]) for band in bands),
+            self.size,
+            cut,
+            pad=100.0,
+            shape=(height, width),
+        )
         ab = self.predict_ab(small[None, ..., None])[0]
         if not np.isfinite(ab).all():
             raise UserError("the model gives NaN or infinity; train it anew at a lower rate")
@@ -109,10 +116,13 @@ def _check(array):
     if not isinstance(array, np.ndarray) or array.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             "A Colorizer takes NumPy arrays of uint8, [0, 255], or uint16, [0, 65535]. Received: "
-            f"{getattr(array, 'dtype', type(array).__name__)}. Scale and round floats first.")
+            f"{getattr(array, 'dtype', type(array).__name__)}. Scale and round floats first."
+        )
     if not array.size or array.ndim != 2 and (array.ndim != 3 or array.shape[2] not in (3, 4)):
-        raise ValueError("A Colorizer takes one picture, (H, W), (H, W, 3) or (H, W, 4). Received: "
-                         f"shape {array.shape}.")
+        raise ValueError(
+            "A Colorizer takes one picture, (H, W), (H, W, 3) or (H, W, 4). Received: "
+            f"shape {array.shape}."
+        )
 
 
 def _lightness(pixels):
@@ -135,36 +145,54 @@ def _over_white(pixels):
 def main(argv=None):
     """The command `python -m common.colorize`."""
     parser = cli.Parser("python -m common.colorize", description=__doc__.splitlines()[0])
-    parser.add_argument("--in", dest="source", type=Path, required=True, metavar="IN",
-                        help="a photo or a folder of photos")
+    parser.add_argument(
+        "--in",
+        dest="source",
+        type=Path,
+        required=True,
+        metavar="IN",
+        help="a photo or a folder of photos",
+    )
     parser.add_argument("--out", type=Path, default=Path("coloured"), help="folder of the results")
     parser.add_argument("--model", default="koala", help="an .h5 file, or a name in models/")
-    parser.add_argument("--overwrite", action="store_true",
-                        help="replace results that are there already")
-    parser.add_argument("--max-megapixels", type=cli.at_least(0, float),
-                        default=photos.MAX_MEGAPIXELS, help="larger pictures are refused")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results that are there already"
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=cli.at_least(0, float),
+        default=photos.MAX_MEGAPIXELS,
+        help="larger pictures are refused",
+    )
     parser.add_argument("--precision", choices=models.PRECISIONS, default="float32")
-    parser.add_argument("--embedding-weights", metavar="FILE",
-                        help="weights of the embedding network, if they are not found without")
+    parser.add_argument(
+        "--embedding-weights",
+        metavar="FILE",
+        help="weights of the embedding network, if they are not found without",
+    )
     args = parser.parse_args(argv)
     _check_folders(args.source, args.out)
     path = models.named(args.model)
     colour_all = _colour_folder if args.source.is_dir() else _colour_photo
     # Loaded with the first photo that needs it: where nothing is left to do that takes no time.
-    return colour_all(args, functools.cache(
-        lambda: Colorizer(path, args.precision, args.embedding_weights)))
+    return colour_all(
+        args, functools.cache(lambda: Colorizer(path, args.precision, args.embedding_weights))
+    )
 
 
 def _check_folders(source, out):
     if not source.exists():
         raise UserError(f"There is no {source}. IN= is a photo or a folder of photos.")
     if out.suffix and photos.is_picture(out) and not out.is_dir():
-        raise UserError(f"OUT={out} looks like a photo. It is the folder of the results, which "
-                        "keep their photos' names.")
+        raise UserError(
+            f"OUT={out} looks like a photo. It is the folder of the results, which "
+            "keep their photos' names."
+        )
     home = source if source.is_dir() else source.parent
     if out.resolve() == home.resolve():
-        raise UserError(f"OUT={out} is where the photos are. Choose another folder, so that they "
-                        "stay.")
+        raise UserError(
+            f"OUT={out} is where the photos are. Choose another folder, so that they stay."
+        )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):  # before an hour's work, not after it
         pass
@@ -189,8 +217,9 @@ def _colour_folder(args, load):
     """Every photo below a folder, and the report; 1 if any failed."""
     pictures, others = _listed(args.source, args.out)
     if not pictures:
-        raise UserError(f"There is no photo below {args.source}; of other files there are "
-                        f"{len(others)}.")
+        raise UserError(
+            f"There is no photo below {args.source}; of other files there are {len(others)}."
+        )
     originals = {(args.source / name).resolve() for name in pictures}
     rows = []
     for name in cli.progress(pictures, desc="colouring", unit="photo"):
@@ -219,7 +248,7 @@ def _listed(source, out):
     pictures, others = {}, []
     for path in photos.find(source):
         name = path.relative_to(source)
-        if results is None or name.parts[:len(results)] != results:
+        if results is None or name.parts[: len(results)] != results:
             if photos.is_picture(path):
                 pictures[name] = None
             else:
@@ -239,6 +268,7 @@ def _name(name, photo, taken=()):
 
 def _colour(load, photo, target):
     """Write the coloured photo as `target`, whole or not at all."""
+
     def pages():
         for page in photo.pages():
             yield dataclasses.replace(page, pixels=load()(page.pixels, in_place=True))
@@ -254,8 +284,10 @@ def _colour(load, photo, target):
 
 def _report(out, rows):
     """Write the table of results, print how many there are of each kind, and the failures."""
-    with files.replacing(out / REPORT) as temporary, open(
-            temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with (
+        files.replacing(out / REPORT) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         table = csv.DictWriter(file, ("file", "width", "height", "result", "reason"), restval="")
         table.writeheader()
         table.writerows(rows)

@@ -42,7 +42,7 @@ class Bootstrap:
         means = []
         with np.errstate(invalid="ignore"):  # 0 / 0: only pictures drawn that are left out
             for start in range(0, len(self._drawn), rows):
-                drawn = self._drawn[start:start + rows].astype(np.float64)
+                drawn = self._drawn[start : start + rows].astype(np.float64)
                 means.append((drawn @ weighted) / (drawn @ shares))
         means = np.concatenate(means)
         found = []
@@ -64,18 +64,24 @@ def add_intervals(rows, truth, bootstrap):
     """
     rarity = truth["values"].get("rarity")
     for row in (*rows, truth):
-        values = {key: numbers(row["values"][key]) for key in row["metrics"]
-                  if key in row["values"]}  # the others are of all pictures at once
-        shares = [numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(len(column))
-                  for key, column in values.items()]
-        deltas = [] if row is truth else [
-            values[key] - numbers(truth["values"][key]) for key in metrics.OF_TRUTH]
+        values = {
+            key: numbers(row["values"][key]) for key in row["metrics"] if key in row["values"]
+        }  # the others are of all pictures at once
+        shares = [
+            numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(len(column))
+            for key, column in values.items()
+        ]
+        deltas = (
+            []
+            if row is truth
+            else [values[key] - numbers(truth["values"][key]) for key in metrics.OF_TRUTH]
+        )
         columns = np.stack([*values.values(), *deltas], -1)
         shares = np.stack([*shares, *map(np.ones_like, deltas)], -1)
         found = bootstrap.intervals(columns, shares)
         for key, interval in zip(values, found, strict=False):
             row["metrics"][key]["interval"] = interval
-        for key, interval in zip(metrics.OF_TRUTH, found[len(values):], strict=False):
+        for key, interval in zip(metrics.OF_TRUTH, found[len(values) :], strict=False):
             row[f"{key}{DELTA}_interval"] = interval
 
 
@@ -96,6 +102,7 @@ def add_best(rows, truth):
             row[key + DELTA] = float(row["metrics"][key]["mean"] - true)
         row["best"] = []
     fair = [row for row in rows if not row["seen"] and not is_partial(row)]
+
     def rank(row, key):
         """What is smallest in the best row; None where the row has no figure."""
         if key not in row["metrics"]:
@@ -125,24 +132,45 @@ def pairs(rows, truth, bootstrap, against=None):
     if against is None:
         chosen = [(row, other) for at, row in enumerate(rows) for other in rows[:at]]
     else:
-        chosen = [(row, other) for row in rows for other in rows
-                  if other["name"] == against and row is not other]
-    keys = [key for key in rows[0]["metrics"]
-            if metrics.METRICS[key].better != "truth" and key in rows[0]["values"]]
+        chosen = [
+            (row, other)
+            for row in rows
+            for other in rows
+            if other["name"] == against and row is not other
+        ]
+    keys = [
+        key
+        for key in rows[0]["metrics"]
+        if metrics.METRICS[key].better != "truth" and key in rows[0]["values"]
+    ]
     rarity = truth["values"].get("rarity")
     count = len(rows[0]["values"][keys[0]])
-    shares = np.stack([numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(count)
-                       for key in keys], -1)
+    shares = np.stack(
+        [numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(count) for key in keys], -1
+    )
     values = {id(row): np.stack([numbers(row["values"][key]) for key in keys], -1) for row in rows}
     found = []
     for row, other in chosen:
         with np.errstate(invalid="ignore"):  # of two infinite values: a tie, and in no mean
             difference = values[id(row)] - values[id(other)]
         intervals = bootstrap.intervals(difference, shares)
-        found.append({"name": row["name"], "against": other["name"], "metrics": {
-            key: _figures(metrics.METRICS[key], values[id(row)][:, at], values[id(other)][:, at],
-                          difference[:, at], shares[:, at], intervals[at])
-            for at, key in enumerate(keys)}})
+        found.append(
+            {
+                "name": row["name"],
+                "against": other["name"],
+                "metrics": {
+                    key: _figures(
+                        metrics.METRICS[key],
+                        values[id(row)][:, at],
+                        values[id(other)][:, at],
+                        difference[:, at],
+                        shares[:, at],
+                        intervals[at],
+                    )
+                    for at, key in enumerate(keys)
+                },
+            }
+        )
     return found
 
 
@@ -152,8 +180,14 @@ def _figures(metric, ours, theirs, difference, shares, interval):
     verdict = "undecided"
     if interval and not interval[0] <= 0 <= interval[1]:
         verdict = "better" if sign * interval[0] > 0 else "worse"
-    return {"mean": float(np.average(difference[finite], weights=shares[finite]))
-            if finite.any() else None,
-            "interval": interval, "n": int(finite.sum()),
-            "wins": int((sign * ours > sign * theirs).sum()), "ties": int((ours == theirs).sum()),
-            "losses": int((sign * ours < sign * theirs).sum()), "verdict": verdict}
+    return {
+        "mean": float(np.average(difference[finite], weights=shares[finite]))
+        if finite.any()
+        else None,
+        "interval": interval,
+        "n": int(finite.sum()),
+        "wins": int((sign * ours > sign * theirs).sum()),
+        "ties": int((ours == theirs).sum()),
+        "losses": int((sign * ours < sign * theirs).sum()),
+        "verdict": verdict,
+    }

@@ -68,8 +68,13 @@ def _hue_weight(x, y):
     x2, y2 = 2 * x * x - 1, 2 * x * y
     x3, y3 = x * x2 - y * y2, x * y2 + y * x2
     x4, y4 = 2 * x2 * x2 - 1, 2 * x2 * y2
-    return (1 - 0.17 * _turned(x, y, -30) + 0.24 * x2 + 0.32 * _turned(x3, y3, 6)
-            - 0.20 * _turned(x4, y4, -63))
+    return (
+        1
+        - 0.17 * _turned(x, y, -30)
+        + 0.24 * x2
+        + 0.32 * _turned(x3, y3, 6)
+        - 0.20 * _turned(x4, y4, -63)
+    )
 
 
 def _rotation(x, y, chroma):

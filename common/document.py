@@ -46,8 +46,9 @@ def data(name, content):
 def image(file, words):
     """An <img> of (MIME type, bytes); `words` are what it shows."""
     mime, content = file
-    return (f'<img src="data:{mime};base64,{base64.b64encode(content).decode()}" '
-            f'alt="{escape(words)}">')
+    return (
+        f'<img src="data:{mime};base64,{base64.b64encode(content).decode()}" alt="{escape(words)}">'
+    )
 
 
 def _read(name):

@@ -32,8 +32,12 @@ class Embedder:
     def __init__(self, network, classifier, weights):
         self.network, self.weights = network, weights
         self.sha256 = pretrained.weights_sha256(classifier)
-        self.metadata = {"network": network, "weights": weights, "sha256": self.sha256,
-                         "precision": "float32"}
+        self.metadata = {
+            "network": network,
+            "weights": weights,
+            "sha256": self.sha256,
+            "precision": "float32",
+        }
         self._classifier = classifier
         size = NETWORKS[network].size
         grey = keras.Input((None, None, 1), dtype="float32")
@@ -45,7 +49,7 @@ class Embedder:
     def __call__(self, l, pad=False):
         chunks = []
         for start in range(0, len(l), BATCH):
-            grey = 255 * lab.l_to_grey(l[start:start + BATCH])
+            grey = 255 * lab.l_to_grey(l[start : start + BATCH])
             count = len(grey)
             if pad and count < BATCH:
                 grey = np.concatenate([grey, np.repeat(grey[-1:], BATCH - count, 0)])
@@ -71,14 +75,19 @@ def load(network, weights="auto"):
     warning. `imagenet` makes that an error.
     """
     if network not in NETWORKS:
-        raise UserError(f"There is no embedding network {network}. Choose one of "
-                        f"{', '.join(NETWORKS)}.")
+        raise UserError(
+            f"There is no embedding network {network}. Choose one of {', '.join(NETWORKS)}."
+        )
     classifier, source = pretrained.load(
-        weights, name=network, variable="EMBEDDING_WEIGHTS",
-        build=lambda: _build(network), imagenet=lambda: _imagenet(network),
+        weights,
+        name=network,
+        variable="EMBEDDING_WEIGHTS",
+        build=lambda: _build(network),
+        imagenet=lambda: _imagenet(network),
         read=lambda path: _from_file(network, path),
         without="the embedding then tells almost nothing of the picture, and results stand for a "
-                "network without it.")
+        "network without it.",
+    )
     return Embedder(network, classifier, source)
 
 
@@ -103,7 +112,8 @@ def find(metadata, weights=None, folder="models"):
     raise UserError(
         f"The model was trained on the embedding of {network} with weights {source} (hash "
         f"{metadata['sha256'][:12]}), which are not at hand. Name their file: "
-        "EMBEDDING_WEIGHTS=file.")
+        "EMBEDDING_WEIGHTS=file."
+    )
 
 
 def _kept(folder, metadata):
@@ -113,15 +123,16 @@ def _kept(folder, metadata):
 
 def _build(network, classes=CLASSES, weights=None):
     with pretrained.in_float32():
-        return NETWORKS[network].build(
-            weights=weights, classes=classes, classifier_activation=None)
+        return NETWORKS[network].build(weights=weights, classes=classes, classifier_activation=None)
 
 
 def _imagenet(network):
-    return pretrained.fetch(lambda: _build(network, weights="imagenet"), network,
-                            NETWORKS[network].file())
+    return pretrained.fetch(
+        lambda: _build(network, weights="imagenet"), network, NETWORKS[network].file()
+    )
 
 
 def _from_file(network, path):
-    return pretrained.read_classifier(path, functools.partial(_build, network), name=network,
-                                      variable="EMBEDDING_WEIGHTS")
+    return pretrained.read_classifier(
+        path, functools.partial(_build, network), name=network, variable="EMBEDDING_WEIGHTS"
+    )

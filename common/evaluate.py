@@ -91,19 +91,26 @@ class Model:
         metadata, self.size = self.colorizer.metadata, self.colorizer.size
         embedding = metadata.get("embedding") if self.colorizer.needs_embedding else None
         key = embedding["sha256"] if embedding else ""
-        self.takes_embedding = (
-            key[:12] in dataset.manifest["embeddings"]
-            and (self.size, self.colorizer.cut) == (dataset.image_size, dataset.cut))
-        self.dataset = (records.open_dataset(dataset.folder, key) if self.takes_embedding
-                        else dataset)
+        self.takes_embedding = key[:12] in dataset.manifest["embeddings"] and (
+            self.size,
+            self.colorizer.cut,
+        ) == (dataset.image_size, dataset.cut)
+        self.dataset = (
+            records.open_dataset(dataset.folder, key) if self.takes_embedding else dataset
+        )
         data = dict(metadata.get("data", {}))
         sha256 = files.sha256(path)
         self.trained_on = data.pop("train_sha256", None)
         self.about = {
-            "file": str(path), "sha256": sha256, "title": metadata.get("title"),
+            "file": str(path),
+            "sha256": sha256,
+            "title": metadata.get("title"),
             "history": traces.history_of(path, sha256),
-            "image_size": self.size, "cut": self.colorizer.cut, "embedding": embedding,
-            "embedding_from": ("data set" if self.takes_embedding else "model") if embedding
+            "image_size": self.size,
+            "cut": self.colorizer.cut,
+            "embedding": embedding,
+            "embedding_from": ("data set" if self.takes_embedding else "model")
+            if embedding
             else None,
             "metadata": {**metadata, "data": data} if metadata else {},
         }
@@ -112,7 +119,7 @@ class Model:
         """How many of these files' SHA-256 were trained on; None where the model does not say."""
         if self.trained_on is None:
             return None
-        known = {self.trained_on[at:at + 12] for at in range(0, len(self.trained_on), 12)}
+        known = {self.trained_on[at : at + 12] for at in range(0, len(self.trained_on), 12)}
         return sum(digest[:12] in known for digest in digests)
 
     def __call__(self, batch, pool=None):
@@ -124,13 +131,18 @@ class Model:
             l = np.stack([photos.fit(each, self.size, "squash") for each in l])
         ab = self._predict(_filled(l, self.batch_size), _filled(embedding, self.batch_size))
         if ab.shape[1:] != (*l.shape[1:3], 2):
-            raise ModelError(f"{self.path} is no colorizer: for L* of shape {l.shape[1:]} it gives "
-                             f"{ab.shape[1:]}. Use an exported model.")
+            raise ModelError(
+                f"{self.path} is no colorizer: for L* of shape {l.shape[1:]} it gives "
+                f"{ab.shape[1:]}. Use an exported model."
+            )
         if not np.isfinite(ab).all():
             raise ModelError(f"{self.path} gives NaN or infinity. Train it anew at a lower rate.")
         ab = ab[:count]
-        return ab if side == self.size else np.stack(
-            [photos.unfit(each, (side, side), "squash") for each in ab])
+        return (
+            ab
+            if side == self.size
+            else np.stack([photos.unfit(each, (side, side), "squash") for each in ab])
+        )
 
     def _predict(self, l, embedding):
         try:
@@ -139,8 +151,10 @@ class Model:
             raise ModelError(str(error)) from None
         except Exception as error:  # whatever the backend raises for a model of other make
             reason = (str(error).strip().splitlines() or [""])[0][:160]
-            raise ModelError(f"{self.path} cannot predict ({type(error).__name__}: {reason}). Use "
-                             "an exported model, or a smaller BATCH if memory ran out.") from None
+            raise ModelError(
+                f"{self.path} cannot predict ({type(error).__name__}: {reason}). Use "
+                "an exported model, or a smaller BATCH if memory ran out."
+            ) from None
 
 
 def _filled(array, count):
@@ -153,9 +167,24 @@ def _filled(array, count):
 # --- the evaluation ---------------------------------------------------------------------------
 
 
-def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16,
-             precision="float32", weights=None, shown=gallery.SHOWN, keep_going=None,
-             rebalance=False, against=None, others=(), preset=None, networks=None):
+def evaluate(
+    paths,
+    dataset,
+    split="test",
+    out=OUT,
+    *,
+    limit=None,
+    batch_size=16,
+    precision="float32",
+    weights=None,
+    shown=gallery.SHOWN,
+    keep_going=None,
+    rebalance=False,
+    against=None,
+    others=(),
+    preset=None,
+    networks=None,
+):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
     paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
@@ -178,15 +207,20 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         keep_going = len(paths) + len(others) > 1
     count = min(dataset.count(split), limit or math.inf)
     if not count:
-        raise UserError(f"The {split} split of {dataset.folder} is empty. Add pictures, or choose "
-                        "another SPLIT.")
+        raise UserError(
+            f"The {split} split of {dataset.folder} is empty. Add pictures, or choose "
+            "another SPLIT."
+        )
     others = [predictions.parse(str(text)) for text in others]
     names = _names([*paths, *(folder for _, folder in others)])
-    names[len(paths):] = [given or name for (given, _), name in zip(others, names[len(paths):],
-                                                                    strict=True)]
+    names[len(paths) :] = [
+        given or name for (given, _), name in zip(others, names[len(paths) :], strict=True)
+    ]
     _check_names([*baselines.NAMES, *names])
-    others = [predictions.Predictions(folder, name, dataset, split, count)
-              for (_, folder), name in zip(others, names[len(paths):], strict=True)]
+    others = [
+        predictions.Predictions(folder, name, dataset, split, count)
+        for (_, folder), name in zip(others, names[len(paths) :], strict=True)
+    ]
     baseline, notes = baselines.of(dataset, split, count)
     known = [*(each.name for each in baseline), *names]
     if against is not None and against not in known:
@@ -196,8 +230,9 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     batch_size = min(batch_size, count)
     digests = dataset.sha256(split)[:count]
     if rebalance and not dataset.count("train"):
-        raise UserError(f"{dataset.folder} has no training pictures to take the prior of. Leave "
-                        "REBALANCE away.")
+        raise UserError(
+            f"{dataset.folder} has no training pictures to take the prior of. Leave REBALANCE away."
+        )
     pictures = dataset.names(split)[:count]
     networks = networks and networks(pictures, dataset.image_size)
     weights_of = protocol.weights_of_colours(dataset) if rebalance else None
@@ -209,8 +244,15 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
         failed.append({"file": str(source), "reason": str(error)})
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
-        measure = functools.partial(_measure, split=split, count=count, batch_size=batch_size,
-                                    pool=pool, weights=weights_of, networks=networks)
+        measure = functools.partial(
+            _measure,
+            split=split,
+            count=count,
+            batch_size=batch_size,
+            pool=pool,
+            weights=weights_of,
+            networks=networks,
+        )
         for path, name in zip(paths, names, strict=False):
             try:
                 model = Model(path, name, dataset, batch_size, precision, weights)
@@ -220,19 +262,25 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
                 leave_out(path, error)
         # All that needs no network in one pass, which reads each true picture once.
         (truth, _, true_watch), *light = measure([TruePictures(dataset), *baseline, *others])
-    measured[:0] = light[:len(baseline)]
-    for row, *seen in light[len(baseline):]:
+    measured[:0] = light[: len(baseline)]
+    for row, *seen in light[len(baseline) :]:
         if row["counts"]["used"]:
             measured.append((row, *seen))
         else:
-            leave_out(row["folder"], ModelError(f"No picture of {row['folder']} can be read: "
-                                                f"{row['unreadable'][0]['reason']}."))
+            leave_out(
+                row["folder"],
+                ModelError(
+                    f"No picture of {row['folder']} can be read: {row['unreadable'][0]['reason']}."
+                ),
+            )
     rows, methods, watches = zip(*measured, strict=True)
     rarity = truth["values"].get("rarity")
     for row, watch in zip((*rows, truth), (*watches, true_watch), strict=True):
-        row["metrics"] = {key: metrics.summary(values, rarity if metric.by_rarity else None)
-                          for key, values in row["values"].items()
-                          if (metric := metrics.METRICS.get(key))}
+        row["metrics"] = {
+            key: metrics.summary(values, rarity if metric.by_rarity else None)
+            for key, values in row["values"].items()
+            if (metric := metrics.METRICS.get(key))
+        }
         if networks:
             networks.finish(row, watch, true_watch)
         row["values"] = _plain(row["values"])
@@ -247,25 +295,37 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
     report = {
         "schema": SCHEMA,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "data": {"name": dataset.name, "split": split, "pictures": count,
-                 "of": dataset.count(split), "split_sha256": dataset.split_sha256(),
-                 "pictures_sha256": files.sha256("".join(digests).encode()),
-                 "image_size": dataset.image_size, "cut": dataset.cut,
-                 "mean_ab": dataset.mean_ab.tolist()},
-        "protocol": protocol.describe({**metrics.chosen(weights_of),
-                                       **(networks.columns if networks else {})},
-                                      rows=[row["name"] for row in rows],
-                                      precision=precision, batch_size=batch_size,
-                                      preset=presets.describe(preset) if preset else None),
-        "versions": {**models.versions(), "scikit-image": skimage.__version__,
-                     "opencv": cv2.__version__},
+        "data": {
+            "name": dataset.name,
+            "split": split,
+            "pictures": count,
+            "of": dataset.count(split),
+            "split_sha256": dataset.split_sha256(),
+            "pictures_sha256": files.sha256("".join(digests).encode()),
+            "image_size": dataset.image_size,
+            "cut": dataset.cut,
+            "mean_ab": dataset.mean_ab.tolist(),
+        },
+        "protocol": protocol.describe(
+            {**metrics.chosen(weights_of), **(networks.columns if networks else {})},
+            rows=[row["name"] for row in rows],
+            precision=precision,
+            batch_size=batch_size,
+            preset=presets.describe(preset) if preset else None,
+        ),
+        "versions": {
+            **models.versions(),
+            "scikit-image": skimage.__version__,
+            "opencv": cv2.__version__,
+        },
         "commit": models.commit(),
         "rows": rows,
         "pairs": compare.pairs(rows, truth, bootstrap, against),
         "against": against,
         "truth": truth,
-        "pictures": [{"name": name, "sha256": digest}
-                     for name, digest in zip(pictures, digests, strict=True)],
+        "pictures": [
+            {"name": name, "sha256": digest} for name, digest in zip(pictures, digests, strict=True)
+        ],
         "failed": failed,
         "notes": notes,
     }
@@ -278,15 +338,19 @@ def evaluate(paths, dataset, split="test", out=OUT, *, limit=None, batch_size=16
 def _names(paths):
     """The models' names: the file's, or the whole path where two files share a name."""
     stems = [Path(path).stem for path in paths]
-    return [stem if stems.count(stem) == 1 else str(path)
-            for stem, path in zip(stems, paths, strict=True)]
+    return [
+        stem if stems.count(stem) == 1 else str(path)
+        for stem, path in zip(stems, paths, strict=True)
+    ]
 
 
 def _check_names(names):
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise UserError(f"Two rows would be called {twice[0]}. Give predictions another name: "
-                        "PREDICTIONS=name=folder.")
+        raise UserError(
+            f"Two rows would be called {twice[0]}. Give predictions another name: "
+            "PREDICTIONS=name=folder."
+        )
 
 
 def _measure(methods, split, count, batch_size, pool, weights, networks):
@@ -295,31 +359,51 @@ def _measure(methods, split, count, batch_size, pool, weights, networks):
     A method that takes embeddings has its own data set and goes alone. A watch is what `networks`
     saw, None without them.
     """
-    measured = [({}, histograms.none(), networks and network_metrics.Watch(networks))
-                for _ in methods]
+    measured = [
+        ({}, histograms.none(), networks and network_metrics.Watch(networks)) for _ in methods
+    ]
     title = ", ".join(method.name for method in methods)
-    with (cli.progress(total=count, desc=title, unit="picture") as bar,
-          _batches(methods[0], split, count, batch_size, pool) as batches):
+    with (
+        cli.progress(total=count, desc=title, unit="picture") as bar,
+        _batches(methods[0], split, count, batch_size, pool) as batches,
+    ):
         for batch in batches:
             predicted = zip(*[method(batch, pool) for method in methods], strict=True)
             # What is worked out of a true picture serves all methods and is kept for no longer.
-            scored = list(pool.map(functools.partial(_score, methods, weights), batch.rgb,
-                                   batch.lab, predicted))
-            for method, (*_, watch), of_it in zip(methods, measured, zip(*scored, strict=True),
-                                                  strict=True):
+            scored = list(
+                pool.map(
+                    functools.partial(_score, methods, weights), batch.rgb, batch.lab, predicted
+                )
+            )
+            for method, (*_, watch), of_it in zip(
+                methods, measured, zip(*scored, strict=True), strict=True
+            ):
                 if watch:
-                    watch.see(batch.places[0], [picture for _, _, picture in of_it],
-                              None if method.kind == TRUTH else batch.rgb)
+                    watch.see(
+                        batch.places[0],
+                        [picture for _, _, picture in of_it],
+                        None if method.kind == TRUTH else batch.rgb,
+                    )
             for scores in scored:
                 for (values, counts, _), (found, counted, _) in zip(measured, scores, strict=True):
                     for key, value in found.items():
                         values.setdefault(key, []).append(value)
                     counts += counted
             bar.update(len(batch.rgb))
-    return [({"name": method.name, "kind": method.kind, **method.about, "values": values,
-              "histograms": dict(zip(histograms.CHANNELS, counts.tolist(), strict=True))},
-             method, watch)
-            for method, (values, counts, watch) in zip(methods, measured, strict=True)]
+    return [
+        (
+            {
+                "name": method.name,
+                "kind": method.kind,
+                **method.about,
+                "values": values,
+                "histograms": dict(zip(histograms.CHANNELS, counts.tolist(), strict=True)),
+            },
+            method,
+            watch,
+        )
+        for method, (values, counts, watch) in zip(methods, measured, strict=True)
+    ]
 
 
 def _score(methods, weights, rgb, true_lab, predicted):
@@ -334,32 +418,41 @@ def _score(methods, weights, rgb, true_lab, predicted):
         elif method.kind == TRUTH:
             found.append((truth.values(weights), histograms.count(true_lab[..., 1:]), picture))
         elif method.makes == "rgb":
-            found.append((metrics.score(truth, None, picture, weights),
-                          histograms.count(lab.rgb_to_lab(picture)[..., 1:]), picture))
+            found.append(
+                (
+                    metrics.score(truth, None, picture, weights),
+                    histograms.count(lab.rgb_to_lab(picture)[..., 1:]),
+                    picture,
+                )
+            )
         else:
             made = metrics.recolour(true_lab[..., :1], picture)
-            found.append((metrics.score(truth, picture, made, weights), histograms.count(picture),
-                          made))
+            found.append(
+                (metrics.score(truth, picture, made, weights), histograms.count(picture), made)
+            )
     return found
 
 
 @contextlib.contextmanager
 def _batches(method, split, count, batch_size, pool):
     """An iterator of `baselines.Batch`es over the first `count` pictures of a split."""
+
     def cut(batches):
         for start, batch in zip(range(0, count, batch_size), batches, strict=False):
-            rgb = batch["rgb"][:count - start]
-            embedding = batch["embedding"][:len(rgb)] if method.takes_embedding else None
+            rgb = batch["rgb"][: count - start]
+            embedding = batch["embedding"][: len(rgb)] if method.takes_embedding else None
             colours = np.stack(list(pool.map(lab.rgb_to_lab, rgb)))
             yield baselines.Batch(np.arange(start, start + len(rgb)), rgb, colours, embedding)
 
-    with contextlib.closing(method.dataset.batches(split, batch_size,
-                                                   method.takes_embedding)) as batches:
+    with contextlib.closing(
+        method.dataset.batches(split, batch_size, method.takes_embedding)
+    ) as batches:
         yield cut(batches)
 
 
 def _plain(values):
     """Pictures' values as JSON has them: six digits; "inf", which JSON has no number for; None."""
+
     def plain(value):
         if value is None:
             return None
@@ -380,8 +473,10 @@ def check_writable(out):
 
 def _write(out, report, pictures):
     files.write_json(out / "metrics.json", report)
-    with files.replacing(out / "metrics.csv") as temporary, open(
-            temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with (
+        files.replacing(out / "metrics.csv") as temporary,
+        open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         csv.writer(file).writerows(page.csv_rows(report))
     with files.replacing(out / "index.html") as temporary:
         temporary.write_text(page_html.html(report, pictures), "utf-8", "backslashreplace")
@@ -394,32 +489,55 @@ def main(argv=None):
     """The command `python -m common.evaluate`."""
     parser = cli.Parser("python -m common.evaluate", description=__doc__.splitlines()[0])
     prepare.add_arguments(parser)
-    parser.add_argument("--models", "--model", nargs="+", metavar="MODEL",
-                        help="files, or names in models/; left out, every one in models/")
-    parser.add_argument("--predictions", nargs="+", default=[], metavar="FOLDER",
-                        help="pictures that other systems made, found by name: folder, or "
-                             "name=folder")
-    parser.add_argument("--preset", choices=presets.PRESETS,
-                        help="a named protocol: which pictures, at which size")
-    parser.add_argument("--embedding", choices=embeddings.NETWORKS,
-                        help="store this network's embedding with the data, for the nearest "
-                             "neighbour; without it that is of the embedding added last, if any")
+    parser.add_argument(
+        "--models",
+        "--model",
+        nargs="+",
+        metavar="MODEL",
+        help="files, or names in models/; left out, every one in models/",
+    )
+    parser.add_argument(
+        "--predictions",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="pictures that other systems made, found by name: folder, or name=folder",
+    )
+    parser.add_argument(
+        "--preset", choices=presets.PRESETS, help="a named protocol: which pictures, at which size"
+    )
+    parser.add_argument(
+        "--embedding",
+        choices=embeddings.NETWORKS,
+        help="store this network's embedding with the data, for the nearest "
+        "neighbour; without it that is of the embedding added last, if any",
+    )
     parser.add_argument("--split", choices=records.SPLITS, default=None, help="else test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
     parser.add_argument("--batch", type=cli.at_least(1), default=16, help="pictures at a time")
-    parser.add_argument("--against", metavar="NAME",
-                        help="the row of the table to compare the others with, else all pairs")
-    parser.add_argument("--rebalance", action="store_true",
-                        help="also the AuC balanced by the training split's colours: one pass over "
-                             "it, kept beside the shards")
+    parser.add_argument(
+        "--against",
+        metavar="NAME",
+        help="the row of the table to compare the others with, else all pairs",
+    )
+    parser.add_argument(
+        "--rebalance",
+        action="store_true",
+        help="also the AuC balanced by the training split's colours: one pass over "
+        "it, kept beside the shards",
+    )
     network_metrics.add_arguments(parser)
     parser.add_argument("--precision", choices=models.PRECISIONS, default="float32")
-    parser.add_argument("--size", type=cli.at_least(8), default=None,
-                        help="side of the pictures, else that of all the models, else the data's, "
-                             f"else {SIZE}")
-    parser.add_argument("--cut", choices=photos.CUTS, default=None,
-                        help=f"else that of all the models, else {CUT}")
+    parser.add_argument(
+        "--size",
+        type=cli.at_least(8),
+        default=None,
+        help=f"side of the pictures, else that of all the models, else the data's, else {SIZE}",
+    )
+    parser.add_argument(
+        "--cut", choices=photos.CUTS, default=None, help=f"else that of all the models, else {CUT}"
+    )
     args = parser.parse_args(argv)
     named = [models.named(name) for name in args.models or []]
     paths = named or models.available()
@@ -427,15 +545,25 @@ def main(argv=None):
     if preset:
         _check_preset(preset, args)
     if not paths and not args.predictions:
-        print("No model in models/: the baselines alone. Train one: `make train-koala`.",
-              flush=True)
+        print(
+            "No model in models/: the baselines alone. Train one: `make train-koala`.", flush=True
+        )
     report = evaluate(
-        paths, _dataset(args, paths, skip=len(named) != 1), args.split or "test", args.out,
+        paths,
+        _dataset(args, paths, skip=len(named) != 1),
+        args.split or "test",
+        args.out,
         limit=args.limit,
-        batch_size=args.batch, precision=models.precision(args.precision)[0],
-        weights=args.embedding_weights, keep_going=len(named) + len(args.predictions) != 1,
-        rebalance=args.rebalance, against=args.against, others=args.predictions,
-        preset=preset, networks=network_metrics.of_arguments(args))
+        batch_size=args.batch,
+        precision=models.precision(args.precision)[0],
+        weights=args.embedding_weights,
+        keep_going=len(named) + len(args.predictions) != 1,
+        rebalance=args.rebalance,
+        against=args.against,
+        others=args.predictions,
+        preset=preset,
+        networks=network_metrics.of_arguments(args),
+    )
     print(page.table(report))
     print(f"{args.out}/index.html, metrics.json and metrics.csv")
     for failure in report["failed"]:
@@ -445,11 +573,16 @@ def main(argv=None):
 
 def _check_preset(preset, args):
     """A preset with something changed is another protocol."""
-    changed = [name for name in ("size", "cut", "split", "split_by", "limit")
-               if getattr(args, name) is not None]
+    changed = [
+        name
+        for name in ("size", "cut", "split", "split_by", "limit")
+        if getattr(args, name) is not None
+    ]
     if changed:
-        raise UserError(f"PRESET={preset.name} says itself what {changed[0].upper()} is. Leave one "
-                        "of the two away.")
+        raise UserError(
+            f"PRESET={preset.name} says itself what {changed[0].upper()} is. Leave one "
+            "of the two away."
+        )
 
 
 def _dataset(args, paths, skip):
@@ -471,8 +604,14 @@ def _dataset(args, paths, skip):
             found.add((metadata.get("image_size", SIZE), metadata.get("cut", CUT)))
     own = prepare.catalogue().get(str(args.data), {}).get("size", SIZE)
     size, cut = found.pop() if len(found) == 1 else (own, CUT)
-    return prepare.prepare(args.data, args.size or size, args.cut or cut, args.embedding,
-                           args.embedding_weights, split_by=args.split_by)
+    return prepare.prepare(
+        args.data,
+        args.size or size,
+        args.cut or cut,
+        args.embedding,
+        args.embedding_weights,
+        split_by=args.split_by,
+    )
 
 
 def _shards(folder, network):
@@ -480,8 +619,10 @@ def _shards(folder, network):
     stored = records.read_manifest(folder)["embeddings"].values()
     known = [entry["sha256"] for entry in stored if network in (None, entry["network"])]
     if network and not known:
-        raise UserError(f"{folder} holds no embedding of {network}. Name the folder of pictures, "
-                        "from which it is made, as DATA.")
+        raise UserError(
+            f"{folder} holds no embedding of {network}. Name the folder of pictures, "
+            "from which it is made, as DATA."
+        )
     return records.open_dataset(folder, known[-1] if known else None)
 
 

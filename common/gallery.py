@@ -42,17 +42,19 @@ def make(report, methods, dataset, split, shown=SHOWN, batch_size=16):
     names = dataset.names(split)
     pictures, room, places = [], LIMIT, list(wanted)
     for start in range(0, len(places), batch_size):
-        part = places[start:start + batch_size]
+        part = places[start : start + batch_size]
         columns = [(method.name, _drawn(method, split, part)) for method in methods]
         columns.append((None, dataset.read(split, part)["rgb"]))
         for at, place in enumerate(part):
-            files = [(name, _as_file(drawn[at])) for name, drawn in columns
-                     if drawn[at] is not None]
+            files = [
+                (name, _as_file(drawn[at])) for name, drawn in columns if drawn[at] is not None
+            ]
             room -= sum(4 * -(-len(data) // 3) for _, (_, data) in files)
             if room < 0 and pictures:
                 return Gallery(pictures, min(spread, len(pictures)), len(wanted) - len(pictures))
-            pictures.append({"place": place, "name": names[place], "reasons": wanted[place],
-                             "columns": files})
+            pictures.append(
+                {"place": place, "name": names[place], "reasons": wanted[place], "columns": files}
+            )
     return Gallery(pictures, spread, 0)
 
 
@@ -93,8 +95,7 @@ def ranks(key, values, truth):
     elif better == "higher":
         found = -found
     scored = np.sort(found[~np.isnan(found)])
-    return [None if np.isnan(value) else int(np.searchsorted(scored, value)) + 1
-            for value in found]
+    return [None if np.isnan(value) else int(np.searchsorted(scored, value)) + 1 for value in found]
 
 
 def _drawn(method, split, places):
@@ -112,6 +113,10 @@ def _as_file(rgb):
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     if min(rgb.shape[:2]) <= LOSSLESS:
         return "image/png", cv2.imencode(".png", bgr)[1].tobytes()
-    settings = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-                cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    settings = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        90,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
     return "image/jpeg", cv2.imencode(".jpg", bgr, settings)[1].tobytes()

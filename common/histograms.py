@@ -21,9 +21,14 @@ def count(ab):
     What lies beyond the limits is counted in the outermost bins.
     """
     ab = np.clip(np.asarray(ab, np.float32), -LIMIT, np.nextafter(np.float32(LIMIT), np.float32(0)))
-    return np.stack([cv2.calcHist([np.ascontiguousarray(plane)], [0], None, [BINS],
-                                  [-LIMIT, LIMIT]).ravel().astype(np.int64)
-                     for plane in np.moveaxis(ab, -1, 0).reshape(2, -1)])
+    return np.stack(
+        [
+            cv2.calcHist([np.ascontiguousarray(plane)], [0], None, [BINS], [-LIMIT, LIMIT])
+            .ravel()
+            .astype(np.int64)
+            for plane in np.moveaxis(ab, -1, 0).reshape(2, -1)
+        ]
+    )
 
 
 def shares(counts):

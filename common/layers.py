@@ -12,7 +12,8 @@ def fuse(features, embedding, name="fusion"):
     if height is None or width is None:
         raise ValueError(
             "fuse() needs a fixed height and width, because RepeatVector takes an int. "
-            f"Received: features.shape={features.shape}. Set config.image_size.")
+            f"Received: features.shape={features.shape}. Set config.image_size."
+        )
     x = layers.RepeatVector(height * width, name=f"{name}_repeat")(embedding)
     x = layers.Reshape((height, width, embedding.shape[-1]), name=f"{name}_reshape")(x)
     return layers.Concatenate(name=f"{name}_concatenate")([features, x])
@@ -62,5 +63,6 @@ def padded_convolution(x, filters, kernel_size, stride=1, dilation=1, *, name, *
         padding = "valid"
         if kernel_size > 1:
             x = layers.ZeroPadding2D(dilation * (kernel_size // 2), name=f"{name}_pad")(x)
-    return layers.Conv2D(filters, kernel_size, stride, padding, dilation_rate=dilation, name=name,
-                         **options)(x)
+    return layers.Conv2D(
+        filters, kernel_size, stride, padding, dilation_rate=dilation, name=name, **options
+    )(x)

@@ -16,8 +16,9 @@ class RebalancedMeanSquaredError(keras.losses.Loss):
     is a cross-entropy.
     """
 
-    def __init__(self, weights, ab_scale, ab_offset=0.0, *, name="rebalanced_mean_squared_error",
-                 **options):
+    def __init__(
+        self, weights, ab_scale, ab_offset=0.0, *, name="rebalanced_mean_squared_error", **options
+    ):
         super().__init__(name=name, dtype="float32", **options)
         self.weights = _checked(weights)
         self.ab_scale, self.ab_offset = ab_scale, ab_offset
@@ -28,8 +29,12 @@ class RebalancedMeanSquaredError(keras.losses.Loss):
         return ops.take(self._of_cells, cells) * ops.mean(ops.square(y_pred - y_true), axis=-1)
 
     def get_config(self):
-        return {**super().get_config(), "weights": self.weights.tolist(),
-                "ab_scale": self.ab_scale, "ab_offset": self.ab_offset}
+        return {
+            **super().get_config(),
+            "weights": self.weights.tolist(),
+            "ab_scale": self.ab_scale,
+            "ab_offset": self.ab_offset,
+        }
 
 
 class BinCrossEntropy(keras.losses.Loss):
@@ -42,8 +47,9 @@ class BinCrossEntropy(keras.losses.Loss):
     Raises ValueError where the sizes do not fit.
     """
 
-    def __init__(self, ab_scale, ab_offset=0.0, weights=None, *, name="bin_cross_entropy",
-                 **options):
+    def __init__(
+        self, ab_scale, ab_offset=0.0, weights=None, *, name="bin_cross_entropy", **options
+    ):
         super().__init__(name=name, dtype="float32", **options)
         self.weights = None if weights is None else _checked(weights)
         self.ab_scale, self.ab_offset = ab_scale, ab_offset
@@ -55,7 +61,8 @@ class BinCrossEntropy(keras.losses.Loss):
             raise ValueError(
                 "BinCrossEntropy needs true ab of a whole multiple of the logits' size, because "
                 f"it averages ab over each place. Received: ab {size}, logits {places}. Make "
-                "config.image_size a multiple of 4.")
+                "config.image_size a multiple of 4."
+            )
         if factors != (1, 1):
             y_true = ops.average_pool(y_true, factors, factors, data_format="channels_last")
         bins, shares = ab_bins.encode(lab.unscale(y_true, self.ab_scale, self.ab_offset))
@@ -64,8 +71,12 @@ class BinCrossEntropy(keras.losses.Loss):
 
     def get_config(self):
         weights = None if self.weights is None else self.weights.tolist()
-        return {**super().get_config(), "ab_scale": self.ab_scale, "ab_offset": self.ab_offset,
-                "weights": weights}
+        return {
+            **super().get_config(),
+            "ab_scale": self.ab_scale,
+            "ab_offset": self.ab_offset,
+            "weights": weights,
+        }
 
 
 class PerceptualLoss(keras.losses.Loss):
@@ -92,13 +103,15 @@ def _checked(weights):
     if weights.shape != (len(ab_bins.CENTRES),):
         raise ValueError(
             f"weights must be one for each of the {len(ab_bins.CENTRES)} bins, because a pixel is "
-            f"weighted by its bin. Received: shape {weights.shape}. Use ab_bins.rarity.")
+            f"weighted by its bin. Received: shape {weights.shape}. Use ab_bins.rarity."
+        )
     return weights
 
 
 def _picked(values, indices):
     """`take_along_axis` of the last axis, whose gradient is twice as fast on flat tensors."""
-    rows = ops.reshape(ops.arange(ops.size(indices[..., 0]), dtype="int32"),
-                       ops.shape(indices[..., :1]))
+    rows = ops.reshape(
+        ops.arange(ops.size(indices[..., 0]), dtype="int32"), ops.shape(indices[..., :1])
+    )
     places = rows * values.shape[-1] + indices
     return ops.take(ops.reshape(values, (-1,)), places)

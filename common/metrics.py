@@ -88,24 +88,35 @@ def recolour(l, ab):
 
 def _per_picture(metric):
     """Check what goes into a metric of single pictures, and let it take batches as well."""
-    names = [name for name, parameter in inspect.signature(metric).parameters.items()
-             if parameter.kind is inspect.Parameter.POSITIONAL_ONLY]
+    names = [
+        name
+        for name, parameter in inspect.signature(metric).parameters.items()
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+    ]
 
     @functools.wraps(metric)
     def checked(*pictures, **switches):
-        pictures = [picture if isinstance(picture, Picture) else Picture(picture)
-                    for picture in pictures]
+        pictures = [
+            picture if isinstance(picture, Picture) else Picture(picture) for picture in pictures
+        ]
         for name, picture in zip(names, pictures, strict=True):
             picture.check(metric.__name__, name)
         shapes = {picture.array.shape for picture in pictures}
         if len(shapes) > 1:
-            raise ValueError(f"{metric.__name__}() needs pictures of one shape. Received: "
-                             + " and ".join(str(each.array.shape) for each in pictures) + ".")
+            raise ValueError(
+                f"{metric.__name__}() needs pictures of one shape. Received: "
+                + " and ".join(str(each.array.shape) for each in pictures)
+                + "."
+            )
         if pictures[0].array.ndim == 3:
             return float(metric(*pictures, **switches))
-        return np.array([metric(*map(Picture, each), **switches)
-                         for each in zip(*(picture.array for picture in pictures), strict=True)],
-                        np.float64)
+        return np.array(
+            [
+                metric(*map(Picture, each), **switches)
+                for each in zip(*(picture.array for picture in pictures), strict=True)
+            ],
+            np.float64,
+        )
 
     return checked
 
@@ -114,14 +125,19 @@ def _check(metric, name, picture):
     is_rgb = name.startswith("rgb")
     channels = 2 if name.startswith("ab") else 3
     if picture.ndim not in (3, 4) or picture.shape[-1] != channels or 0 in picture.shape[-3:]:
-        raise ValueError(f"{metric}() needs {name} of shape (H, W, {channels}) or (N, H, W, "
-                         f"{channels}). Received: {picture.shape}.")
+        raise ValueError(
+            f"{metric}() needs {name} of shape (H, W, {channels}) or (N, H, W, "
+            f"{channels}). Received: {picture.shape}."
+        )
     if is_rgb and picture.dtype != np.uint8:
-        raise ValueError(f"{metric}() needs {name} as uint8, since rounding is a part of the "
-                         f"protocol. Received: {picture.dtype}. Use recolour().")
+        raise ValueError(
+            f"{metric}() needs {name} as uint8, since rounding is a part of the "
+            f"protocol. Received: {picture.dtype}. Use recolour()."
+        )
     if not is_rgb and picture.dtype.kind != "f":
-        raise ValueError(f"{metric}() needs {name} as float, in Lab units. Received: "
-                         f"{picture.dtype}.")
+        raise ValueError(
+            f"{metric}() needs {name} as float, in Lab units. Received: {picture.dtype}."
+        )
     if not is_rgb and not np.isfinite(picture).all():
         raise ValueError(f"{metric}() needs finite values. Received: {name} with NaN or infinity.")
 
@@ -170,38 +186,79 @@ def _mean_square(predicted, true):
 
 
 @_per_picture
-def ssim_rgb(rgb, rgb_predicted, /, *, data_range=255, gaussian_weights=True, sigma=1.5,
-             win_size=SSIM_WINDOW, use_sample_covariance=False, K1=0.01, K2=0.03):
+def ssim_rgb(
+    rgb,
+    rgb_predicted,
+    /,
+    *,
+    data_range=255,
+    gaussian_weights=True,
+    sigma=1.5,
+    win_size=SSIM_WINDOW,
+    use_sample_covariance=False,
+    K1=0.01,
+    K2=0.03,
+):
     """Structural similarity on 8-bit RGB, the mean over channels and whole windows.
 
     The defaults are those of Wang et al. 2004; scikit-image's own are a uniform window of 7 and
     the sample covariance. Pictures smaller than the window raise ValueError.
     """
-    return _ssim(rgb, rgb_predicted, data_range=data_range, gaussian_weights=gaussian_weights,
-                 sigma=sigma, win_size=win_size, use_sample_covariance=use_sample_covariance,
-                 K1=K1, K2=K2)
+    return _ssim(
+        rgb,
+        rgb_predicted,
+        data_range=data_range,
+        gaussian_weights=gaussian_weights,
+        sigma=sigma,
+        win_size=win_size,
+        use_sample_covariance=use_sample_covariance,
+        K1=K1,
+        K2=K2,
+    )
 
 
 @_per_picture
-def ssim_ab(ab, ab_predicted, /, *, data_range=255, gaussian_weights=True, sigma=1.5,
-            win_size=SSIM_WINDOW, use_sample_covariance=False, K1=0.01, K2=0.03):
+def ssim_ab(
+    ab,
+    ab_predicted,
+    /,
+    *,
+    data_range=255,
+    gaussian_weights=True,
+    sigma=1.5,
+    win_size=SSIM_WINDOW,
+    use_sample_covariance=False,
+    K1=0.01,
+    K2=0.03,
+):
     """Structural similarity on ab, the mean over channels and whole windows.
 
     As `ssim_rgb`; the range is that of 8-bit Lab, -128 to 127. ab has signs, so that a wrong hue
     makes it negative, and grey for a colour brings it close to 0.
     """
-    return _ssim(ab, ab_predicted, data_range=data_range, gaussian_weights=gaussian_weights,
-                 sigma=sigma, win_size=win_size, use_sample_covariance=use_sample_covariance,
-                 K1=K1, K2=K2)
+    return _ssim(
+        ab,
+        ab_predicted,
+        data_range=data_range,
+        gaussian_weights=gaussian_weights,
+        sigma=sigma,
+        win_size=win_size,
+        use_sample_covariance=use_sample_covariance,
+        K1=K1,
+        K2=K2,
+    )
 
 
 def _ssim(true, predicted, **switches):
     if min(true.array.shape[:2]) < switches["win_size"]:
-        raise ValueError(f"SSIM needs pictures of at least {switches['win_size']} pixels a side, "
-                         f"the window. Received: {true.array.shape}.")
+        raise ValueError(
+            f"SSIM needs pictures of at least {switches['win_size']} pixels a side, "
+            f"the window. Received: {true.array.shape}."
+        )
     window = switches["gaussian_weights"], switches["sigma"], switches["win_size"]
-    return ssim.mean_ssim(true.once(_moments, *window), predicted.once(_moments, *window),
-                          **switches)
+    return ssim.mean_ssim(
+        true.once(_moments, *window), predicted.once(_moments, *window), **switches
+    )
 
 
 def _moments(picture, *window):
@@ -219,8 +276,10 @@ def ciede2000(lab, lab_predicted, /, *, kL=1, kC=1, kH=1):
     rows = max(1, _BLOCK // width)
     total = 0.0
     for start in range(0, height, rows):
-        one, other = ([plane[start:start + rows] for plane in picture.planes]
-                      for picture in (lab, lab_predicted))
+        one, other = (
+            [plane[start : start + rows] for plane in picture.planes]
+            for picture in (lab, lab_predicted)
+        )
         total += delta_e.ciede2000(one, other, kL=kL, kC=kC, kH=kH).sum(dtype=np.float64)
     return total / (height * width)
 
@@ -304,8 +363,10 @@ def _opponents(picture):
     found = []
     for unit, opponent in ((1, red - green), (2, red + green - 2 * blue)):
         # OpenCV's sums are doubles: whole numbers but for a rounding.
-        sums = cv2.sumElems(opponent)[0], *(cv2.norm(opponent, kind)
-                                            for kind in (cv2.NORM_L1, cv2.NORM_L2SQR))
+        sums = (
+            cv2.sumElems(opponent)[0],
+            *(cv2.norm(opponent, kind) for kind in (cv2.NORM_L1, cv2.NORM_L2SQR)),
+        )
         found.append(_Opponent(unit, opponent.size, *map(round, sums)))
     return found
 
@@ -356,53 +417,139 @@ class Metric:
 
 _RGB, _AB, _LAB = (("rgb", "rgb_predicted"), ("ab", "ab_predicted"), ("lab", "lab_predicted"))
 _MADE = ("rgb_predicted",)
-METRICS = {metric.key: metric for metric in (
-    Metric("psnr_rgb", "PSNR RGB", psnr_rgb, _RGB, "higher", unit="dB"),
-    Metric("ssim_rgb", "SSIM RGB", ssim_rgb, _RGB, "higher", digits=4, smallest=SSIM_WINDOW),
-    Metric("ciede2000", "CIEDE2000", ciede2000, _LAB, "lower"),
-    Metric("mse_ab", "MSE ab", mse_ab, _AB, "lower", digits=1),
-    Metric("psnr_ab", "PSNR ab", psnr_ab, _AB, "higher", unit="dB", brief=False),
-    Metric("ssim_ab", "SSIM ab", ssim_ab, _AB, "higher", digits=4, smallest=SSIM_WINDOW,
-           brief=False),
-    Metric("auc_ab", "AuC ab", auc_ab, _AB, "higher", unit="%"),
-    Metric("auc_ab_balanced", "AuC balanced", auc_ab, _AB, "higher", unit="%", by_rarity=True),
-    Metric("argmax_ab", "Keras \"accuracy\"", argmax_ab, _AB, "higher", digits=3, brief=False),
-    Metric("colourfulness", "Colourfulness", colourfulness, _MADE, "truth"),
-    Metric("colourfulness_error", "Colourfulness off", colourfulness_error, _RGB, "lower",
-           brief=False),
-    Metric("colourfulness_absolute", "Colourfulness, absolute", colourfulness, _MADE, "truth",
-           given={"absolute": True}, brief=False),
-    Metric("colourfulness_absolute_error", "Colourfulness off, absolute", colourfulness_error,
-           _RGB, "lower", given={"absolute": True}, brief=False),
-    Metric("l_drift", "L* drift", l_drift, _LAB, "lower", brief=False),
-    Metric("l_drift_largest", "L* drift, largest", l_drift, _LAB, "lower",
-           given={"largest": True}, brief=False),
-    Metric("lpips", "LPIPS", None, "Distance of the maps of a network's layers, Zhang et al. 2018; "
-           "LPIPS with the published weights alone, else unweighted.", "lower", digits=4),
-    Metric("fid", "FID", None, "Squared Fréchet distance of Inception-v3's features of all "
-           "predictions and all true pictures, Heusel et al. 2017; Keras's network, not the "
-           "TensorFlow graph of 2015, so that published figures do not compare to the digit.",
-           "lower"),
-    Metric("kid", "KID", None, "Squared kernel distance of Inception-v3's features, Bińkowski et "
-           "al. 2018, mean over subsets and below it their standard deviation; unbiased, a "
-           "prediction's pair with its own true picture left out. Keras's network, as in FID.",
-           "lower", digits=5),
-    Metric("frechet", "Fréchet distance", None, "What FID is, on another network's features: "
-           "figures do not compare with FID.", "lower"),
-    Metric("kernel", "Kernel distance", None, "What KID is, on another network's features: "
-           "figures do not compare with KID.", "lower", digits=5),
-    Metric("top1", "Top-1", None, "Share of pictures in which an ImageNet classifier sees the "
-           "class that their folder names.", "higher", digits=1, unit="%"),
-    Metric("top1_agreement", "Agreement", None, "Share of pictures in which an ImageNet classifier "
-           "sees the same class as in the true picture.", "higher", digits=1, unit="%"),
-)}
+METRICS = {
+    metric.key: metric
+    for metric in (
+        Metric("psnr_rgb", "PSNR RGB", psnr_rgb, _RGB, "higher", unit="dB"),
+        Metric("ssim_rgb", "SSIM RGB", ssim_rgb, _RGB, "higher", digits=4, smallest=SSIM_WINDOW),
+        Metric("ciede2000", "CIEDE2000", ciede2000, _LAB, "lower"),
+        Metric("mse_ab", "MSE ab", mse_ab, _AB, "lower", digits=1),
+        Metric("psnr_ab", "PSNR ab", psnr_ab, _AB, "higher", unit="dB", brief=False),
+        Metric(
+            "ssim_ab",
+            "SSIM ab",
+            ssim_ab,
+            _AB,
+            "higher",
+            digits=4,
+            smallest=SSIM_WINDOW,
+            brief=False,
+        ),
+        Metric("auc_ab", "AuC ab", auc_ab, _AB, "higher", unit="%"),
+        Metric("auc_ab_balanced", "AuC balanced", auc_ab, _AB, "higher", unit="%", by_rarity=True),
+        Metric("argmax_ab", 'Keras "accuracy"', argmax_ab, _AB, "higher", digits=3, brief=False),
+        Metric("colourfulness", "Colourfulness", colourfulness, _MADE, "truth"),
+        Metric(
+            "colourfulness_error",
+            "Colourfulness off",
+            colourfulness_error,
+            _RGB,
+            "lower",
+            brief=False,
+        ),
+        Metric(
+            "colourfulness_absolute",
+            "Colourfulness, absolute",
+            colourfulness,
+            _MADE,
+            "truth",
+            given={"absolute": True},
+            brief=False,
+        ),
+        Metric(
+            "colourfulness_absolute_error",
+            "Colourfulness off, absolute",
+            colourfulness_error,
+            _RGB,
+            "lower",
+            given={"absolute": True},
+            brief=False,
+        ),
+        Metric("l_drift", "L* drift", l_drift, _LAB, "lower", brief=False),
+        Metric(
+            "l_drift_largest",
+            "L* drift, largest",
+            l_drift,
+            _LAB,
+            "lower",
+            given={"largest": True},
+            brief=False,
+        ),
+        Metric(
+            "lpips",
+            "LPIPS",
+            None,
+            "Distance of the maps of a network's layers, Zhang et al. 2018; "
+            "LPIPS with the published weights alone, else unweighted.",
+            "lower",
+            digits=4,
+        ),
+        Metric(
+            "fid",
+            "FID",
+            None,
+            "Squared Fréchet distance of Inception-v3's features of all "
+            "predictions and all true pictures, Heusel et al. 2017; Keras's network, not the "
+            "TensorFlow graph of 2015, so that published figures do not compare to the digit.",
+            "lower",
+        ),
+        Metric(
+            "kid",
+            "KID",
+            None,
+            "Squared kernel distance of Inception-v3's features, Bińkowski et "
+            "al. 2018, mean over subsets and below it their standard deviation; unbiased, a "
+            "prediction's pair with its own true picture left out. Keras's network, as in FID.",
+            "lower",
+            digits=5,
+        ),
+        Metric(
+            "frechet",
+            "Fréchet distance",
+            None,
+            "What FID is, on another network's features: figures do not compare with FID.",
+            "lower",
+        ),
+        Metric(
+            "kernel",
+            "Kernel distance",
+            None,
+            "What KID is, on another network's features: figures do not compare with KID.",
+            "lower",
+            digits=5,
+        ),
+        Metric(
+            "top1",
+            "Top-1",
+            None,
+            "Share of pictures in which an ImageNet classifier sees the "
+            "class that their folder names.",
+            "higher",
+            digits=1,
+            unit="%",
+        ),
+        Metric(
+            "top1_agreement",
+            "Agreement",
+            None,
+            "Share of pictures in which an ImageNet classifier "
+            "sees the same class as in the true picture.",
+            "higher",
+            digits=1,
+            unit="%",
+        ),
+    )
+}
 OF_TRUTH = ("colourfulness", "colourfulness_absolute")  # what a picture has without a prediction
 
 
 def chosen(weights=None):
     """{key: Metric} that need no network: by rarity only where there are weights of colours."""
-    return {key: metric for key, metric in METRICS.items()
-            if metric.function and (weights is not None or not metric.by_rarity)}
+    return {
+        key: metric
+        for key, metric in METRICS.items()
+        if metric.function and (weights is not None or not metric.by_rarity)
+    }
 
 
 class Truth:
@@ -430,14 +577,22 @@ def score(truth, ab_predicted, rgb_predicted=None, weights=None):
     lab_predicted = lab.rgb_to_lab(rgb_predicted)
     if ab_predicted is None:
         ab_predicted = lab_predicted[..., 1:]
-    pictures = {"rgb": truth.rgb, "lab": truth.lab, "ab": truth.ab,
-                "rgb_predicted": Picture(rgb_predicted), "lab_predicted": Picture(lab_predicted),
-                "ab_predicted": Picture(ab_predicted)}
+    pictures = {
+        "rgb": truth.rgb,
+        "lab": truth.lab,
+        "ab": truth.ab,
+        "rgb_predicted": Picture(rgb_predicted),
+        "lab_predicted": Picture(lab_predicted),
+        "ab_predicted": Picture(ab_predicted),
+    }
     found = {}
     for key, metric in chosen(weights).items():
         switches = metric.given | ({"weights": weights} if metric.by_rarity else {})
-        value = (metric.function(*(pictures[name] for name in metric.pictures), **switches)
-                 if min(truth.rgb.array.shape[:2]) >= metric.smallest else None)
+        value = (
+            metric.function(*(pictures[name] for name in metric.pictures), **switches)
+            if min(truth.rgb.array.shape[:2]) >= metric.smallest
+            else None
+        )
         undefined = metric.by_rarity and value is not None and math.isnan(value)
         found[key] = None if undefined else value
     return found
@@ -456,6 +611,10 @@ def summary(values, weights=None):
         raise ValueError("summary() of NaN: a metric never gives it, so look for its source.")
     finite = np.isfinite(values)
     shares = np.ones(len(values)) if weights is None else np.asarray(weights)[defined]
-    return {"mean": float(np.average(values[finite], weights=shares[finite]))
-            if shares[finite].any() else None,
-            "n": int(finite.sum()), "infinite": int((~finite).sum())}
+    return {
+        "mean": float(np.average(values[finite], weights=shares[finite]))
+        if shares[finite].any()
+        else None,
+        "n": int(finite.sum()),
+        "infinite": int((~finite).sum()),
+    }

@@ -34,28 +34,36 @@ def wrap(network, config):
         network = keras.Model(network.input, network.output["ab"], name=network.name)
     network = _rebuilt(network, "float32")
     resized = views(network)
-    inputs = {name: keras.Input(tensor.shape[1:], name=name, dtype="float32")
-              for name, tensor in network.input.items() if name not in resized}
+    inputs = {
+        name: keras.Input(tensor.shape[1:], name=name, dtype="float32")
+        for name, tensor in network.input.items()
+        if name not in resized
+    }
     scaled = dict(inputs)
     scaled["l"] = layers.Rescaling(
-        config.l_scale, config.l_offset, name="l_to_network", dtype="float32")(inputs["l"])
+        config.l_scale, config.l_offset, name="l_to_network", dtype="float32"
+    )(inputs["l"])
     for name, (height, width) in resized.items():
         scaled[name] = layers.Resizing(
-            height, width, antialias=True, name=f"l_to_{name.removeprefix('l_')}",
-            dtype="float32")(scaled["l"])
+            height, width, antialias=True, name=f"l_to_{name.removeprefix('l_')}", dtype="float32"
+        )(scaled["l"])
     y = network(scaled)
     if classifies(network):
         ab = ab_bins.annealed_mean(y)
     else:
-        ab = layers.Rescaling(1 / config.ab_scale, -config.ab_offset / config.ab_scale, name="ab",
-                              dtype="float32")(y)
+        ab = layers.Rescaling(
+            1 / config.ab_scale, -config.ab_offset / config.ab_scale, name="ab", dtype="float32"
+        )(y)
     return choose_jit(keras.Model(inputs, ab, name=f"{network.name}_lab"))
 
 
 def views(network):
     """{name: (height, width)} of the inputs that see L* at a size of their own, beside `l`."""
-    return {name: tensor.shape[1:3] for name, tensor in network.input.items()
-            if name != "l" and len(tensor.shape) == 4}
+    return {
+        name: tensor.shape[1:3]
+        for name, tensor in network.input.items()
+        if name != "l" and len(tensor.shape) == 4
+    }
 
 
 def classifies(network):
@@ -218,8 +226,10 @@ def load(path, precision="float32"):
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise UserError(f"{path} cannot be loaded ({reason}). Export it anew.") from None
     if "l" not in input_names(model) or model.output_shape[-1] != 2:
-        raise UserError(f"{path} is no colorizer: it needs an input `l` (L*) and an output of two "
-                        "channels (ab).")
+        raise UserError(
+            f"{path} is no colorizer: it needs an input `l` (L*) and an output of two "
+            "channels (ab)."
+        )
     if precision != "float32":
         model = in_precision(model, precision)
     return choose_jit(model)
@@ -227,8 +237,9 @@ def load(path, precision="float32"):
 
 def available(folder="models"):
     """The exported models of a folder, sorted by name."""
-    return sorted(path for path in Path(folder).glob("*.h5")
-                  if not path.name.endswith(".weights.h5"))
+    return sorted(
+        path for path in Path(folder).glob("*.h5") if not path.name.endswith(".weights.h5")
+    )
 
 
 def named(name, folder="models"):
@@ -237,26 +248,35 @@ def named(name, folder="models"):
         if path.is_file():
             return path
     there = ", ".join(path.stem for path in available(folder)) or "no model"
-    raise UserError(f"There is no model {name}; {folder}/ holds {there}. Train one: "
-                    "`make train-koala`.")
+    raise UserError(
+        f"There is no model {name}; {folder}/ holds {there}. Train one: `make train-koala`."
+    )
 
 
 def versions():
     """The versions of Python, Keras, its backend and NumPy."""
     backend = keras.backend.backend()
     module = __import__(backend)
-    return {"python": platform.python_version(), "keras": keras.__version__,
-            backend: module.__version__, "numpy": np.__version__}
+    return {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        backend: module.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def commit():
     """The commit of this code, with `+` if files were changed since; None outside Git."""
+
     def git(*words):
-        return subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True,
-                              text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
         return git("rev-parse", "--short=12", "HEAD") + (
-            "+" if git("status", "--porcelain", "--untracked-files=no") else "")
+            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -290,8 +310,10 @@ def _refuse_code(path, file):
         else:
             trusted = module.split(".")[0] == "keras"
         if name in ("Lambda", "__lambda__") or not trusted:
-            raise UserError(f"{path} holds {name} of {module or 'unknown origin'}, which could run "
-                            "code of its own, and is refused. Only Keras's own classes are loaded.")
+            raise UserError(
+                f"{path} holds {name} of {module or 'unknown origin'}, which could run "
+                "code of its own, and is refused. Only Keras's own classes are loaded."
+            )
 
 
 def _classes(config):

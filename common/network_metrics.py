@@ -47,20 +47,23 @@ class Seer:
         self.about = {
             "network": f"Keras's {application.title}, {weights} weights",
             "sha256": pretrained.weights_sha256(network),
-            "input": f"{application.size} x {application.size}, {RESIZING}, {application.entered}"}
+            "input": f"{application.size} x {application.size}, {RESIZING}, {application.entered}",
+        }
         has_top = isinstance(network.layers[-1], layers.Dense)
         features = network.layers[-2].output if has_top else network.output
         ends = keras.Model(network.input, [features, network.output])
         inputs = keras.Input((None, None, 3), dtype="float32")
-        x = layers.Resizing(application.size, application.size, antialias=True,
-                            dtype="float32")(inputs)
+        x = layers.Resizing(application.size, application.size, antialias=True, dtype="float32")(
+            inputs
+        )
         self._model = models.choose_jit(keras.Model(inputs, ends(x)))
         self.dimensions = features.shape[-1]
 
     def __call__(self, pictures):
         # Scaling is linear, channel by channel: before resizing it does what it does after.
-        found = _in_batches(lambda rgb: self._model.predict_on_batch(
-            self.of.enter(np.float32(rgb))), pictures)
+        found = _in_batches(
+            lambda rgb: self._model.predict_on_batch(self.of.enter(np.float32(rgb))), pictures
+        )
         return tuple(map(keras.ops.convert_to_numpy, found))
 
 
@@ -68,7 +71,7 @@ def _in_batches(function, *arrays):
     """What function(*arrays) gives, a tuple of arrays, by batches of one size: a list of arrays."""
     parts = []
     for start in range(0, len(arrays[0]), BATCH):
-        batch = [np.asarray(array[start:start + BATCH]) for array in arrays]
+        batch = [np.asarray(array[start : start + BATCH]) for array in arrays]
         count = len(batch[0])
         filled = [np.concatenate([each, np.repeat(each[-1:], BATCH - count, 0)]) for each in batch]
         parts.append([part[:count] for part in function(*filled)])
@@ -90,14 +93,22 @@ def seer(name, weights, variable, top=True):
             return of.build(weights=weights, **ends)
 
     network, source = pretrained.load(
-        "imagenet" if weights == "auto" else weights, name=of.title, variable=variable,
-        build=build, without="",
+        "imagenet" if weights == "auto" else weights,
+        name=of.title,
+        variable=variable,
+        build=build,
+        without="",
         imagenet=lambda: pretrained.fetch(
-            lambda: build(weights="imagenet", **({} if top else bare)), of.title,
-            of.file(top)),
+            lambda: build(weights="imagenet", **({} if top else bare)), of.title, of.file(top)
+        ),
         read=lambda path: pretrained.read_classifier(
-            path, build, [] if top else [functools.partial(build, **bare)], name=of.title,
-            variable=variable))
+            path,
+            build,
+            [] if top else [functools.partial(build, **bare)],
+            name=of.title,
+            variable=variable,
+        ),
+    )
     return Seer(of, network, source)
 
 
@@ -105,12 +116,16 @@ def classes():
     """{WordNet id: class of ImageNet's 1,000}, from Keras's cache or a download; `UserError`."""
     decode = keras.applications.imagenet_utils.decode_predictions
     try:
-        named = pretrained.fetch(lambda: decode(np.eye(1000, dtype=np.float32), top=1),
-                                 "the classes", "imagenet_class_index.json")
+        named = pretrained.fetch(
+            lambda: decode(np.eye(1000, dtype=np.float32), top=1),
+            "the classes",
+            "imagenet_class_index.json",
+        )
     except Exception as error:  # keras.utils.get_file raises a bare Exception
         raise UserError(
             "The numbers of ImageNet's classes (imagenet_class_index.json) are neither in Keras's "
-            f"cache nor to be downloaded ({pretrained.first_line(error)}).") from None
+            f"cache nor to be downloaded ({pretrained.first_line(error)})."
+        ) from None
     return {wordnet: at for at, ((wordnet, _, _),) in enumerate(named)}
 
 
@@ -126,16 +141,21 @@ class Networks:
     are not there raise `UserError`; `auto` ones that are not there leave their columns empty.
     """
 
-    def __init__(self, asked, names, size, *, classifier=CLASSIFIER, network=PERCEPTUAL,
-                 weights=None):
+    def __init__(
+        self, asked, names, size, *, classifier=CLASSIFIER, network=PERCEPTUAL, weights=None
+    ):
         self.columns, self.notes = {}, []
         self._weights, self._size, self._count = weights or {}, size, len(names)
         self._lacks, self._sets, self.targets = {}, {}, None  # key: why; key: `Seer`; classes
         self.distance = self.classifier = None
         if "lpips" in asked:
             self._load_distance(network)
-        self._load_seer([key for key in ("fid", "kid") if key in asked], {
-            "fid": "FID", "kid": "KID"}, INCEPTION, "INCEPTION_V3_WEIGHTS")
+        self._load_seer(
+            [key for key in ("fid", "kid") if key in asked],
+            {"fid": "FID", "kid": "KID"},
+            INCEPTION,
+            "INCEPTION_V3_WEIGHTS",
+        )
         title = applications.NETWORKS[classifier].title
         of_classifier = [key for key in ("frechet", "kernel", "top1") if key in asked]
         if "top1" in of_classifier:
@@ -143,10 +163,17 @@ class Networks:
             self._find_targets(names)
             if self.targets is None and "top1" not in self._lacks:
                 of_classifier.remove("top1")
-        self.classifier = self._load_seer(of_classifier, {
-            "frechet": f"{title} Fréchet distance", "kernel": f"{title} kernel distance",
-            "top1": f"Top-1, {title}", AGREEMENT: f"Agreement, {title}"},
-            classifier, "CLASSIFIER_WEIGHTS")
+        self.classifier = self._load_seer(
+            of_classifier,
+            {
+                "frechet": f"{title} Fréchet distance",
+                "kernel": f"{title} kernel distance",
+                "top1": f"Top-1, {title}",
+                AGREEMENT: f"Agreement, {title}",
+            },
+            classifier,
+            "CLASSIFIER_WEIGHTS",
+        )
 
     @property
     def seers(self):
@@ -162,50 +189,74 @@ class Networks:
         own, of_lpips = f"{network.upper()}_WEIGHTS", self._weights_of(perceptual.VARIABLE)
         known = perceptual.LPIPS.get(network)
         if known and self._size < known.smallest:
-            self._lack(["lpips"], "too small", f"LPIPS needs pictures of {known.smallest} pixels "
-                                               f"a side. They have {self._size}.")
+            self._lack(
+                ["lpips"],
+                "too small",
+                f"LPIPS needs pictures of {known.smallest} pixels a side. They have {self._size}.",
+            )
         else:
             weights = self._weights_of(own)
             self.distance = self._at_hand(
-                ["lpips"], "LPIPS", {weights, of_lpips} <= {"auto", "none"},
-                lambda: perceptual.load(network, "imagenet" if weights == "auto" else weights,
-                                        of_lpips))
+                ["lpips"],
+                "LPIPS",
+                {weights, of_lpips} <= {"auto", "none"},
+                lambda: perceptual.load(
+                    network, "imagenet" if weights == "auto" else weights, of_lpips
+                ),
+            )
         found = self.distance
-        self._add("lpips", found.title if found else "LPIPS", {
-            "network": f"{found.metadata['network']}, {found.metadata['weights']} weights",
-            "sha256": found.metadata["sha256"], "input": "sRGB at the data set's size"}
-            if found else {})
+        self._add(
+            "lpips",
+            found.title if found else "LPIPS",
+            {
+                "network": f"{found.metadata['network']}, {found.metadata['weights']} weights",
+                "sha256": found.metadata["sha256"],
+                "input": "sRGB at the data set's size",
+            }
+            if found
+            else {},
+        )
 
     def _load_seer(self, keys, titles, name, variable):
         if not keys:
             return None
         weights = self._weights_of(variable)
-        found = self._at_hand([key for key in keys if key not in self._lacks],
-                              ", ".join(titles[key] for key in keys), weights == "auto",
-                              lambda: seer(name, weights, variable, top="fid" not in titles))
+        found = self._at_hand(
+            [key for key in keys if key not in self._lacks],
+            ", ".join(titles[key] for key in keys),
+            weights == "auto",
+            lambda: seer(name, weights, variable, top="fid" not in titles),
+        )
         for key in keys:
             if found and key in _SWITCHES:
                 self._sets[key] = found
             random = found is not None and found.weights == "random"
-            self._add(key, titles[key] + (", RANDOM weights" if random else ""),
-                      found.about | _SWITCHES.get(key, {}) if found else {})
+            self._add(
+                key,
+                titles[key] + (", RANDOM weights" if random else ""),
+                found.about | _SWITCHES.get(key, {}) if found else {},
+            )
         return found
 
     def _find_targets(self, names):
         """The class of each picture whose folder is a WordNet id, else None."""
         folders = [PurePosixPath(name).parent.name for name in names]
         if not any(map(_WORDNET.fullmatch, folders)):
-            self.notes.append("No top-1 accuracy: the pictures' folders are no WordNet ids "
-                              "(n01440764, ...). Agreement is with what the classifier says of the "
-                              "true picture.")
+            self.notes.append(
+                "No top-1 accuracy: the pictures' folders are no WordNet ids "
+                "(n01440764, ...). Agreement is with what the classifier says of the "
+                "true picture."
+            )
             return
         found = self._at_hand(["top1"], "Top-1", True, classes, lacks="no classes")
         if found:
             self.targets = [found.get(folder) for folder in folders]
             if self.targets.count(None) == len(names):
                 self.targets = None
-                self.notes.append("No top-1 accuracy: the WordNet ids of the pictures' folders are "
-                                  "none of ImageNet's 1,000 classes.")
+                self.notes.append(
+                    "No top-1 accuracy: the WordNet ids of the pictures' folders are "
+                    "none of ImageNet's 1,000 classes."
+                )
 
     def _at_hand(self, keys, titles, is_auto, load, lacks="no weights"):
         try:
@@ -226,12 +277,15 @@ class Networks:
     def finish(self, row, watch, true):
         """Put values and figures of a row into it. true: the `Watch` of the true pictures."""
         row["values"] |= watch.values(true)
-        row["metrics"] |= {key: metrics.summary(row["values"][key]) for key in self.columns
-                           if key in row["values"]}
+        row["metrics"] |= {
+            key: metrics.summary(row["values"][key]) for key in self.columns if key in row["values"]
+        }
         if watch is not true:
             row["metrics"] |= {key: self._of_sets(key, watch, true) for key in self._sets}
-            row["metrics"] |= {key: {"mean": None, "n": 0, "infinite": 0, "interval": None,
-                                     "lacks": reason} for key, reason in self._lacks.items()}
+            row["metrics"] |= {
+                key: {"mean": None, "n": 0, "infinite": 0, "interval": None, "lacks": reason}
+                for key, reason in self._lacks.items()
+            }
 
     def _of_sets(self, key, watch, true):
         found = {"mean": None, "n": len(watch.places), "infinite": 0, "interval": None}
@@ -239,10 +293,14 @@ class Networks:
             return found
         of = self._sets[key]
         if key in ("fid", "frechet"):
-            return found | {"mean": set_distances.frechet_distance(
-                true.moments(of, watch.places), watch.moments(of, watch.places))}
+            return found | {
+                "mean": set_distances.frechet_distance(
+                    true.moments(of, watch.places), watch.moments(of, watch.places)
+                )
+            }
         mean, deviation, size = set_distances.kernel_distance(
-            watch.features(of, watch.places), true.features(of, watch.places))
+            watch.features(of, watch.places), true.features(of, watch.places)
+        )
         return found | {"mean": mean, "deviation": deviation, "subset": size}
 
     def closing(self, truth):
@@ -254,18 +312,24 @@ class Networks:
                 notes.append(
                     f"{self.columns[key].title} is over {self._count:,} pictures, fewer than the "
                     f"{of.dimensions:,} dimensions of its features: it comes out too high, and "
-                    "compares only between rows of the same pictures.")
+                    "compares only between rows of the same pictures."
+                )
         if "top1" in truth["metrics"]:
-            notes.append(f"{self.columns['top1'].title}, of the true pictures is "
-                         f"{truth['metrics']['top1']['mean']:.1f} %.")
+            notes.append(
+                f"{self.columns['top1'].title}, of the true pictures is "
+                f"{truth['metrics']['top1']['mean']:.1f} %."
+            )
         return notes
 
 
 _FRECHET = {"features": "what enters the last layer", "covariance": "n - 1"}
-_KERNEL = {"features": "what enters the last layer", "kernel": "(x . y / D + 1)^3",
-           "subsets": set_distances.SUBSETS,
-           "subset": f"{set_distances.SUBSET:,} pictures, or half of them",
-           "seed": set_distances.SEED}
+_KERNEL = {
+    "features": "what enters the last layer",
+    "kernel": "(x . y / D + 1)^3",
+    "subsets": set_distances.SUBSETS,
+    "subset": f"{set_distances.SUBSET:,} pictures, or half of them",
+    "seed": set_distances.SEED,
+}
 _SWITCHES = {"fid": _FRECHET, "frechet": _FRECHET, "kid": _KERNEL, "kernel": _KERNEL}
 
 
@@ -295,9 +359,15 @@ class Watch:
         shown, places = np.stack([pictures[at] for at in has]), [start + at for at in has]
         self.places += places
         if self._networks.distance and true is not None:
-            found, = _in_batches(lambda rgb, other: [keras.ops.convert_to_numpy(
-                self._networks.distance(np.float32(rgb) / 255, np.float32(other) / 255))],
-                shown, true[has])
+            (found,) = _in_batches(
+                lambda rgb, other: [
+                    keras.ops.convert_to_numpy(
+                        self._networks.distance(np.float32(rgb) / 255, np.float32(other) / 255)
+                    )
+                ],
+                shown,
+                true[has],
+            )
             self._distances |= zip(places, map(float, found), strict=True)
         for each in self._networks.seers:
             features, logits = each(shown)
@@ -312,13 +382,19 @@ class Watch:
         if "lpips" in networks.columns and networks.distance and self is not true:
             found["lpips"] = [self._distances.get(place) for place in true.places]
         if networks.classifier and "top1" in networks.columns and networks.targets:
-            found["top1"] = [None if target is None or place not in self._answers
-                             else 100.0 * (self._answers[place] == target)
-                             for place, target in zip(true.places, networks.targets, strict=True)]
+            found["top1"] = [
+                None
+                if target is None or place not in self._answers
+                else 100.0 * (self._answers[place] == target)
+                for place, target in zip(true.places, networks.targets, strict=True)
+            ]
         if networks.classifier and AGREEMENT in networks.columns and self is not true:
-            found[AGREEMENT] = [None if place not in self._answers
-                                else 100.0 * (self._answers[place] == true._answers[place])
-                                for place in true.places]
+            found[AGREEMENT] = [
+                None
+                if place not in self._answers
+                else 100.0 * (self._answers[place] == true._answers[place])
+                for place in true.places
+            ]
         return found
 
     def features(self, seer, places):
@@ -364,16 +440,27 @@ class _Rows:
 
 def add_arguments(parser):
     """The flags of an evaluation that say which networks look at its pictures."""
-    parser.add_argument("--metrics", help="of networks, beside the others: all, or some of "
-                                          f"{','.join(NAMES)}")
-    parser.add_argument("--classifier", choices=applications.NETWORKS, default=CLASSIFIER,
-                        help="the ImageNet network of top1, frechet and kernel")
-    parser.add_argument("--perceptual", default=PERCEPTUAL,
-                        choices=sorted({*perceptual.LPIPS, *perceptual.FEATURES}),
-                        help="the network of lpips, by its own name where it is not LPIPS")
+    parser.add_argument(
+        "--metrics", help=f"of networks, beside the others: all, or some of {','.join(NAMES)}"
+    )
+    parser.add_argument(
+        "--classifier",
+        choices=applications.NETWORKS,
+        default=CLASSIFIER,
+        help="the ImageNet network of top1, frechet and kernel",
+    )
+    parser.add_argument(
+        "--perceptual",
+        default=PERCEPTUAL,
+        choices=sorted({*perceptual.LPIPS, *perceptual.FEATURES}),
+        help="the network of lpips, by its own name where it is not LPIPS",
+    )
     for variable in VARIABLES:
-        parser.add_argument(f"--{variable.lower().replace('_', '-')}",
-                            default=os.environ.get(variable, "auto"), help=VARIABLES[variable])
+        parser.add_argument(
+            f"--{variable.lower().replace('_', '-')}",
+            default=os.environ.get(variable, "auto"),
+            help=VARIABLES[variable],
+        )
 
 
 VARIABLES = {
@@ -382,7 +469,7 @@ VARIABLES = {
     "VGG16_WEIGHTS": "the same, of VGG16's features for lpips",
     "MOBILENET_V2_WEIGHTS": "the same, of MobileNetV2's features for lpips",
     perceptual.VARIABLE: "of lpips: auto, none (the features alone), or a folder with "
-                         "torchvision's weights and the linear ones",
+    "torchvision's weights and the linear ones",
 }
 
 
@@ -393,8 +480,14 @@ def of_arguments(args):
     asked = NAMES if args.metrics == "all" else tuple(args.metrics.split(","))
     unknown = [name for name in asked if name not in NAMES]
     if unknown:
-        raise UserError(f"There is no metric {unknown[0] or 'of an empty name'}. METRICS is all, "
-                        f"or some of {','.join(NAMES)}; the others are always there.")
+        raise UserError(
+            f"There is no metric {unknown[0] or 'of an empty name'}. METRICS is all, "
+            f"or some of {','.join(NAMES)}; the others are always there."
+        )
     return functools.partial(
-        Networks, asked, classifier=args.classifier, network=args.perceptual,
-        weights={variable: getattr(args, variable.lower()) for variable in VARIABLES})
+        Networks,
+        asked,
+        classifier=args.classifier,
+        network=args.perceptual,
+        weights={variable: getattr(args, variable.lower()) for variable in VARIABLES},
+    )

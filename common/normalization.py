@@ -46,7 +46,9 @@ class FusedBatchNormalization(layers.BatchNormalization):
             offset=tf.convert_to_tensor(self.beta) if self.center else tf.zeros(inputs.shape[-1]),
             mean=none if training else tf.convert_to_tensor(self.moving_mean),
             variance=none if training else tf.convert_to_tensor(self.moving_variance),
-            epsilon=self.epsilon, is_training=training)
+            epsilon=self.epsilon,
+            is_training=training,
+        )
         if training:
             count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
             variance *= (count - 1) / count  # the kernel divides by count - 1, Keras by count
@@ -56,12 +58,17 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
     def _fits(self, inputs, mask):
         dtype = keras.backend.standardize_dtype(inputs.dtype)
-        return (keras.backend.backend() == "tensorflow"
-                and len(inputs.shape) == 4 and self.axis in (-1, 3) and mask is None
-                and dtype in ("float32", "bfloat16") and dtype == self.compute_dtype
-                and self.variable_dtype == "float32"
-                and not getattr(self, "renorm", False)  # which older versions do not have
-                and not self.synchronized)
+        return (
+            keras.backend.backend() == "tensorflow"
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and mask is None
+            and dtype in ("float32", "bfloat16")
+            and dtype == self.compute_dtype
+            and self.variable_dtype == "float32"
+            and not getattr(self, "renorm", False)  # which older versions do not have
+            and not self.synchronized
+        )
 
 
 def exchange(settings, fused):

@@ -41,7 +41,7 @@ def cell(row, key):
 
 
 def interval(row, key):
-    """"low..high" of a figure with the figure's digits, "" where there is none.
+    """ "low..high" of a figure with the figure's digits, "" where there is none.
 
     Of a mean over subsets, their standard deviation.
     """
@@ -53,7 +53,7 @@ def interval(row, key):
 
 
 def counted(row, key, pictures):
-    """"n=7" where a figure is a mean of fewer than all pictures, else ""."""
+    """ "n=7" where a figure is a mean of fewer than all pictures, else ""."""
     found = row["metrics"][key.removesuffix(DELTA)]
     return "" if found["n"] == pictures or "lacks" in found else f"n={found['n']}"
 
@@ -72,9 +72,14 @@ def remarks_of(row, count):
     elif row["seen"] is None:
         said.append("training files unknown")
     if counts := row.get("counts"):
-        said.append("pictures: " + ", ".join(
-            f"{number} {'of other names' if kind == 'others' else kind}"
-            for kind, number in counts.items() if number))
+        said.append(
+            "pictures: "
+            + ", ".join(
+                f"{number} {'of other names' if kind == 'others' else kind}"
+                for kind, number in counts.items()
+                if number
+            )
+        )
     if embedding := row.get("embedding"):
         said.append(f"embedding {embedding['network']}, {_weights(embedding)}")
     if among := row.get("among"):
@@ -101,8 +106,10 @@ def notes(report):
     said.append(f"The true pictures' colourfulness is {truth:.2f}.")
     infinite = max(row["metrics"]["psnr_rgb"]["infinite"] for row in report["rows"])
     if infinite:
-        said.append(f"Up to {infinite} predictions equal the truth in every pixel (grey pictures "
-                     "do): their infinite PSNR is in no mean.")
+        said.append(
+            f"Up to {infinite} predictions equal the truth in every pixel (grey pictures "
+            "do): their infinite PSNR is in no mean."
+        )
     said += report["notes"]
     if report["data"]["name"] == "samples":
         said.append(RUNS_ONLY)
@@ -114,15 +121,20 @@ def _told(report):
     kinds = {row["name"]: row["kind"] for row in report["rows"]}
     if report["against"] is not None:
         return report["pairs"]
-    return [pair for pair in report["pairs"] if kinds[pair["name"]] != "baseline"
-            and pair["against"] != "grey"]
+    return [
+        pair
+        for pair in report["pairs"]
+        if kinds[pair["name"]] != "baseline" and pair["against"] != "grey"
+    ]
 
 
 def _pair_in_words(pair):
-    """"ours against theirs: better by PSNR RGB, +0.62 dB (+0.50..+0.75, wins 310 of 378); ..."."""
-    told = [f"{found['verdict']} by {metrics.METRICS[key].title}, {difference(key, found)}"
-            for key, found in pair["metrics"].items()
-            if key in SPOKEN and found["mean"] is not None]
+    """ "ours against theirs: better by PSNR RGB, +0.62 dB (+0.50..+0.75, wins 310 of 378); ..."."""
+    told = [
+        f"{found['verdict']} by {metrics.METRICS[key].title}, {difference(key, found)}"
+        for key, found in pair["metrics"].items()
+        if key in SPOKEN and found["mean"] is not None
+    ]
     words = f"{pair['name']} against {pair['against']}: {'; '.join(told) or 'undefined'}."
     psnr = pair["metrics"]["psnr_rgb"]
     if pair["against"] == "mean colour" and psnr["verdict"] != "better":
@@ -131,7 +143,7 @@ def _pair_in_words(pair):
 
 
 def difference(key, found):
-    """"+0.62 dB (+0.50..+0.75, wins 310 of 378)" of what a pair's figures are."""
+    """ "+0.62 dB (+0.50..+0.75, wins 310 of 378)" of what a pair's figures are."""
     metric = metrics.METRICS[key]
     unit = f" {metric.unit}" if metric.unit else ""
     within = ""
@@ -146,9 +158,11 @@ def _heading(report):
     data = report["data"]
     some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
     preset = report["protocol"]["preset"]
-    return ((f"{preset['name']}: " if preset else "")
-            + f"{data['name']}, {data['split']} split: {data['pictures']}{some} pictures at "
-            f"{data['image_size']} x {data['image_size']}")
+    return (
+        (f"{preset['name']}: " if preset else "")
+        + f"{data['name']}, {data['split']} split: {data['pictures']}{some} pictures at "
+        f"{data['image_size']} x {data['image_size']}"
+    )
 
 
 # --- the terminal -----------------------------------------------------------------------------
@@ -164,23 +178,40 @@ def table(report):
         cells = [cell(row, key) + ("*" if key in row["best"] else "") for key in columns]
         remarks = "; ".join(remarks_of(row, pictures))
         lines.append([row["name"], *cells, pictures_of(row), remarks])
-        for below in ([interval(row, key) for key in columns],
-                      [counted(row, key, pictures) for key in columns]):
+        for below in (
+            [interval(row, key) for key in columns],
+            [counted(row, key, pictures) for key in columns],
+        ):
             if any(below):
                 lines.append(["", *below, "", ""])
     # Digits stand below digits: only a star goes beyond the column.
-    lines = [[text if text.endswith("*") or not 0 < i <= len(columns) else text + " "
-              for i, text in enumerate(line)] for line in lines]
+    lines = [
+        [
+            text if text.endswith("*") or not 0 < i <= len(columns) else text + " "
+            for i, text in enumerate(line)
+        ]
+        for line in lines
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = [
-        "  ".join([line[0].ljust(widths[0])]
-                  + [text.rjust(width) for text, width in zip(line[1:-1], widths[1:-1],
-                                                              strict=True)]
-                  + [line[-1]]).rstrip()
-        for line in lines]
-    return "\n".join([_heading(report), "", *aligned, "", *notes(report),
-                      f"Below each mean: {report['protocol']['interval']}.",
-                      f"* best {report['protocol']['best']}."])
+        "  ".join(
+            [line[0].ljust(widths[0])]
+            + [text.rjust(width) for text, width in zip(line[1:-1], widths[1:-1], strict=True)]
+            + [line[-1]]
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join(
+        [
+            _heading(report),
+            "",
+            *aligned,
+            "",
+            *notes(report),
+            f"Below each mean: {report['protocol']['interval']}.",
+            f"* best {report['protocol']['best']}.",
+        ]
+    )
 
 
 # --- the CSV ----------------------------------------------------------------------------------
@@ -189,24 +220,57 @@ def table(report):
 def csv_rows(report):
     """A header and a row a method: what it is, then mean and count of every metric."""
     # Means over subsets have a deviation in place of an interval.
-    spread = [key for key in report["protocol"]["metrics"]
-              if any("deviation" in row["metrics"][key] for row in report["rows"])]
-    yield ["data", "split", "pictures", "name", "kind", "image_size", "cut", "embedding",
-           "embedding_weights", "seen", "sha256",
-           *(f"{key}{suffix}" for key in report["protocol"]["metrics"]
-             for suffix in ("", "_n", "_low", "_high")),
-           *(f"{key}{DELTA}{suffix}" for key in metrics.OF_TRUTH
-             for suffix in ("", "_low", "_high")), *(f"{key}_deviation" for key in spread)]
+    spread = [
+        key
+        for key in report["protocol"]["metrics"]
+        if any("deviation" in row["metrics"][key] for row in report["rows"])
+    ]
+    yield [
+        "data",
+        "split",
+        "pictures",
+        "name",
+        "kind",
+        "image_size",
+        "cut",
+        "embedding",
+        "embedding_weights",
+        "seen",
+        "sha256",
+        *(
+            f"{key}{suffix}"
+            for key in report["protocol"]["metrics"]
+            for suffix in ("", "_n", "_low", "_high")
+        ),
+        *(f"{key}{DELTA}{suffix}" for key in metrics.OF_TRUTH for suffix in ("", "_low", "_high")),
+        *(f"{key}_deviation" for key in spread),
+    ]
     data = report["data"]
     for row in report["rows"]:
         embedding = row.get("embedding") or {}
-        figures = [value for key in report["protocol"]["metrics"]
-                   for found in [row["metrics"][key]]
-                   for value in (found["mean"], found["n"], *(found["interval"] or (None, None)))]
-        figures += [value for key in metrics.OF_TRUTH
-                    for value in (row[key + DELTA],
-                                  *(row[f"{key}{DELTA}_interval"] or (None, None)))]
+        figures = [
+            value
+            for key in report["protocol"]["metrics"]
+            for found in [row["metrics"][key]]
+            for value in (found["mean"], found["n"], *(found["interval"] or (None, None)))
+        ]
+        figures += [
+            value
+            for key in metrics.OF_TRUTH
+            for value in (row[key + DELTA], *(row[f"{key}{DELTA}_interval"] or (None, None)))
+        ]
         figures += [row["metrics"][key].get("deviation") for key in spread]
-        yield [data["name"], data["split"], data["pictures"], row["name"], row["kind"],
-               row.get("image_size"), row.get("cut"), embedding.get("network"),
-               embedding.get("weights"), row["seen"], row.get("sha256"), *figures]
+        yield [
+            data["name"],
+            data["split"],
+            data["pictures"],
+            row["name"],
+            row["kind"],
+            row.get("image_size"),
+            row.get("cut"),
+            embedding.get("network"),
+            embedding.get("weights"),
+            row["seen"],
+            row.get("sha256"),
+            *figures,
+        ]

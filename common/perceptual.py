@@ -20,7 +20,9 @@ from common.cli import UserError
 from common.layers import padded_convolution
 
 VARIABLE = "LPIPS_WEIGHTS"
-LINEAR = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
+LINEAR = (
+    "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
+)
 EPSILON = 1e-10  # below the square root: a place without features has no direction
 
 
@@ -36,8 +38,12 @@ class Distance:
         self._taps, self._enter, self._linear = taps, enter, linear
         taps.trainable = False
         self.title = f"{name}, RANDOM weights" if weights == "random" else name
-        self.metadata = {"name": self.title, "network": network, "weights": weights,
-                         "sha256": pretrained.weights_sha256(taps)}
+        self.metadata = {
+            "name": self.title,
+            "network": network,
+            "weights": weights,
+            "sha256": pretrained.weights_sha256(taps),
+        }
 
     def __call__(self, rgb, other):
         total = 0.0
@@ -74,8 +80,9 @@ def _vgg16():
             x = layers.MaxPooling2D(2, name=f"features_{number}")(x)
             number += 1
         for _ in range(count):
-            x = layers.Conv2D(filters, 3, 1, "same", activation="relu",
-                              name=f"features_{number}")(x)
+            x = layers.Conv2D(filters, 3, 1, "same", activation="relu", name=f"features_{number}")(
+                x
+            )
             number += 2  # its ReLU is one of its own in torchvision
         taps.append(x)
     return keras.Model(inputs, taps, name="vgg16")
@@ -88,11 +95,16 @@ def _alexnet():
     x = layers.Conv2D(64, 11, 4, activation="relu", name="features_0")(x)
     taps = [x]
     for number, filters, kernel_size, pooled in (
-            (3, 192, 5, True), (6, 384, 3, True), (8, 256, 3, False), (10, 256, 3, False)):
+        (3, 192, 5, True),
+        (6, 384, 3, True),
+        (8, 256, 3, False),
+        (10, 256, 3, False),
+    ):
         if pooled:
             x = layers.MaxPooling2D(3, 2, name=f"features_{number - 1}")(x)
-        x = padded_convolution(x, filters, kernel_size, activation="relu",
-                               name=f"features_{number}")
+        x = padded_convolution(
+            x, filters, kernel_size, activation="relu", name=f"features_{number}"
+        )
         taps.append(x)
     return keras.Model(inputs, taps, name="alexnet")
 
@@ -111,11 +123,21 @@ class _Published:
 
 LPIPS = {
     "vgg16": _Published(
-        "VGG16", _vgg16, "vgg16-397923af.pth", "vgg.pth",
-        "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868", 16),
+        "VGG16",
+        _vgg16,
+        "vgg16-397923af.pth",
+        "vgg.pth",
+        "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+        16,
+    ),
     "alexnet": _Published(
-        "AlexNet", _alexnet, "alexnet-owt-7be5be79.pth", "alex.pth",
-        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0", 31),
+        "AlexNet",
+        _alexnet,
+        "alexnet-owt-7be5be79.pth",
+        "alex.pth",
+        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        31,
+    ),
 }
 
 # What LPIPS makes of sRGB in [-1, 1]: the deviations and means of ImageNet, to three digits.
@@ -134,20 +156,26 @@ def lpips(network="alexnet", weights="auto"):
         try:
             state = torch_weights.torchvision(of.network, f"torchvision's {of.title}")
             path = pretrained.fetch(
-                lambda: keras.utils.get_file(f"lpips-{of.linear}", LINEAR + of.linear,
-                                             cache_subdir="models"),
-                "LPIPS", f"lpips-{of.linear}")
+                lambda: keras.utils.get_file(
+                    f"lpips-{of.linear}", LINEAR + of.linear, cache_subdir="models"
+                ),
+                "LPIPS",
+                f"lpips-{of.linear}",
+            )
         except Exception as error:  # keras.utils.get_file raises a bare Exception
             raise UserError(
                 f"LPIPS on {of.title} needs torchvision's weights and its own, which are neither "
                 f"in Keras's cache nor to be downloaded ({pretrained.first_line(error)}). Name a "
-                f"folder with {of.network} and {of.linear}: {VARIABLE}=folder.") from None
+                f"folder with {of.network} and {of.linear}: {VARIABLE}=folder."
+            ) from None
     else:
         path = Path(weights) / of.linear
         for file in (path, Path(weights) / of.network):
             if not file.is_file():
-                raise UserError(f"There is no {file}. {VARIABLE} is auto, none, or a folder with "
-                                f"{of.network} and {of.linear}.")
+                raise UserError(
+                    f"There is no {file}. {VARIABLE} is auto, none, or a folder with "
+                    f"{of.network} and {of.linear}."
+                )
         torch_weights.check_name(Path(weights) / of.network, of.network)
         state = torch_weights.read(Path(weights) / of.network)
     return published(network, state, _linear(path, of))
@@ -162,20 +190,31 @@ def published(network, state, linear):
         if layer.weights:
             name = layer.name.replace("_", ".")
             try:
-                layer.set_weights([state[f"{name}.weight"].transpose(2, 3, 1, 0),
-                                   state[f"{name}.bias"]])
+                layer.set_weights(
+                    [state[f"{name}.weight"].transpose(2, 3, 1, 0), state[f"{name}.bias"]]
+                )
             except (KeyError, ValueError):
-                raise UserError(f"The weights are not those of torchvision's {of.title}: {name} is "
-                                "missing or of another shape.") from None
-    return Distance(f"LPIPS ({of.title})", network, "imagenet", taps,
-                    lambda rgb: (2 * rgb - 1 - _SHIFT) / _SCALE, linear)
+                raise UserError(
+                    f"The weights are not those of torchvision's {of.title}: {name} is "
+                    "missing or of another shape."
+                ) from None
+    return Distance(
+        f"LPIPS ({of.title})",
+        network,
+        "imagenet",
+        taps,
+        lambda rgb: (2 * rgb - 1 - _SHIFT) / _SCALE,
+        linear,
+    )
 
 
 def _linear(path, of):
     """The linear weights of a file that is what it is called: a list of (C,) float32."""
     if files.sha256(Path(path)) != of.sha256:
-        raise UserError(f"{path} is not the file {of.linear} of LPIPS 0.1. Name a folder that has "
-                        f"it: {VARIABLE}=folder.")
+        raise UserError(
+            f"{path} is not the file {of.linear} of LPIPS 0.1. Name a folder that has "
+            f"it: {VARIABLE}=folder."
+        )
     state = torch_weights.read(path)
     return [state[f"lin{number}.model.1.weight"].reshape(-1) for number in range(len(state))]
 
@@ -185,8 +224,12 @@ def _linear(path, of):
 
 FEATURES = {  # the layers of a keras.applications network that are looked at
     "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"),
-    "mobilenet_v2": ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu",
-                     "block_13_expand_relu"),
+    "mobilenet_v2": (
+        "block_1_expand_relu",
+        "block_3_expand_relu",
+        "block_6_expand_relu",
+        "block_13_expand_relu",
+    ),
 }
 
 
@@ -202,11 +245,20 @@ def features(network="vgg16", weights="auto"):
         maps = [whole.get_layer(name).output for name in FEATURES[network]]
         taps = keras.Model(whole.input, maps, name=network)
     found = pretrained.fill(
-        taps, weights, application=of, variable=f"{network.upper()}_WEIGHTS",
+        taps,
+        weights,
+        application=of,
+        variable=f"{network.upper()}_WEIGHTS",
         without="the distance is then that of random filters, which see edges and colours but have "
-                "not learned what differs to the eye.")
-    return Distance(f"{of.title} feature distance", network, found["weights"], taps,
-                    lambda rgb: of.enter(255 * rgb))
+        "not learned what differs to the eye.",
+    )
+    return Distance(
+        f"{of.title} feature distance",
+        network,
+        found["weights"],
+        taps,
+        lambda rgb: of.enter(255 * rgb),
+    )
 
 
 def load(network, weights="auto", lpips_weights="auto"):

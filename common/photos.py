@@ -29,12 +29,50 @@ WRITTEN = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # any other format is written 
 
 # Formats that are known by their first bytes, decoded by libraries alone (no Ghostscript).
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000", "AVIF", "PSD")
-_SUFFIXES = frozenset((
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp",
-    ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".psd"))
+_SUFFIXES = frozenset(
+    (
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".png",
+        ".apng",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".avif",
+        ".psd",
+    )
+)
 # Pictures too, but not for us: they are counted, and the reason names the way out.
-_UNREAD = frozenset((".heic", ".heif", ".jxl", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf",
-                     ".rw2", ".raf", ".pef", ".srw"))
+_UNREAD = frozenset(
+    (
+        ".heic",
+        ".heif",
+        ".jxl",
+        ".dng",
+        ".nef",
+        ".cr2",
+        ".cr3",
+        ".arw",
+        ".orf",
+        ".rw2",
+        ".raf",
+        ".pef",
+        ".srw",
+    )
+)
 _ORIENTATION = ExifTags.Base.Orientation
 _TIFF_TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 33432)  # names, maker, date, rights
 _DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
@@ -64,6 +102,7 @@ def is_picture(path):
 
 def find(folder):
     """Every file below `folder`, a sorted list of Paths; hidden files and folders are left out."""
+
     def refuse(error):
         raise error
 
@@ -89,7 +128,7 @@ def fit(pixels, size, cut, pad=None, shape=None):
         height, width = pixels.shape[:2]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[top:top + side, left:left + side]
+        pixels = pixels[top : top + side, left : left + side]
     top, left, height, width = _frame(shape or pixels.shape, size, cut)
     if shape is not None:
         pixels = np.concatenate([_average(band, len(band), width) for band in pixels])
@@ -99,7 +138,7 @@ def fit(pixels, size, cut, pad=None, shape=None):
     if pad is None:
         pad = np.iinfo(inner.dtype).max
     result = np.full((size, size, *inner.shape[2:]), pad, inner.dtype)
-    result[top:top + height, left:left + width] = inner
+    result[top : top + height, left : left + width] = inner
     return result
 
 
@@ -115,7 +154,7 @@ def unfit(pixels, shape, cut, rows=None):
     height, width = shape
     start, stop = rows or (0, height)
     top, left, inner_height, inner_width = _frame(shape, pixels.shape[0], cut)
-    inner = pixels[top:top + inner_height, left:left + inner_width]
+    inner = pixels[top : top + inner_height, left : left + inner_width]
     inner = _average(inner, min(inner_height, height), min(inner_width, width))
     last = len(inner) - 1
     y = np.clip((np.arange(start, stop) + 0.5) * len(inner) / height - 0.5, 0, last)
@@ -242,7 +281,8 @@ class Photo:
             if height * width > max_megapixels * 1e6:
                 raise PhotoError(
                     f"{width} x {height} is {height * width / 1e6:.0f} megapixels, more than "
-                    f"{max_megapixels:g}; raise it with --max-megapixels")
+                    f"{max_megapixels:g}; raise it with --max-megapixels"
+                )
         alpha = self._image is not None and self._image.has_transparency_data
         self.written = self.format if self.format in WRITTEN else "PNG"
         if self.format == "BMP" and alpha:
@@ -277,8 +317,13 @@ class Photo:
         pixels = _upright(_joined(colour, alpha), orientation)
         xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
         xmp = xmp.encode() if isinstance(xmp, str) else xmp
-        return Page(pixels, depth, _upright_dpi(info.get("dpi"), orientation),
-                    self._exif(exif, pixels.shape), _upright_xmp(xmp))
+        return Page(
+            pixels,
+            depth,
+            _upright_dpi(info.get("dpi"), orientation),
+            self._exif(exif, pixels.shape),
+            _upright_xmp(xmp),
+        )
 
     def _tiff_page(self, index):
         page = self._tiff.pages[index]
@@ -304,8 +349,9 @@ class Photo:
         colour = self._to_srgb(colour, page.iccprofile)
         pixels = _upright(_joined(colour, alpha), orientation)
         dpi = _upright_dpi(_tiff_dpi(tags), tags.valueof(_ORIENTATION, 1))
-        texts = {code: tags[code].value for code in _TIFF_TEXTS
-                 if isinstance(tags.valueof(code), str)}
+        texts = {
+            code: tags[code].value for code in _TIFF_TEXTS if isinstance(tags.valueof(code), str)
+        }
         exif = Image.Exif()
         if index == 0 and not self._tiff.is_bigtiff:
             self._file.seek(0)
@@ -320,8 +366,10 @@ class Photo:
         if self.format == "PNG" and _png_depth(self._file) == 16:
             pixels = _deep_png(self._file)
             if pixels.ndim == 3 and pixels.shape[2] == 4:
-                return (pixels[..., 0] if image.mode in ("LA", "I;16") else pixels[..., :3],
-                        pixels[..., 3])
+                return (
+                    pixels[..., 0] if image.mode in ("LA", "I;16") else pixels[..., :3],
+                    pixels[..., 3],
+                )
             clear = image.info.get("transparency")
             if pixels.ndim == 2 and clear is not None:  # one grey value stands for transparent
                 return pixels, np.where(pixels == clear, 0, 65535).astype(np.uint16)
@@ -349,8 +397,11 @@ class Photo:
         if not deep and colour.mode == "LAB":
             icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
         profile = _Profile(icc) if icc else None
-        kinds = ("RGB", "GRAY") if grey else (
-            {"CMYK": ("CMYK",), "LAB": ("Lab",)}.get(None if deep else colour.mode, ("RGB",)))
+        kinds = (
+            ("RGB", "GRAY")
+            if grey
+            else ({"CMYK": ("CMYK",), "LAB": ("Lab",)}.get(None if deep else colour.mode, ("RGB",)))
+        )
         if profile and profile.space not in kinds:
             self.notes.append("its colour profile is of another kind or damaged: taken for sRGB")
         if profile is None or profile.space not in kinds or profile.is_srgb:
@@ -367,9 +418,14 @@ class Photo:
         in_place = colour.mode == "RGB"
         try:
             converted = ImageCms.profileToProfile(
-                colour, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"),
-                ImageCms.Intent.RELATIVE_COLORIMETRIC, None if in_place else "RGB", in_place,
-                ImageCms.Flags.BLACKPOINTCOMPENSATION)
+                colour,
+                ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+                ImageCms.createProfile("sRGB"),
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                None if in_place else "RGB",
+                in_place,
+                ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
             return _array(colour if in_place else converted)
         except (ImageCms.PyCMSError, OSError):
             self.notes.append("its colour profile is damaged: taken for sRGB")
@@ -388,8 +444,11 @@ class Photo:
             if not exif:
                 return None
             details = directories[ExifTags.IFD.Exif]
-            now = {ExifTags.Base.ColorSpace: 1, ExifTags.Base.ExifImageWidth: shape[1],
-                   ExifTags.Base.ExifImageHeight: shape[0]}
+            now = {
+                ExifTags.Base.ColorSpace: 1,
+                ExifTags.Base.ExifImageWidth: shape[1],
+                ExifTags.Base.ExifImageHeight: shape[0],
+            }
             details.update({tag: value for tag, value in now.items() if tag in details})
             return exif.tobytes().removeprefix(b"Exif\0\0")
         except Exception:  # damaged EXIF makes Pillow raise anything, and is no reason to fail
@@ -460,8 +519,9 @@ def _refuse_raw(tiff):
 def _check_strips(page, file):
     """Decoders may leave missing strips black."""
     size = file.seek(0, io.SEEK_END)
-    ends = [offset + count for offset, count in
-            zip(page.dataoffsets, page.databytecounts, strict=True)]
+    ends = [
+        offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+    ]
     if not ends or max(ends) > size or 0 in page.databytecounts:
         raise PhotoError("damaged (the file is truncated)")
 
@@ -480,12 +540,14 @@ def _deep_tiff(page, index, file):
         if "imagecodecs" not in str(error):
             raise
         file.seek(0)  # LZW and the like, for which tifffile needs a further package
-        _, pages = cv2.imdecodemulti(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED,
-                                     range=(index, index + 1))
+        _, pages = cv2.imdecodemulti(
+            np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED, range=(index, index + 1)
+        )
         pixels = _rgb(pages[0])
     channels = pixels.reshape(*pixels.shape[:2], -1)
-    if (pixels.shape[:2] != (page.imagelength, page.imagewidth)
-            or channels.shape[2] < colours + bool(page.extrasamples)):
+    if pixels.shape[:2] != (page.imagelength, page.imagewidth) or channels.shape[
+        2
+    ] < colours + bool(page.extrasamples):
         raise layout
     colour = channels[..., :colours] if colours == 3 else channels[..., 0]
     alpha = None
@@ -523,7 +585,7 @@ def _array(image):
     result = np.empty(shape, np.uint8)
     rows = max(1, (1 << 20) // width)
     for top in range(0, height, rows):
-        result[top:top + rows] = image.crop((0, top, width, min(top + rows, height)))
+        result[top : top + rows] = image.crop((0, top, width, min(top + rows, height)))
     return result
 
 
@@ -577,7 +639,7 @@ def write(path, pages, photo):
     if photo.written == "TIFF":
         _write_tiff(path, pages, photo)
         return
-    page, = _in_depth(pages)
+    (page,) = _in_depth(pages)
     parts = {"JPEG": _jpeg, "PNG": _png}.get(photo.written, _by_pillow)(page, photo)
     with open(path, "wb") as file:
         file.writelines(parts)
@@ -591,19 +653,34 @@ def _in_depth(pages):
 
 def _by_pillow(page, photo):
     """A WebP or BMP, in memory, since Pillow does not say that a disk is full."""
-    options = {name: value for name, value in
-               (("dpi", page.dpi), ("exif", page.exif), ("xmp", page.xmp)) if value}
+    options = {
+        name: value
+        for name, value in (("dpi", page.dpi), ("exif", page.exif), ("xmp", page.xmp))
+        if value
+    }
     buffer = io.BytesIO()
     Image.fromarray(page.pixels).save(
-        buffer, photo.written, quality=95, lossless=photo.lossless, exact=True,
-        icc_profile=_srgb_profile(), **options)
+        buffer,
+        photo.written,
+        quality=95,
+        lossless=photo.lossless,
+        exact=True,
+        icc_profile=_srgb_profile(),
+        **options,
+    )
     return [buffer.getbuffer()]
 
 
 def _jpeg(page, photo):
     """The parts of a JPEG: OpenCV's, and behind its JFIF header our metadata."""
-    encoded = _encoded(page, ".jpg", cv2.IMWRITE_JPEG_QUALITY, 95,
-                       cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    encoded = _encoded(
+        page,
+        ".jpg",
+        cv2.IMWRITE_JPEG_QUALITY,
+        95,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    )
     header = bytes(encoded[:20])
     if page.dpi:
         dpi = (min(round(value), 65535) for value in page.dpi)
@@ -616,8 +693,11 @@ def _jpeg(page, photo):
     for segment in [each for each in segments if len(each[1]) > 65533]:
         segments.remove(segment)
         photo.notes.append("its EXIF or XMP is too long for a JPEG: left out")
-    return [header, *(struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
-                      for marker, data in segments), encoded[20:]]
+    return [
+        header,
+        *(struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data for marker, data in segments),
+        encoded[20:],
+    ]
 
 
 def _png(page, photo):
@@ -630,9 +710,14 @@ def _png(page, photo):
         chunks.append((b"eXIf", page.exif))
     if page.xmp:
         chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + page.xmp))
-    return [encoded[:33], *(struct.pack(">I", len(data)) + name + data
-                            + struct.pack(">I", zlib.crc32(name + data))
-                            for name, data in chunks), encoded[33:]]
+    return [
+        encoded[:33],
+        *(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks
+        ),
+        encoded[33:],
+    ]
 
 
 def _encoded(page, suffix, *options):
@@ -653,17 +738,24 @@ def _write_tiff(path, pages, photo):
     with tifffile.TiffWriter(path, bigtiff=big, byteorder="<") as tiff:
         for page in _in_depth(pages):
             exif = exif or page.exif
-            tags = [(code, 2, 0, text.encode() + b"\0", True)
-                    for code, text in page.texts.items()]
+            tags = [(code, 2, 0, text.encode() + b"\0", True) for code, text in page.texts.items()]
             if page.xmp:
                 tags.append((700, 1, len(page.xmp), page.xmp, True))
             with _full_disk(path):
                 tiff.write(
-                    page.pixels, photometric="rgb", planarconfig="contig", metadata=None,
+                    page.pixels,
+                    photometric="rgb",
+                    planarconfig="contig",
+                    metadata=None,
                     extrasamples=["unassalpha"] if page.pixels.shape[2] == 4 else None,
-                    compression="zlib" if photo.compressed else None, rowsperstrip=64,
-                    resolution=page.dpi, resolutionunit="INCH" if page.dpi else None,
-                    iccprofile=_srgb_profile(), software=False, extratags=tags)
+                    compression="zlib" if photo.compressed else None,
+                    rowsperstrip=64,
+                    resolution=page.dpi,
+                    resolutionunit="INCH" if page.dpi else None,
+                    iccprofile=_srgb_profile(),
+                    software=False,
+                    extratags=tags,
+                )
     if exif and not big:
         _add_directories(path, _directories(exif))
 
@@ -693,6 +785,7 @@ def _add_directories(path, directories):
     tifffile writes none, Pillow none to 16-bit colour.
     """
     with open(path, "r+b") as file:
+
         def append(made):
             """Write made(offset) at the end, at an even offset, and return that."""
             end = file.seek(0, io.SEEK_END)
@@ -702,7 +795,7 @@ def _add_directories(path, directories):
 
         file.seek(4)
         file.seek(*struct.unpack("<I", file.read(4)))
-        count, = struct.unpack("<H", file.read(2))
+        (count,) = struct.unpack("<H", file.read(2))
         entries = {}
         for _ in range(count):
             entry = file.read(12)
@@ -726,6 +819,7 @@ def _srgb_profile():
 
 # --- Colour profiles ------------------------------------------------------------------------------
 
+
 class _Profile:
     """An ICC profile: `space`, and where it has no tables its `curves` and `matrix`.
 
@@ -735,8 +829,9 @@ class _Profile:
     """
 
     # Linear sRGB -> XYZ (D50), the columns of every sRGB profile
-    _SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061],
-                      [0.01392, 0.09708, 0.71410]])
+    _SRGB = np.array(
+        [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
+    )
 
     def __init__(self, icc):
         self.space = icc[16:20].decode("latin-1").strip()
@@ -744,21 +839,24 @@ class _Profile:
         with contextlib.suppress(KeyError, ValueError, IndexError, struct.error):
             self._parse(icc)
         self.is_srgb = (
-            self.space == "RGB" and self.curves is not None
+            self.space == "RGB"
+            and self.curves is not None
             and np.abs(self.matrix - self._SRGB).max() < 2e-3
-            and np.abs(self.curves - _srgb_to_linear(_RAMP)).max() < 2e-3)
+            and np.abs(self.curves - _srgb_to_linear(_RAMP)).max() < 2e-3
+        )
 
     def _parse(self, icc):
-        count, = struct.unpack_from(">I", icc, 128)
+        (count,) = struct.unpack_from(">I", icc, 128)
         places = [struct.unpack_from(">4sII", icc, 132 + 12 * i) for i in range(min(count, 100))]
-        tags = {name: icc[offset:offset + size] for name, offset, size in places}
+        tags = {name: icc[offset : offset + size] for name, offset, size in places}
         if b"A2B0" in tags or b"A2B1" in tags:
             return
         if self.space == "GRAY":
             self.curves = np.stack([_curve(tags[b"kTRC"])])
         elif self.space == "RGB":
-            columns = [struct.unpack_from(">3i", tags[name], 8)
-                       for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+            columns = [
+                struct.unpack_from(">3i", tags[name], 8) for name in (b"rXYZ", b"gXYZ", b"bXYZ")
+            ]
             self.matrix = np.transpose(columns) / 65536
             self.curves = np.stack([_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")])
 
@@ -783,21 +881,22 @@ def _srgb_to_linear(value):
 
 
 def _linear_to_srgb(value):
-    return np.where(value <= 0.0031308, value * 12.92,
-                    1.055 * np.maximum(value, 0.0031308) ** (1 / 2.4) - 0.055)
+    return np.where(
+        value <= 0.0031308, value * 12.92, 1.055 * np.maximum(value, 0.0031308) ** (1 / 2.4) - 0.055
+    )
 
 
 def _curve(tag):
     """An ICC curve, `curv` or `para`, over all 16-bit values."""
     if tag[:4] == b"curv":
-        count, = struct.unpack_from(">I", tag, 8)
+        (count,) = struct.unpack_from(">I", tag, 8)
         values = np.frombuffer(tag, ">u2", count, 12)
         if count < 2:
             return _RAMP ** (values[0] / 256 if count else 1)
         return np.interp(_RAMP, np.linspace(0, 1, count), values / 65535)
     if tag[:4] != b"para":
         raise ValueError("no curve")
-    kind, = struct.unpack_from(">H", tag, 8)
+    (kind,) = struct.unpack_from(">H", tag, 8)
     count = (1, 3, 4, 5, 7)[kind]
     g, *rest = (value / 65536 for value in struct.unpack_from(f">{count}i", tag, 12))
     a, b = rest[:2] if kind else (1, 0)

@@ -13,7 +13,7 @@ KIND = "predictions"
 
 
 def parse(text):
-    """"folder" or "name=folder" -> (name or None, folder); a folder of that name goes first."""
+    """ "folder" or "name=folder" -> (name or None, folder); a folder of that name goes first."""
     name, equals, folder = text.partition("=")
     if equals and name and not Path(text).is_dir():
         return name, Path(folder)
@@ -33,24 +33,40 @@ class Predictions:
     def __init__(self, folder, name, dataset, split, count):
         self.name, self.dataset, self.folder = name, dataset, Path(folder)
         if not self.folder.is_dir():
-            raise UserError(f"There is no folder {folder}. PREDICTIONS is a folder of pictures, or "
-                            "name=folder.")
-        found = [path.relative_to(self.folder).as_posix() for path in photos.find(self.folder)
-                 if photos.is_picture(path)]
+            raise UserError(
+                f"There is no folder {folder}. PREDICTIONS is a folder of pictures, or name=folder."
+            )
+        found = [
+            path.relative_to(self.folder).as_posix()
+            for path in photos.find(self.folder)
+            if photos.is_picture(path)
+        ]
         names = dataset.names(split)
         matched = match(names, found)
         self._files = [matched.get(name) for name in names[:count]]
         used = sum(file is not None for file in self._files)
         if not used:
             given = f"its {len(found)} are like {found[0]}" if found else "it has no picture"
-            raise UserError(f"No picture in {folder} has the name of one to score: {given}, the "
-                            f"{split} split's are like {names[0]}.")
+            raise UserError(
+                f"No picture in {folder} has the name of one to score: {given}, the "
+                f"{split} split's are like {names[0]}."
+            )
         self.about = {
-            "folder": str(folder), "seen": None, "counts": {
-                "used": used, "missing": count - used, "others": len(found) - len(matched),
-                "resized": 0, "grey": 0, "alpha": 0, "unreadable": 0}, "unreadable": [],
+            "folder": str(folder),
+            "seen": None,
+            "counts": {
+                "used": used,
+                "missing": count - used,
+                "others": len(found) - len(matched),
+                "resized": 0,
+                "grey": 0,
+                "alpha": 0,
+                "unreadable": 0,
+            },
+            "unreadable": [],
             "missing": [name for name, file in zip(names, self._files, strict=False) if not file],
-            "others": sorted({*found} - {*matched.values()})}
+            "others": sorted({*found} - {*matched.values()}),
+        }
 
     def __call__(self, batch, pool):
         """The pictures of a `baselines.Batch`: a list of (S, S, 3) uint8, None where there is none.
@@ -74,8 +90,7 @@ class Predictions:
         return pictures
 
     def picture(self, place):
-        """The picture at one place, as `read` gives it, counted nowhere; None where there is none.
-        """
+        """The picture at one place, as `read` gives it, counted nowhere; None where there is none."""
         found = self._one(self._files[place])
         return found[0] if isinstance(found, tuple) else None
 
@@ -88,9 +103,15 @@ class Predictions:
                 pixels = next(photo.pages()).pixels
         except photos.PhotoError as error:
             return str(error)
-        oddities = [name for name, is_so in (
-            ("resized", pixels.shape[:2] != (size, size)), ("grey", pixels.ndim == 2),
-            ("alpha", pixels.ndim == 3 and pixels.shape[2] == 4)) if is_so]
+        oddities = [
+            name
+            for name, is_so in (
+                ("resized", pixels.shape[:2] != (size, size)),
+                ("grey", pixels.ndim == 2),
+                ("alpha", pixels.ndim == 3 and pixels.shape[2] == 4),
+            )
+            if is_so
+        ]
         return photos.flat(pixels, size, self.dataset.cut), oddities
 
 
@@ -101,6 +122,7 @@ def match(names, found):
     (a.jpg.png for a.jpg) or another suffix (a.png for a.jpg); else, by the same three rules, of the
     same file name in whatever folder. A rule counts only where one file and one picture meet in it.
     """
+
     def path(name):
         return name
 
@@ -111,8 +133,9 @@ def match(names, found):
         return PurePosixPath(name).name
 
     rules = [(path, path), (path, bare), (bare, bare)]
-    rules += [(lambda name, of=of: of(base(name)), lambda file, by=by: by(base(file)))
-              for of, by in rules]
+    rules += [
+        (lambda name, of=of: of(base(name)), lambda file, by=by: by(base(file))) for of, by in rules
+    ]
     matched, taken = {}, set()
     for of_name, of_file in rules:
         wanted, given = collections.defaultdict(list), collections.defaultdict(list)

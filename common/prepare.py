@@ -27,13 +27,31 @@ UNREADABLE = 0.1  # a larger share of unreadable pictures is an error
 GREY = 4.0  # a picture whose |a|, |b| stay below this everywhere is called grey
 
 # folders that name their split
-SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
-                 "validation": "validation", "test": "test"}
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 
 
-def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
-            fractions=FRACTIONS, seed=0, overwrite=False, max_megapixels=300, folder=None,
-            for_training=True):
+def prepare(
+    data,
+    size,
+    cut,
+    embedding=None,
+    weights="auto",
+    *,
+    split_by=None,
+    fractions=FRACTIONS,
+    seed=0,
+    overwrite=False,
+    max_megapixels=300,
+    folder=None,
+    for_training=True,
+):
     """Make what is missing of a data set's shards and embeddings.
 
     data: `samples`, a name in data/sources.toml, or a folder of pictures. size, cut: those of the
@@ -61,8 +79,16 @@ def prepare(data, size, cut, embedding=None, weights="auto", *, split_by=None,
         shutil.rmtree(folder)
     manifest = _read_plan(folder)
     split_by = split_by or (manifest["split_by"] if manifest else usual)
-    settings = {"schema": records.SCHEMA, "data": name, "source": str(source), "image_size": size,
-                "cut": cut, "split_by": split_by, "fractions": list(fractions), "seed": seed}
+    settings = {
+        "schema": records.SCHEMA,
+        "data": name,
+        "source": str(source),
+        "image_size": size,
+        "cut": cut,
+        "split_by": split_by,
+        "fractions": list(fractions),
+        "seed": seed,
+    }
     if counts:
         settings["counts"] = counts
     if "validation" in entry and split_by == "folder":
@@ -125,10 +151,14 @@ def _require(data, source):
 def _missing(data, source):
     """The one line for a source that is not there."""
     if entry := catalogue().get(str(data)):
-        return (f"The pictures of {data} are not in {source}. They are at {entry['url']} "
-                f"({entry['fetch']}).")
-    return (f"There is no folder {data}, and no data set of this name in "
-            f"data/sources.toml ({', '.join(catalogue())}). DATA is either.")
+        return (
+            f"The pictures of {data} are not in {source}. They are at {entry['url']} "
+            f"({entry['fetch']})."
+        )
+    return (
+        f"There is no folder {data}, and no data set of this name in "
+        f"data/sources.toml ({', '.join(catalogue())}). DATA is either."
+    )
 
 
 def _split_of(sha256, fractions):
@@ -163,8 +193,10 @@ def _splits(found, split_by, fractions, counts=None, validation=None):
             return named
         if validation:
             stray = next(name for name, split in named.items() if split is None)
-            raise UserError(f"These pictures are split by the folders train and test, and {stray} "
-                            "is in neither. Put them so, or SPLIT_BY=content.")
+            raise UserError(
+                f"These pictures are split by the folders train and test, and {stray} "
+                "is in neither. Put them so, or SPLIT_BY=content."
+            )
         digests = {name: files.sha256(str(Path(name).parent).encode()) for name, _, _ in found}
     else:
         return _listed(split_by)
@@ -176,14 +208,20 @@ def _splits(found, split_by, fractions, counts=None, validation=None):
 def _hold_out(splits, digests, count):
     """Move `count` training pictures, the first by hash, to validation; copies move together."""
     copies = collections.Counter(
-        digests[name] for name, split in splits.items() if split == "train")
+        digests[name] for name, split in splits.items() if split == "train"
+    )
     moved = set()
     for digest in sorted(copies):
         if copies[digest] <= count:
             moved.add(digest)
             count -= copies[digest]
-    splits.update({name: "validation" for name, split in splits.items()
-                   if split == "train" and digests[name] in moved})
+    splits.update(
+        {
+            name: "validation"
+            for name, split in splits.items()
+            if split == "train" and digests[name] in moved
+        }
+    )
 
 
 def _fill(splits, digests, missing_only=False):
@@ -198,8 +236,13 @@ def _fill(splits, digests, missing_only=False):
         count = max(1, len(groups) // 20) if missing_only else 1
         if len(groups) > count:
             moved = set(groups[:count])
-            splits.update({name: wanted for name, split in splits.items()
-                           if split == "train" and digests[name] in moved})
+            splits.update(
+                {
+                    name: wanted
+                    for name, split in splits.items()
+                    if split == "train" and digests[name] in moved
+                }
+            )
 
 
 def _listed(path):
@@ -208,14 +251,18 @@ def _listed(path):
         with open(path, encoding="utf-8", newline="") as file:
             rows = [row for row in csv.reader(file) if row]
     except FileNotFoundError:
-        raise UserError(f"There is no split list {path}. SPLIT_BY is content, folder, or a file "
-                        "of lines \"path,split\".") from None
+        raise UserError(
+            f"There is no split list {path}. SPLIT_BY is content, folder, or a file "
+            'of lines "path,split".'
+        ) from None
     if rows and rows[0][-1] == "split":
         del rows[0]
     for number, row in enumerate(rows, start=1):
         if len(row) != 2 or row[1] not in SPLIT_FOLDERS:
-            raise UserError(f"{path}, entry {number}: expected \"path,split\" with train, "
-                            f"validation or test, got {','.join(row)!r}.")
+            raise UserError(
+                f'{path}, entry {number}: expected "path,split" with train, '
+                f"validation or test, got {','.join(row)!r}."
+            )
     return {name: SPLIT_FOLDERS[split] for name, split in rows}
 
 
@@ -235,8 +282,9 @@ def _plan(source, settings):
     """Hash every picture, and say which shard it goes to."""
     names, others = _listing(source)
     if not names:
-        raise UserError(f"There is no picture in {source}. DATA is a folder of photos, nested "
-                        "folders included.")
+        raise UserError(
+            f"There is no picture in {source}. DATA is a folder of photos, nested folders included."
+        )
 
     def measure(name):
         data = (source / name).read_bytes()
@@ -248,8 +296,13 @@ def _plan(source, settings):
             found.append(item)
             bar.update()
 
-    splits = _splits(found, settings["split_by"], settings["fractions"], settings.get("counts"),
-                     settings.get("validation"))
+    splits = _splits(
+        found,
+        settings["split_by"],
+        settings["fractions"],
+        settings.get("counts"),
+        settings.get("validation"),
+    )
     left_out = [[name, "no picture"] for name in others]
     reason = "beyond the counts" if "counts" in settings else "not in the split list"
     left_out += [[name, reason] for name in names if name not in splits]
@@ -264,18 +317,31 @@ def _plan(source, settings):
     for split in records.SPLITS:
         members = [found[i] for i in order if splits[found[i][0]] == split]
         for start in range(0, len(members), per_shard):
-            part = members[start:start + per_shard]
-            shards.append({
-                "name": f"{split}-{start // per_shard:05d}", "split": split,
-                "files": {
-                    "name": [name for name, _, _ in part],
-                    "bytes": [size for _, size, _ in part],
-                    "sha256": [digest for _, _, digest in part],
-                    "label": [labels.index(label) if (label := _class_of(name)) in labels else -1
-                              for name, _, _ in part],
-                }})
-    return {**settings, "complete": False, "labels": labels, "mean_ab": [0.0, 0.0],
-            "left_out": left_out, "shards": shards, "embeddings": {}}
+            part = members[start : start + per_shard]
+            shards.append(
+                {
+                    "name": f"{split}-{start // per_shard:05d}",
+                    "split": split,
+                    "files": {
+                        "name": [name for name, _, _ in part],
+                        "bytes": [size for _, size, _ in part],
+                        "sha256": [digest for _, _, digest in part],
+                        "label": [
+                            labels.index(label) if (label := _class_of(name)) in labels else -1
+                            for name, _, _ in part
+                        ],
+                    },
+                }
+            )
+    return {
+        **settings,
+        "complete": False,
+        "labels": labels,
+        "mean_ab": [0.0, 0.0],
+        "left_out": left_out,
+        "shards": shards,
+        "embeddings": {},
+    }
 
 
 def _class_of(name):
@@ -297,8 +363,10 @@ def _read_plan(folder):
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if manifest["schema"] != records.SCHEMA:
-            raise UserError(f"{path} has schema {manifest['schema']}, this version writes "
-                            f"{records.SCHEMA}. Delete {folder}; it is then made anew.")
+            raise UserError(
+                f"{path} has schema {manifest['schema']}, this version writes "
+                f"{records.SCHEMA}. Delete {folder}; it is then made anew."
+            )
         return manifest
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{path} is corrupt. Delete {folder}; it is then made anew.") from None
@@ -308,30 +376,41 @@ def _check_plan(manifest, settings, source, folder):
     """`UserError` if the settings or the source folder differ from what was planned."""
     for key, value in settings.items():
         if manifest.get(key) != value:
-            raise UserError(f"{folder} was made with {key}={manifest.get(key)}, not {value}. "
-                            + _way_anew(manifest))
+            raise UserError(
+                f"{folder} was made with {key}={manifest.get(key)}, not {value}. "
+                + _way_anew(manifest)
+            )
     if not source.is_dir():
         if manifest["complete"] and not _damaged(manifest, folder):
             return  # the shards are all that is needed
         raise UserError(f"The source folder {source} is gone and {folder} is not finished.")
-    planned = {name: size for shard in manifest["shards"] for name, size in
-               zip(shard["files"]["name"], shard["files"]["bytes"], strict=True)}
+    planned = {
+        name: size
+        for shard in manifest["shards"]
+        for name, size in zip(shard["files"]["name"], shard["files"]["bytes"], strict=True)
+    }
     planned |= {name: size for name, size, _ in _unreadable(manifest)}
     excluded = {name for name, _ in manifest["left_out"]}
-    now = {name: (source / name).stat().st_size for name in _listing(source)[0]
-           if name not in excluded}
+    now = {
+        name: (source / name).stat().st_size for name in _listing(source)[0] if name not in excluded
+    }
     if now != planned:
-        changed = sorted(name for name in now.keys() | planned.keys()
-                         if now.get(name) != planned.get(name))
+        changed = sorted(
+            name for name in now.keys() | planned.keys() if now.get(name) != planned.get(name)
+        )
         shown = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
-        raise UserError(f"{source} changed since {folder} was planned: {len(changed)} files "
-                        f"({shown}). {_way_anew(manifest)}")
+        raise UserError(
+            f"{source} changed since {folder} was planned: {len(changed)} files "
+            f"({shown}). {_way_anew(manifest)}"
+        )
 
 
 def _way_anew(manifest):
     data = manifest["data"] if manifest["data"] in catalogue() else f"'{manifest['source']}'"
-    return (f"Make it anew: `make data DATA={data} SIZE={manifest['image_size']} "
-            f"CUT={manifest['cut']} OVERWRITE=1`.")
+    return (
+        f"Make it anew: `make data DATA={data} SIZE={manifest['image_size']} "
+        f"CUT={manifest['cut']} OVERWRITE=1`."
+    )
 
 
 # --- shards -----------------------------------------------------------------------------------
@@ -339,8 +418,7 @@ def _way_anew(manifest):
 
 def _damaged(manifest, folder):
     """Whether a shard of a finished data set is missing or has another size."""
-    sizes = ((folder / f"{shard['name']}.tfrecord", shard["bytes"])
-             for shard in manifest["shards"])
+    sizes = ((folder / f"{shard['name']}.tfrecord", shard["bytes"]) for shard in manifest["shards"])
     return any(not path.exists() or path.stat().st_size != size for path, size in sizes)
 
 
@@ -352,8 +430,14 @@ def _build(manifest, folder, source, embedding, weights, max_megapixels, for_tra
         # The bar follows what takes longest: the embedding, where there is one.
         advance = bar.update if embedder is None else lambda count: None
         make = functools.partial(
-            _shard, folder=folder, source=source, size=manifest["image_size"],
-            cut=manifest["cut"], max_megapixels=max_megapixels, advance=advance)
+            _shard,
+            folder=folder,
+            source=source,
+            size=manifest["image_size"],
+            cut=manifest["cut"],
+            max_megapixels=max_megapixels,
+            advance=advance,
+        )
         planned, manifest["shards"] = manifest["shards"], []
         for shard in records.ahead(make, planned, depth=2, workers=1):
             manifest["shards"].append(shard)
@@ -403,8 +487,10 @@ def _shard(shard, *, folder, source, size, cut, max_megapixels, advance):
         name, _, digest, label = row
         data = (source / name).read_bytes()
         if files.sha256(data) != digest:
-            raise UserError(f"{source / name} changed while {folder} was made. Delete {folder}; it "
-                            "is then made anew.")
+            raise UserError(
+                f"{source / name} changed while {folder} was made. Delete {folder}; it "
+                "is then made anew."
+            )
         try:
             rgb = photos.decode(data, size, cut, max_megapixels)
         except photos.PhotoError as error:
@@ -427,12 +513,21 @@ def _shard(shard, *, folder, source, size, cut, max_megapixels, advance):
 
     offsets = records.write_shard(path, examples())
     done = {
-        "name": shard["name"], "split": shard["split"],
-        "files": {key: list(column) for key, column in zip(
-            shard["files"], zip(*written, strict=True) if written else ([],) * 4, strict=True)},
-        "offsets": offsets, "bytes": path.stat().st_size, "sha256": files.sha256(path),
-        "unreadable": unreadable, "grey": sum(grey for _, grey in statistics),
-        "ab_sum": np.sum([ab for ab, _ in statistics] or [[0, 0]], axis=0).tolist()}
+        "name": shard["name"],
+        "split": shard["split"],
+        "files": {
+            key: list(column)
+            for key, column in zip(
+                shard["files"], zip(*written, strict=True) if written else ([],) * 4, strict=True
+            )
+        },
+        "offsets": offsets,
+        "bytes": path.stat().st_size,
+        "sha256": files.sha256(path),
+        "unreadable": unreadable,
+        "grey": sum(grey for _, grey in statistics),
+        "ab_sum": np.sum([ab for ab, _ in statistics] or [[0, 0]], axis=0).tolist(),
+    }
     files.write_json(sidecar, done)
     return done
 
@@ -451,10 +546,13 @@ def _refuse_unreadable(manifest, total, needed):
         print(f"left out: {len(unreadable) - 20} more, all in the manifest", file=sys.stderr)
     if len(unreadable) > UNREADABLE * total:
         name, _, reason = unreadable[0]
-        raise UserError(f"{len(unreadable)} of {total} pictures in {manifest['source']} are "
-                        f"unreadable (the first: {name}: {reason}). Mend or remove them.")
-    if needed and not any(shard["offsets"] for shard in manifest["shards"]
-                          if shard["split"] == needed):
+        raise UserError(
+            f"{len(unreadable)} of {total} pictures in {manifest['source']} are "
+            f"unreadable (the first: {name}: {reason}). Mend or remove them."
+        )
+    if needed and not any(
+        shard["offsets"] for shard in manifest["shards"] if shard["split"] == needed
+    ):
         raise UserError(f"No picture of {manifest['source']} is in the training split.")
 
 
@@ -463,10 +561,13 @@ def _summary(manifest, folder):
     for shard in manifest["shards"]:
         counts[shard["split"]] += len(shard["offsets"])
     grey = sum(shard["grey"] for shard in manifest["shards"])
-    print(f"{sum(counts.values())} pictures in {folder}: "
-          + ", ".join(f"{count} {split}" for split, count in counts.items())
-          + f"; {len(_unreadable(manifest))} unreadable, {len(manifest['left_out'])} other files"
-          + (f"; {grey} of the pictures are grey" if grey else ""), flush=True)
+    print(
+        f"{sum(counts.values())} pictures in {folder}: "
+        + ", ".join(f"{count} {split}" for split, count in counts.items())
+        + f"; {len(_unreadable(manifest))} unreadable, {len(manifest['left_out'])} other files"
+        + (f"; {grey} of the pictures are grey" if grey else ""),
+        flush=True,
+    )
 
 
 # --- embeddings -------------------------------------------------------------------------------
@@ -502,8 +603,10 @@ def _add_embedding(manifest, folder, embedding, weights):
     if key and (weights != "auto" or manifest["embeddings"][key]["weights"] == "imagenet"):
         entry = manifest["embeddings"][key]
         paths = {name: records.embedding_path(folder, name, key) for name in entry["bytes"]}
-        if all(path.exists() and path.stat().st_size == entry["bytes"][name]
-               for name, path in paths.items()):
+        if all(
+            path.exists() and path.stat().st_size == entry["bytes"][name]
+            for name, path in paths.items()
+        ):
             return
     embedder = _embedder(embedding, weights)
     total = sum(len(shard["offsets"]) for shard in manifest["shards"])
@@ -523,9 +626,13 @@ def _embed_shard(folder, shard, embedder, advance):
     source = folder / f"{shard['name']}.tfrecord"
 
     def lightness(start):
-        part = shard["offsets"][start:start + embeddings.BATCH]
-        return np.stack([lab.rgb_to_l(records.decode_example(
-            records.read_record(source, offset))["rgb"]) for offset in part])[..., None]
+        part = shard["offsets"][start : start + embeddings.BATCH]
+        return np.stack(
+            [
+                lab.rgb_to_l(records.decode_example(records.read_record(source, offset))["rgb"])
+                for offset in part
+            ]
+        )[..., None]
 
     starts = range(0, len(shard["offsets"]), embeddings.BATCH)
     rows = [np.empty((0, embeddings.CLASSES), np.float32)]
@@ -550,8 +657,11 @@ def _note_embedding(manifest, folder, embedder, weights):
     manifest["embeddings"][key] = {
         **embedder.metadata,
         "requests": [r for r in known["requests"] if r != request] + [request],
-        "bytes": {shard["name"]: records.embedding_path(folder, shard["name"], key).stat().st_size
-                  for shard in manifest["shards"]}}
+        "bytes": {
+            shard["name"]: records.embedding_path(folder, shard["name"], key).stat().st_size
+            for shard in manifest["shards"]
+        },
+    }
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -559,11 +669,15 @@ def _note_embedding(manifest, folder, embedder, weights):
 
 def add_arguments(parser):
     """The flags that say which data: shared by every command that may have to prepare it."""
-    parser.add_argument("--data", default="samples",
-                        help="a folder of pictures, or a name in data/sources.toml")
-    parser.add_argument("--embedding-weights", default=os.environ.get("EMBEDDING_WEIGHTS", "auto"),
-                        help="auto, imagenet, random, or a Keras weights file")
-    parser.add_argument("--split-by", help="content, folder, or a file of lines \"path,split\"")
+    parser.add_argument(
+        "--data", default="samples", help="a folder of pictures, or a name in data/sources.toml"
+    )
+    parser.add_argument(
+        "--embedding-weights",
+        default=os.environ.get("EMBEDDING_WEIGHTS", "auto"),
+        help="auto, imagenet, random, or a Keras weights file",
+    )
+    parser.add_argument("--split-by", help='content, folder, or a file of lines "path,split"')
 
 
 def main(argv=None):
@@ -572,18 +686,28 @@ def main(argv=None):
     add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), default=256, help="side of the pictures")
     parser.add_argument("--cut", choices=photos.CUTS, default="squash")
-    parser.add_argument("--embedding", choices=[*embeddings.NETWORKS, "none"],
-                        default="inception_resnet_v2")
+    parser.add_argument(
+        "--embedding", choices=[*embeddings.NETWORKS, "none"], default="inception_resnet_v2"
+    )
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
     parser.add_argument("--max-megapixels", type=cli.at_least(0.0, float), default=300)
     parser.add_argument("--overwrite", action="store_true", help="make the shards anew")
     args = parser.parse_args(argv)
     dataset = prepare(
-        args.data, args.size, args.cut, None if args.embedding == "none" else args.embedding,
-        args.embedding_weights, split_by=args.split_by, seed=args.seed, overwrite=args.overwrite,
-        max_megapixels=args.max_megapixels)
-    print(f"{dataset.folder} is ready: " + ", ".join(
-        f"{dataset.count(split)} {split}" for split in records.SPLITS))
+        args.data,
+        args.size,
+        args.cut,
+        None if args.embedding == "none" else args.embedding,
+        args.embedding_weights,
+        split_by=args.split_by,
+        seed=args.seed,
+        overwrite=args.overwrite,
+        max_megapixels=args.max_megapixels,
+    )
+    print(
+        f"{dataset.folder} is ready: "
+        + ", ".join(f"{dataset.count(split)} {split}" for split in records.SPLITS)
+    )
 
 
 if __name__ == "__main__":

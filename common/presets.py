@@ -29,19 +29,39 @@ class Preset:
     split: str = "test"
 
 
-PRESETS = {preset.name: preset for preset in (
-    Preset("imagenet-val5k-256", "imagenet-val", 256, pictures=5000, split_by="first",
-           chosen="ILSVRC2012 validation, the first 5,000 by file name, as CT2, ColorFormer and "
-                  "DDColor; the mean colour is of the next 5,000, if they are there"),
-    Preset("imagenet-ctest10k-256", "imagenet-val", 256, pictures=10000, split_by="list",
-           list="ctest10k.txt",
-           chosen="ILSVRC2012 validation, the 10,000 of Larsson et al. 2016, as Zhang et al. 2016; "
-                  "the mean colour is of the first 5,000 others by file name, if they are there"),
-    Preset("cifar10", "cifar10", 32, pictures=10000, chosen="CIFAR-10, its test pictures"),
-    Preset("stl10", "stl10", 96, pictures=8000, chosen="STL-10, its test pictures"),
-    Preset("folder", None, 256, split_by="content",
-           chosen="a folder of pictures, one in twenty by the hash of its content"),
-)}
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "imagenet-val5k-256",
+            "imagenet-val",
+            256,
+            pictures=5000,
+            split_by="first",
+            chosen="ILSVRC2012 validation, the first 5,000 by file name, as CT2, ColorFormer and "
+            "DDColor; the mean colour is of the next 5,000, if they are there",
+        ),
+        Preset(
+            "imagenet-ctest10k-256",
+            "imagenet-val",
+            256,
+            pictures=10000,
+            split_by="list",
+            list="ctest10k.txt",
+            chosen="ILSVRC2012 validation, the 10,000 of Larsson et al. 2016, as Zhang et al. 2016; "
+            "the mean colour is of the first 5,000 others by file name, if they are there",
+        ),
+        Preset("cifar10", "cifar10", 32, pictures=10000, chosen="CIFAR-10, its test pictures"),
+        Preset("stl10", "stl10", 96, pictures=8000, chosen="STL-10, its test pictures"),
+        Preset(
+            "folder",
+            None,
+            256,
+            split_by="content",
+            chosen="a folder of pictures, one in twenty by the hash of its content",
+        ),
+    )
+}
 
 
 def dataset(preset, data=None, embedding=None, weights="auto"):
@@ -61,12 +81,22 @@ def dataset(preset, data=None, embedding=None, weights="auto"):
         split_by = prepare.DATA / "splits" / f"{folder.name}.csv"
         if source.is_dir():
             _write_list(split_by, preset, source)
-    made = prepare.prepare(data, preset.image_size, preset.cut, embedding, weights,
-                           split_by=split_by, folder=folder, for_training=False)
+    made = prepare.prepare(
+        data,
+        preset.image_size,
+        preset.cut,
+        embedding,
+        weights,
+        split_by=split_by,
+        folder=folder,
+        for_training=False,
+    )
     count = made.count(preset.split)
     if preset.pictures not in (None, count):
-        raise UserError(f"PRESET={preset.name} is over {preset.pictures:,} pictures, and "
-                        f"{made.folder} has {count:,} that can be read. Complete {source}.")
+        raise UserError(
+            f"PRESET={preset.name} is over {preset.pictures:,} pictures, and "
+            f"{made.folder} has {count:,} that can be read. Complete {source}."
+        )
     return made
 
 
@@ -77,30 +107,42 @@ def describe(preset):
 
 def _write_list(path, preset, source):
     """The split list of a preset: the tested pictures, and those of the mean colour as training."""
-    names = sorted((file.relative_to(source).as_posix() for file in photos.find(source)
-                    if photos.is_picture(file)), key=lambda name: (PurePosixPath(name).name, name))
+    names = sorted(
+        (
+            file.relative_to(source).as_posix()
+            for file in photos.find(source)
+            if photos.is_picture(file)
+        ),
+        key=lambda name: (PurePosixPath(name).name, name),
+    )
     if preset.split_by == "list":
         wanted = _listed(source / preset.list, preset)
         tested = [name for name in names if PurePosixPath(name).name in wanted]
     else:
-        tested = names[:preset.pictures]
+        tested = names[: preset.pictures]
     if len(tested) != preset.pictures:
-        raise UserError(f"PRESET={preset.name} is over {preset.pictures:,} pictures, and {source} "
-                        f"has {len(tested):,} of them.")
+        raise UserError(
+            f"PRESET={preset.name} is over {preset.pictures:,} pictures, and {source} "
+            f"has {len(tested):,} of them."
+        )
     chosen = set(tested)
     others = [name for name in names if name not in chosen][:BASELINE]
-    with files.replacing(path) as temporary, open(
-            temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        csv.writer(file).writerows([(name, "test") for name in tested]
-                                   + [(name, "train") for name in others])
+    with (
+        files.replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        csv.writer(file).writerows(
+            [(name, "test") for name in tested] + [(name, "train") for name in others]
+        )
 
 
 def _listed(path, preset):
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        raise UserError(f"PRESET={preset.name} needs {path}: the names of its pictures, one a "
-                        "line.") from None
+        raise UserError(
+            f"PRESET={preset.name} needs {path}: the names of its pictures, one a line."
+        ) from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is no text: it is to hold a name of a picture a line.") from None
     return frozenset(PurePosixPath(line.strip()).name for line in lines if line.strip())

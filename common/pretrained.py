@@ -22,10 +22,15 @@ from common.cli import UserError
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 RANDOM_SEED = 0
-BLIND = ("the encoder then has never seen an object, and results stand for a network that looks at "
-         "pictures through random filters.")
+BLIND = (
+    "the encoder then has never seen an object, and results stand for a network that looks at "
+    "pictures through random filters."
+)
 TOPS = (  # what a weights file may end in; TensorFlow's slim networks have a background class
-    {"include_top": False}, {"classes": 1000}, {"classes": 1001})
+    {"include_top": False},
+    {"classes": 1000},
+    {"classes": 1001},
+)
 
 
 def load(weights, *, name, variable, without, build, imagenet, read):
@@ -58,17 +63,27 @@ def fill(encoder, weights, *, application, variable, without=BLIND):
     `applications.Application`. without: as in `load`. Returns {"network", "weights", "sha256"}.
     Raises `UserError`.
     """
+
     def build(weights=None, top=TOPS[0]):
         with in_float32():
             return application.build(weights=weights, input_shape=(224, 224, 3), **top)
 
     network, source = load(
-        weights, name=encoder.name, variable=variable, build=build,
-        imagenet=lambda: fetch(lambda: build("imagenet"), encoder.name,
-                               application.file(top=False)),
-        read=lambda path: read(path, [functools.partial(build, top=top) for top in TOPS],
-                               name=encoder.name, variable=variable),
-        without=without)
+        weights,
+        name=encoder.name,
+        variable=variable,
+        build=build,
+        imagenet=lambda: fetch(
+            lambda: build("imagenet"), encoder.name, application.file(top=False)
+        ),
+        read=lambda path: read(
+            path,
+            [functools.partial(build, top=top) for top in TOPS],
+            name=encoder.name,
+            variable=variable,
+        ),
+        without=without,
+    )
     transfer(network, encoder)
     return {"network": encoder.name, "weights": source, "sha256": weights_sha256(encoder)}
 
@@ -135,8 +150,10 @@ def fetch(build, name, cached):
 def read(path, builders, *, name, variable):
     """The first of the networks that `builders` build whose weights a Keras file holds."""
     if not path.is_file():
-        raise UserError(f"There is no weights file {path}. {variable} is auto, imagenet, random or "
-                        "a Keras weights file.")
+        raise UserError(
+            f"There is no weights file {path}. {variable} is auto, imagenet, random or "
+            "a Keras weights file."
+        )
     reasons = []
     for build in builders:
         network = build()
@@ -145,14 +162,17 @@ def read(path, builders, *, name, variable):
         try:
             with warnings.catch_warnings(action="ignore"):
                 network.load_weights(path)
-            if all(np.isfinite(keras.ops.convert_to_numpy(weight)).all()
-                   for weight in network.weights):
+            if all(
+                np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in network.weights
+            ):
                 return network
             reasons.append("it lacks some, or some are not finite")
         except (OSError, ValueError, KeyError) as error:
             reasons.append(first_line(error))
-    raise UserError(f"{path} does not hold weights of {name} ({reasons[0]}). {variable} is auto, "
-                    "imagenet, random or a Keras weights file of that network.")
+    raise UserError(
+        f"{path} does not hold weights of {name} ({reasons[0]}). {variable} is auto, "
+        "imagenet, random or a Keras weights file of that network."
+    )
 
 
 def read_classifier(path, build, others=(), *, name, variable):
@@ -161,8 +181,12 @@ def read_classifier(path, build, others=(), *, name, variable):
     Of 1001 classes the first is dropped, the background that TensorFlow's slim networks have.
     others: builders that are tried before.
     """
-    network = read(path, [*others, functools.partial(build, 1000), functools.partial(build, 1001)],
-                   name=name, variable=variable)
+    network = read(
+        path,
+        [*others, functools.partial(build, 1000), functools.partial(build, 1001)],
+        name=name,
+        variable=variable,
+    )
     if network.output_shape[-1] != 1001:
         return network
     narrow = build(1000)
@@ -189,8 +213,18 @@ def first_line(error):
 
 def _warn(name, variable, without, reason):
     width = min(shutil.get_terminal_size().columns, 79)
-    said = (f"No ImageNet weights for {name}: not in Keras's cache, no download ({reason}). "
-            f"Going on with seeded RANDOM weights: {without} Models and tables say `random`. "
-            f"Better: {variable}=file, or a machine with a network.")
-    print("", "!" * width, textwrap.fill(said, width, break_on_hyphens=False), "!" * width, "",
-          sep="\n", file=sys.stderr, flush=True)
+    said = (
+        f"No ImageNet weights for {name}: not in Keras's cache, no download ({reason}). "
+        f"Going on with seeded RANDOM weights: {without} Models and tables say `random`. "
+        f"Better: {variable}=file, or a machine with a network."
+    )
+    print(
+        "",
+        "!" * width,
+        textwrap.fill(said, width, break_on_hyphens=False),
+        "!" * width,
+        "",
+        sep="\n",
+        file=sys.stderr,
+        flush=True,
+    )

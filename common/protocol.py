@@ -13,30 +13,30 @@ from common import ab_bins, baselines, compare, files, histograms
 PROTOCOL = {
     "lightness": "the true picture's L*, not rounded",
     "prediction": "ab at the data set's size; a model of another size gets L* by area averaging "
-                  "and its ab goes back bilinearly",
+    "and its ab goes back bilinearly",
     "rgb": "true L* and predicted ab to sRGB, each channel clipped to the gamut, rounded to 8 bit",
     "ab": "Lab units (D65), neither rounded nor clipped; the truth's from its 8-bit RGB",
     "lab": "CIEDE2000 and the L* drift are between the Lab of both 8-bit pictures, after clipping",
     "mean": "over pictures, of each picture's value; infinite values (equal pictures) are left "
-            "out and counted",
+    "out and counted",
     "balanced": "in the balanced AuC a pixel counts by how rare its true colour is in the training "
-                "split (lambda = 0, sigma = 5), over all pixels of all pictures at once",
-    "delta": "difference of mean colourfulness, predicted minus true; \"off\" is the mean over "
-             "pictures of the absolute difference",
+    "split (lambda = 0, sigma = 5), over all pixels of all pictures at once",
+    "delta": 'difference of mean colourfulness, predicted minus true; "off" is the mean over '
+    "pictures of the absolute difference",
     "interval": f"{compare.LEVEL:.0%} by the percentile bootstrap over pictures, "
-                f"{compare.RESAMPLES:,} resamples, seed {compare.SEED}: of other pictures of this "
-                "kind, not of another training run",
+    f"{compare.RESAMPLES:,} resamples, seed {compare.SEED}: of other pictures of this "
+    "kind, not of another training run",
     "neighbour": "the nearest neighbour is the training picture whose embedding, the stored logits "
-                 "of the grey picture, has the largest cosine with the picture's; its ab stands "
-                 "under the true L*",
-    "pairs": "differences picture by picture, over the pictures that both have; \"better\" and "
-             "\"worse\" where the interval of the mean difference leaves out 0, pair by pair",
+    "of the grey picture, has the largest cosine with the picture's; its ab stands "
+    "under the true L*",
+    "pairs": 'differences picture by picture, over the pictures that both have; "better" and '
+    '"worse" where the interval of the mean difference leaves out 0, pair by pair',
     "predictions": "pictures of another system are scored as they are, with their own lightness; "
-                   "of another size they are brought to the data set's by its cut, grey is three "
-                   "equal channels, alpha lies over white; missing ones are left out and counted",
+    "of another size they are brought to the data set's by its cut, grey is three "
+    "equal channels, alpha lies over white; missing ones are left out and counted",
     "histograms": "all pixels of all pictures by their a and by their b, as the metrics of ab take "
-                  f"them, {histograms.BINS} bins of {histograms.WIDTH} Lab units from "
-                  f"{-histograms.LIMIT}; what lies beyond is in the outermost",
+    f"them, {histograms.BINS} bins of {histograms.WIDTH} Lab units from "
+    f"{-histograms.LIMIT}; what lies beyond is in the outermost",
     "best": "among the rows that have all pictures and have seen none of them in training",
 }
 
@@ -51,11 +51,20 @@ def describe(chosen, rows, **settings):
         del sentences["balanced"]
     if baselines.NEIGHBOUR not in rows:
         del sentences["neighbour"]
-    return {**sentences, **settings,
-            "metrics": {key: {"title": metric.title, "definition": metric.definition,
-                              "better": metric.better, "unit": metric.unit,
-                              "switches": metric.switches}
-                        for key, metric in chosen.items()}}
+    return {
+        **sentences,
+        **settings,
+        "metrics": {
+            key: {
+                "title": metric.title,
+                "definition": metric.definition,
+                "better": metric.better,
+                "unit": metric.unit,
+                "switches": metric.switches,
+            }
+            for key, metric in chosen.items()
+        },
+    }
 
 
 def weights_of_colours(dataset):

@@ -64,7 +64,7 @@ def _fields(data):
         key, at = _read_varint(data, at)
         value, at = _read_varint(data, at)
         if key & 7 == 2:
-            value, at = data[at:at + value], at + value
+            value, at = data[at : at + value], at + value
         yield key >> 3, value
 
 
@@ -84,12 +84,12 @@ def encode_example(rgb, name, label):
 
 def decode_example(data):
     """The bytes of an `Example` -> {"rgb": (S, S, 3) uint8, "name": str, "label": int}."""
-    (_, features), = _fields(data)
+    ((_, features),) = _fields(data)
     found = {}
     for _, entry in _fields(features):
         (_, key), (_, feature) = _fields(entry)
-        (_, values), = _fields(feature)
-        (_, found[key.decode()]), = _fields(values)
+        ((_, values),) = _fields(feature)
+        ((_, found[key.decode()]),) = _fields(values)
     label = found["label"]
     if not isinstance(label, int):  # packed, as TensorFlow writes it
         label, _ = _read_varint(label, 0)
@@ -127,14 +127,16 @@ def read_record(path, offset):
         file.seek(offset)
         head = file.read(12)
         if len(head) == 12 and _masked_crc(head[:8]) == struct.unpack("<I", head[8:])[0]:
-            length, = struct.unpack("<Q", head[:8])
+            (length,) = struct.unpack("<Q", head[:8])
             data = file.read(length + 4)
             if len(data) == length + 4:
                 example = data[:-4]
                 if _masked_crc(example) == struct.unpack("<I", data[-4:])[0]:
                     return example
-    raise UserError(f"The shard {path} is corrupt at byte {offset}. Delete this file and run the "
-                    "same command again: only it is made anew.")
+    raise UserError(
+        f"The shard {path} is corrupt at byte {offset}. Delete this file and run the "
+        "same command again: only it is made anew."
+    )
 
 
 # --- the data set -----------------------------------------------------------------------------
@@ -151,11 +153,15 @@ def read_manifest(folder):
     except (ValueError, TypeError, KeyError):
         raise UserError(f"{path} is corrupt. Delete it and run `make data` again.") from None
     if schema != SCHEMA:
-        raise UserError(f"{path} has schema {schema}, this version reads {SCHEMA}. Delete "
-                        f"{folder} and run `make data` again.")
+        raise UserError(
+            f"{path} has schema {schema}, this version reads {SCHEMA}. Delete "
+            f"{folder} and run `make data` again."
+        )
     if not complete:
-        raise UserError(f"The shards in {folder} are not finished. Run the same `make data` "
-                        "again: it goes on where it stopped.")
+        raise UserError(
+            f"The shards in {folder} are not finished. Run the same `make data` "
+            "again: it goes on where it stopped."
+        )
     return manifest
 
 
@@ -180,8 +186,10 @@ class Dataset:
         stored = manifest["embeddings"]
         key = embedding[:12] if embedding else next(reversed(stored), None)
         if embedding and key not in stored:
-            raise UserError(f"{folder} holds no embedding {key}, only {', '.join(stored) or 'none'}"
-                            ". Run `make data` with the EMBEDDING and EMBEDDING_WEIGHTS it needs.")
+            raise UserError(
+                f"{folder} holds no embedding {key}, only {', '.join(stored) or 'none'}"
+                ". Run `make data` with the EMBEDDING and EMBEDDING_WEIGHTS it needs."
+            )
         self._key, self.embedding = key, stored.get(key)
         self._shards = {split: [] for split in SPLITS}
         for shard in manifest["shards"]:
@@ -192,14 +200,16 @@ class Dataset:
     def _check(self, shard):
         expected = {self.folder / f"{shard['name']}.tfrecord": shard["bytes"]}
         if self._key:
-            expected[embedding_path(self.folder, shard["name"], self._key)] = (
-                self.embedding["bytes"][shard["name"]])
+            expected[embedding_path(self.folder, shard["name"], self._key)] = self.embedding[
+                "bytes"
+            ][shard["name"]]
         for path, size in expected.items():
             found = path.stat().st_size if path.exists() else None
             if found != size:
                 state = "is missing" if found is None else f"has {found} bytes, not {size}"
-                raise UserError(f"{path} {state}. Run the same `make data` again: only this file "
-                                "is made anew.")
+                raise UserError(
+                    f"{path} {state}. Run the same `make data` again: only this file is made anew."
+                )
 
     def count(self, split):
         """The number of pictures in a split."""
@@ -215,8 +225,9 @@ class Dataset:
 
     def labels_of(self, split):
         """The pictures' indices into `labels`, (N,) int64 in stored order; -1 without a class."""
-        return np.array([label for shard in self._shards[split]
-                         for label in shard["files"]["label"]], np.int64)
+        return np.array(
+            [label for shard in self._shards[split] for label in shard["files"]["label"]], np.int64
+        )
 
     def split_sha256(self):
         """One hash for what is in which split, whatever the pictures' size and cut."""
@@ -228,9 +239,13 @@ class Dataset:
 
     @functools.cached_property
     def _embeddings(self):
-        return {shard["name"]: np.load(
-            embedding_path(self.folder, shard["name"], self._key), mmap_mode="r")
-            for shards in self._shards.values() for shard in shards}
+        return {
+            shard["name"]: np.load(
+                embedding_path(self.folder, shard["name"], self._key), mmap_mode="r"
+            )
+            for shards in self._shards.values()
+            for shard in shards
+        }
 
     def read(self, split, positions, embedding=False):
         """The pictures at `positions` of a split.
@@ -240,19 +255,27 @@ class Dataset:
         """
         shard_of, row_of, offset_of = self._places[split]
         shards = [self._shards[split][shard_of[p]]["name"] for p in positions]
-        examples = list(self._pool.map(
-            lambda shard, p: decode_example(
-                read_record(self.folder / f"{shard}.tfrecord", int(offset_of[p]))),
-            shards, positions))
+        examples = list(
+            self._pool.map(
+                lambda shard, p: decode_example(
+                    read_record(self.folder / f"{shard}.tfrecord", int(offset_of[p]))
+                ),
+                shards,
+                positions,
+            )
+        )
         batch = {
             "rgb": np.stack([example["rgb"] for example in examples]),
             "name": [example["name"] for example in examples],
             "label": np.array([example["label"] for example in examples], np.int64),
         }
         if embedding:
-            batch["embedding"] = np.stack([
-                self._embeddings[shard][row_of[p]]
-                for shard, p in zip(shards, positions, strict=True)])
+            batch["embedding"] = np.stack(
+                [
+                    self._embeddings[shard][row_of[p]]
+                    for shard, p in zip(shards, positions, strict=True)
+                ]
+            )
         return batch
 
     def embeddings(self, split):
@@ -265,9 +288,10 @@ class Dataset:
     def batches(self, split, batch_size, embedding=False):
         """Yield the split in stored order, `batch_size` pictures at a time, the rest last."""
         positions = np.arange(self.count(split))
-        return ahead(lambda start: self.read(
-            split, positions[start:start + batch_size], embedding),
-            range(0, len(positions), batch_size))
+        return ahead(
+            lambda start: self.read(split, positions[start : start + batch_size], embedding),
+            range(0, len(positions), batch_size),
+        )
 
 
 def _places(shards):
@@ -309,14 +333,18 @@ def tf_dataset(folder, split):
 
     dataset = Dataset(folder)
     paths = [str(dataset.folder / f"{shard['name']}.tfrecord") for shard in dataset._shards[split]]
-    schema = {"image": tf.io.FixedLenFeature([], tf.string),
-              "name": tf.io.FixedLenFeature([], tf.string),
-              "label": tf.io.FixedLenFeature([], tf.int64)}
+    schema = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "name": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+    }
 
     def parse(record):
         example = tf.io.parse_single_example(record, schema)
-        rgb = tf.ensure_shape(tf.io.decode_png(example["image"], channels=3),
-                              (dataset.image_size, dataset.image_size, 3))
+        rgb = tf.ensure_shape(
+            tf.io.decode_png(example["image"], channels=3),
+            (dataset.image_size, dataset.image_size, 3),
+        )
         return {"rgb": rgb, "name": example["name"], "label": example["label"]}
 
     return tf.data.TFRecordDataset(paths).map(parse, num_parallel_calls=tf.data.AUTOTUNE)

@@ -45,8 +45,7 @@ class Result:
 
     def against_baselines(self, key):
         """ours (grey, mean colour)."""
-        return (f"{self.score(key)} (grey {self.score(key, 0)}, "
-                f"mean colour {self.score(key, 1)})")
+        return f"{self.score(key)} (grey {self.score(key, 0)}, mean colour {self.score(key, 1)})"
 
 
 def main(argv, *, report, configs, build_model, rows):
@@ -59,37 +58,55 @@ def main(argv, *, report, configs, build_model, rows):
     for flag in ("epochs", "steps", "batch", "size", "seed"):
         parser.add_argument(f"--{flag}", type=int, help="instead of the recipe's")
     args, others = parser.parse_known_args(argv)  # others: the training knows more flags
-    passed = [f"--{name.replace('_', '-')}={value}" for name, value in vars(args).items()
-              if value is not None and name != "config"] + others
+    passed = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in vars(args).items()
+        if value is not None and name != "config"
+    ] + others
     lines = ["| config | what | report | ours |", "|---|---|---|---|"]
     for name in [args.config] if args.config else rows:
         parameters = build_model(configs[name]).count_params()
         result = _run(report, name, passed, args.data, parameters)
-        lines += [f"| {name} | {row.what} | {row.reported} | {row.ours(result)} |"
-                  for row in rows[name]]
-        lines.append(f"| {name} | command | | `make train-{report} CONFIG={name} "
-                     f"DATA={args.data}`: {result.folder} |")
+        lines += [
+            f"| {name} | {row.what} | {row.reported} | {row.ours(result)} |" for row in rows[name]
+        ]
+        lines.append(
+            f"| {name} | command | | `make train-{report} CONFIG={name} "
+            f"DATA={args.data}`: {result.folder} |"
+        )
     path = Path("reports", "reproduce", f"{report}.md")
     files.write_text(path, "\n".join(lines) + "\n")
     print("\n" + "\n".join(lines))
     print(f"\n{path}")
     if args.data == "samples":
-        print("On the built-in samples: this shows that the recipes run. For the report's own data "
-              "see the package's README.")
+        print(
+            "On the built-in samples: this shows that the recipes run. For the report's own data "
+            "see the package's README."
+        )
 
 
 def _run(report, name, passed, data, parameters):
     """Train one config in a process of its own, whose memory can then be read off."""
     run = f"reproduce-{report}-{name}-{Path(data).name}"
-    code = subprocess.run([
-        sys.executable, "-m", "common.quietly", f"{report}.train", f"--config={name}",
-        f"--run={run}", *passed]).returncode
+    code = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "common.quietly",
+            f"{report}.train",
+            f"--config={name}",
+            f"--run={run}",
+            *passed,
+        ]
+    ).returncode
     if code:
         raise UserError(f"The recipe {name} ended with exit code {code}; its last lines say why.")
     folder = Path("runs", run)
     with open(folder / "history.csv", newline="", encoding="utf-8") as file:
-        history = [{key: float(value) for key, value in row.items() if value}
-                   for row in csv.DictReader(file)]
+        history = [
+            {key: float(value) for key, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
     evaluation = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit

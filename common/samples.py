@@ -44,8 +44,7 @@ def _find(name):
     import skimage.data
 
     shipped = Path(skimage.data.__file__).parent / name
-    return shipped if shipped.exists() else matplotlib.cbook.get_sample_data(
-        name, asfileobj=False)
+    return shipped if shipped.exists() else matplotlib.cbook.get_sample_data(name, asfileobj=False)
 
 
 def _cut(photo, seed):
@@ -56,5 +55,5 @@ def _cut(photo, seed):
     h = int(min(side / aspect, height))
     w = int(min(side * aspect, width))
     top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
-    view = photo[top:top + h, left:left + w]
+    view = photo[top : top + h, left : left + w]
     return view[:, ::-1] if rng.random() < 0.5 else view

@@ -20,7 +20,7 @@ class Moments:
         about = features[:_ROWS].mean(0, dtype=np.float64)
         total, outer = np.zeros(dimensions), np.zeros((dimensions, dimensions))
         for start in range(0, self.count, _ROWS):
-            off = features[start:start + _ROWS] - about
+            off = features[start : start + _ROWS] - about
             total += off.sum(0)
             outer += off.T @ off
         self.mean = about + total / self.count
@@ -41,8 +41,12 @@ def frechet_distance(one, other):
     """
     off = one.mean - other.mean
     values = np.linalg.eigvalsh(one.root @ other.covariance @ one.root)
-    return float(off @ off + np.trace(one.covariance) + np.trace(other.covariance)
-                 - 2 * np.sqrt(np.maximum(values, 0)).sum())
+    return float(
+        off @ off
+        + np.trace(one.covariance)
+        + np.trace(other.covariance)
+        - 2 * np.sqrt(np.maximum(values, 0)).sum()
+    )
 
 
 def kernel_distance(features, true, subsets=SUBSETS, size=SUBSET, seed=SEED):
@@ -67,6 +71,7 @@ def mmd(one, other):
     k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i). A prediction and its own true picture
     depend on each other, and unlike the sum over all x and y this leaves their kernel out.
     """
+
     def between(x, y):
         kernel = (x @ y.T / x.shape[1] + 1) ** 3
         return kernel.sum(dtype=np.float64) - np.trace(kernel, dtype=np.float64)

@@ -32,8 +32,12 @@ class Sheet:
 
     def table(self, header, rows):
         """Rows of strings below a header of the same length."""
-        self._parts.append(("table", ([str(cell) for cell in header],
-                                      [[str(cell) for cell in row] for row in rows])))
+        self._parts.append(
+            (
+                "table",
+                ([str(cell) for cell in header], [[str(cell) for cell in row] for row in rows]),
+            )
+        )
 
     def picture(self, name, described):
         """A picture that lies where the sheet is written, with what it shows in words."""
@@ -60,8 +64,9 @@ class Sheet:
                 lines += [f"![{part[1]}]({part[0]})"]
             else:
                 header, rows = part
-                marks = ["---:" if _is_figure(column) else "---"
-                         for column in zip(*rows, strict=True)]
+                marks = [
+                    "---:" if _is_figure(column) else "---" for column in zip(*rows, strict=True)
+                ]
                 lines += ["| " + " | ".join(header) + " |", "|" + "|".join(marks) + "|"]
                 lines += ["| " + " | ".join(row) + " |" for row in rows]
             lines.append("")
@@ -83,8 +88,9 @@ class Sheet:
             else:
                 body.append(_table(*part))
         body = "\n".join(body)
-        return document.document(self.title, f"<main>\n{body}\n</main>", None, "page.css",
-                                 "sheet.css")
+        return document.document(
+            self.title, f"<main>\n{body}\n</main>", None, "page.css", "sheet.css"
+        )
 
 
 def _is_figure(cells):
@@ -95,10 +101,17 @@ def _is_figure(cells):
 
 def _table(header, rows):
     kinds = ["" if _is_figure(column) else ' class="word"' for column in zip(*rows, strict=True)]
-    head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>'
-                   for kind, cell in zip(kinds, header, strict=True))
-    body = "".join("<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>"
-                                    for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
-                   for row in rows)
-    return (f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(cell)}</th>'
+        for kind, cell in zip(kinds, header, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

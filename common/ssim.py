@@ -36,8 +36,9 @@ def _moments(plane, window):
     return Moments(level, values, means, window(values * values) - means * means)
 
 
-def mean_ssim(true, predicted, *, data_range, gaussian_weights, sigma, win_size,
-              use_sample_covariance, K1, K2):
+def mean_ssim(
+    true, predicted, *, data_range, gaussian_weights, sigma, win_size, use_sample_covariance, K1, K2
+):
     """The mean over whole windows and channels of two pictures, a float, from their `moments`.
 
     Switches, borders and figures are those of `skimage.metrics.structural_similarity` with
@@ -51,8 +52,14 @@ def mean_ssim(true, predicted, *, data_range, gaussian_weights, sigma, win_size,
     height, width = true[0].values.shape
     inner = (slice(pad, height - pad), slice(pad, width - pad))
     # Channel by channel, so that the steps between stay in the cache.
-    return float(np.mean([_of_plane(x, y, window, norm, *constants)[inner].mean(dtype=np.float64)
-                          for x, y in zip(true, predicted, strict=True)]))
+    return float(
+        np.mean(
+            [
+                _of_plane(x, y, window, norm, *constants)[inner].mean(dtype=np.float64)
+                for x, y in zip(true, predicted, strict=True)
+            ]
+        )
+    )
 
 
 def _of_plane(x, y, window, norm, c1, c2):
@@ -73,5 +80,4 @@ def _window(gaussian_weights, sigma, win_size):
     radius = int(_TRUNCATE * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     weights /= weights.sum()
-    return lambda plane: cv2.sepFilter2D(plane, -1, weights, weights,
-                                         borderType=cv2.BORDER_REFLECT)
+    return lambda plane: cv2.sepFilter2D(plane, -1, weights, weights, borderType=cv2.BORDER_REFLECT)

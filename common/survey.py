@@ -58,18 +58,27 @@ def main(argv, *, report, published=None):
     path = models.named(args.model)
     _check_out(args.out)
     dataset = _dataset(args, models.metadata(path))
-    model = evaluate.Model(path, path.stem, dataset, 16, models.precision(args.precision)[0],
-                           args.embedding_weights)
-    key, pictures = make(model, dataset, args.split, args.recoloured, args.originals, args.seed,
-                         published)
+    model = evaluate.Model(
+        path, path.stem, dataset, 16, models.precision(args.precision)[0], args.embedding_weights
+    )
+    key, pictures = make(
+        model, dataset, args.split, args.recoloured, args.originals, args.seed, published
+    )
     files.write_json(args.out / "key.json", key)
     files.write_text(args.out / "index.html", html(key["survey"], pictures))
-    print(f"{args.out}/index.html: hand this page on. {args.out}/key.json tells which is which: "
-          "keep it.\nPut the files that come back into a folder: `make survey-results IN=folder`.")
+    print(
+        f"{args.out}/index.html: hand this page on. {args.out}/key.json tells which is which: "
+        "keep it.\nPut the files that come back into a folder: `make survey-results IN=folder`."
+    )
     if key["seen"] != 0:
-        print("Beware: " + ("the model does not say what it was trained on."
-                            if key["seen"] is None else
-                            f"the model was trained on {key['seen']} of these pictures."))
+        print(
+            "Beware: "
+            + (
+                "the model does not say what it was trained on."
+                if key["seen"] is None
+                else f"the model was trained on {key['seen']} of these pictures."
+            )
+        )
     if dataset.name == "samples":
         print(page.RUNS_ONLY)
 
@@ -78,16 +87,25 @@ def _check_out(out):
     """Find out before the work, and do not make an answered survey's key disappear."""
     evaluate.check_writable(out)
     if (out / "key.json").exists():
-        raise UserError(f"{out} holds a survey. Without its key the answers tell nothing: name "
-                        "another folder, OUT=folder, or remove this one.")
+        raise UserError(
+            f"{out} holds a survey. Without its key the answers tell nothing: name "
+            "another folder, OUT=folder, or remove this one."
+        )
 
 
 def _dataset(args, metadata):
     """The data set at the model's size, its pictures not squashed: people would see it."""
     if (Path(args.data) / "manifest.json").is_file():
         return records.open_dataset(args.data)
-    return prepare.prepare(args.data, metadata.get("image_size", evaluate.SIZE), "centre", None,
-                           args.embedding_weights, split_by=args.split_by, for_training=False)
+    return prepare.prepare(
+        args.data,
+        metadata.get("image_size", evaluate.SIZE),
+        "centre",
+        None,
+        args.embedding_weights,
+        split_by=args.split_by,
+        for_training=False,
+    )
 
 
 def make(model, dataset, split, recoloured, originals, seed=0, published=None):
@@ -107,21 +125,30 @@ def make(model, dataset, split, recoloured, originals, seed=0, published=None):
     ab = np.concatenate([made, ab[recoloured:]])
     found = [_as_file(rgb) for rgb in metrics.recolour(l, ab)]
     if len(set(map(len, found))) > 1:
-        raise ValueError("A survey needs files of one length, which would else tell one kind from "
-                         f"the other. Received: {sorted(map(len, found))} bytes.")
+        raise ValueError(
+            "A survey needs files of one length, which would else tell one kind from "
+            f"the other. Received: {sorted(map(len, found))} bytes."
+        )
     hashes = [files.sha256(file) for file in found]
     digests = dataset.sha256(split)
     key = {
-        "kind": KEY, "schema": SCHEMA,
+        "kind": KEY,
+        "schema": SCHEMA,
         "survey": files.sha256("".join(sorted(hashes)).encode())[:16],
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "model": {"name": model.name, "sha256": model.about["sha256"]},
-        "data": {"name": dataset.name, "split": split, "seed": seed,
-                 "split_sha256": dataset.split_sha256()},
+        "data": {
+            "name": dataset.name,
+            "split": split,
+            "seed": seed,
+            "split_sha256": dataset.split_sha256(),
+        },
         "seen": model.count_seen([digests[place] for place in places]),
         "published": published and dataclasses.asdict(published),
-        "pictures": [{"sha256": digest, "kind": KINDS[at >= recoloured], "name": name}
-                     for at, (digest, name) in enumerate(zip(hashes, batch["name"], strict=True))],
+        "pictures": [
+            {"sha256": digest, "kind": KINDS[at >= recoloured], "name": name}
+            for at, (digest, name) in enumerate(zip(hashes, batch["name"], strict=True))
+        ],
     }
     return key, dict(zip(hashes, found, strict=True))
 
@@ -131,15 +158,17 @@ def _drawn(dataset, split, count, seed):
     order = np.random.default_rng(seed).permutation(dataset.count(split))
     digests, places = dataset.sha256(split), {}
     for start in range(0, len(order), 16):
-        part = order[start:start + 16].tolist()
+        part = order[start : start + 16].tolist()
         for place, rgb in zip(part, dataset.read(split, part)["rgb"], strict=True):
             if np.ptp(rgb, axis=-1).any():
                 places.setdefault(digests[place], place)
         if len(places) >= count:
             return list(places.values())[:count]
-    raise UserError(f"The {split} split of {dataset.name} has {len(places)} pictures in colour, a "
-                    f"survey needs {count}. Name more pictures, or ask for fewer: RECOLOURED=, "
-                    "ORIGINALS=.")
+    raise UserError(
+        f"The {split} split of {dataset.name} has {len(places)} pictures in colour, a "
+        f"survey needs {count}. Name more pictures, or ask for fewer: RECOLOURED=, "
+        "ORIGINALS=."
+    )
 
 
 def _as_file(rgb):
@@ -150,9 +179,15 @@ def _as_file(rgb):
 def html(survey, pictures):
     """The page, of a survey's id and {hash: PNG}."""
     count = len(pictures)
-    shown = "\n".join(document.image(("image/png", pictures[name]), "the picture to judge").replace(
-        "<img", f'<img hidden data-picture="{escape(name)}"', 1) for name in sorted(pictures))
-    return document.document("Real or recoloured?", f"""<main class="survey">
+    shown = "\n".join(
+        document.image(("image/png", pictures[name]), "the picture to judge").replace(
+            "<img", f'<img hidden data-picture="{escape(name)}"', 1
+        )
+        for name in sorted(pictures)
+    )
+    return document.document(
+        "Real or recoloured?",
+        f"""<main class="survey">
 <section id="before">
 <p class="what">Colorization, judged</p>
 <h1>Real or recoloured?</h1>
@@ -185,4 +220,7 @@ from. It holds your verdicts, a random number, and nothing about you.</p>
 </section>
 </main>
 {document.data("survey", {"kind": VERDICTS, "schema": SCHEMA, "survey": survey})}""",
-                             "survey.js", "page.css", "survey.css")
+        "survey.js",
+        "page.css",
+        "survey.css",
+    )

@@ -47,8 +47,10 @@ class Share:
 
     def __str__(self):
         low, high = self.interval
-        return (f"{self.count:>5} of {self.total:<5} {self.count / self.total:>8.2%}   "
-                f"{low:.2%} to {high:.2%}")
+        return (
+            f"{self.count:>5} of {self.total:<5} {self.count / self.total:>8.2%}   "
+            f"{low:.2%} to {high:.2%}"
+        )
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -63,8 +65,9 @@ def read(folder, keys=survey.OUT):
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. IN is the folder of the files that people "
-                        "saved.")
+        raise UserError(
+            f"There is no folder {folder}. IN is the folder of the files that people saved."
+        )
     known, verdicts, left_out = {}, [], []
     inside = sorted(folder.rglob("*.json"))
     for path in [*inside, *sorted(set(Path(keys).rglob("*.json")) - set(inside))]:
@@ -73,8 +76,10 @@ def read(folder, keys=survey.OUT):
             if content["kind"] == survey.KEY:
                 key = _key(content)
                 if known.setdefault(key["survey"], key) != key:
-                    raise UserError(f"{path} is another key of the survey {key['survey']}. Take "
-                                    "one of them away.")
+                    raise UserError(
+                        f"{path} is another key of the survey {key['survey']}. Take "
+                        "one of them away."
+                    )
             elif path in inside:
                 verdicts.append((path, content))
         except NotOurs as error:
@@ -117,17 +122,24 @@ def _content(path):
 
 def _key(content):
     try:
-        pictures = {picture["sha256"]: {"kind": picture["kind"], "name": str(picture["name"])}
-                    for picture in content["pictures"]}
+        pictures = {
+            picture["sha256"]: {"kind": picture["kind"], "name": str(picture["name"])}
+            for picture in content["pictures"]
+        }
         published = content["published"]
-        key = {"survey": content["survey"], "model": str(content["model"]["name"]),
-               "sha256": str(content["model"]["sha256"]), "data": str(content["data"]["name"]),
-               "published": published and (float(published["share"]), str(published["source"])),
-               "pictures": pictures}
+        key = {
+            "survey": content["survey"],
+            "model": str(content["model"]["name"]),
+            "sha256": str(content["model"]["sha256"]),
+            "data": str(content["data"]["name"]),
+            "published": published and (float(published["share"]), str(published["source"])),
+            "pictures": pictures,
+        }
     except (KeyError, TypeError, ValueError):
         raise NotOurs("it is damaged") from None
-    if (len(pictures) != len(content["pictures"])
-            or {picture["kind"] for picture in pictures.values()} != set(survey.KINDS)):
+    if len(pictures) != len(content["pictures"]) or {
+        picture["kind"] for picture in pictures.values()
+    } != set(survey.KINDS):
         raise NotOurs("it is damaged")
     return key
 
@@ -138,9 +150,16 @@ def _verdicts(content, known):
     if key is None:
         raise NotOurs(f"there is no key of its survey, {content['survey']}; KEY= names its folder")
     given = content.get("verdicts")
-    if not _is_hex(content.get("person"), 32) or not isinstance(given, list) or not all(
-            isinstance(each, dict) and isinstance(each.get("picture"), str)
-            and each.get("verdict") in ANSWERS for each in given):
+    if (
+        not _is_hex(content.get("person"), 32)
+        or not isinstance(given, list)
+        or not all(
+            isinstance(each, dict)
+            and isinstance(each.get("picture"), str)
+            and each.get("verdict") in ANSWERS
+            for each in given
+        )
+    ):
         raise NotOurs("it is damaged")
     chosen = {each["picture"]: each["verdict"] for each in given}
     if len(chosen) != len(given):
@@ -162,10 +181,14 @@ def _is_hex(text, digits):
 def fooled(keys, answers, kind):
     """The verdicts on pictures of a kind that were wrong: {(survey, hash): `Share`}."""
     wrong = {"recoloured": "real", "original": "recoloured"}[kind]
-    return {(name, digest): Share(sum(chosen[digest] == wrong for chosen in people.values()),
-                                  len(people))
-            for name, people in answers.items()
-            for digest, picture in keys[name]["pictures"].items() if picture["kind"] == kind}
+    return {
+        (name, digest): Share(
+            sum(chosen[digest] == wrong for chosen in people.values()), len(people)
+        )
+        for name, people in answers.items()
+        for digest, picture in keys[name]["pictures"].items()
+        if picture["kind"] == kind
+    }
 
 
 def total(shares):
@@ -182,32 +205,56 @@ def table(keys, answers):
     for (name, digest), share in recoloured.items():
         key = keys[name]
         models[f"{key['model']} {key['sha256'][:8]} on {key['data']}"][name, digest] = share
-    lines = [("recoloured taken for real", total(recoloured.values())),
-             ("originals taken for recoloured", total(originals.values()))]
+    lines = [
+        ("recoloured taken for real", total(recoloured.values())),
+        ("originals taken for recoloured", total(originals.values())),
+    ]
     published = {keys[name]["published"] for name in answers} - {None}
-    sections = [("", lines), ("Recoloured taken for real, by model", [
-        (title, total(shares.values())) for title, shares in models.items()])]
-    sections += [(f"{title}, by picture", _by_picture(keys, shares))
-                 for title, shares in [(f"Recoloured by {model}, taken for real", shares)
-                                       for model, shares in models.items()]]
+    sections = [
+        ("", lines),
+        (
+            "Recoloured taken for real, by model",
+            [(title, total(shares.values())) for title, shares in models.items()],
+        ),
+    ]
+    sections += [
+        (f"{title}, by picture", _by_picture(keys, shares))
+        for title, shares in [
+            (f"Recoloured by {model}, taken for real", shares) for model, shares in models.items()
+        ]
+    ]
     sections.append(("Originals taken for recoloured, by picture", _by_picture(keys, originals)))
     width = max(len(name) for _, rows in sections for name, _ in rows)
-    text = [f"{people} {'person' if people == 1 else 'people'}, "
-            f"{len(recoloured)} recoloured and {len(originals)} original pictures"]
+    text = [
+        f"{people} {'person' if people == 1 else 'people'}, "
+        f"{len(recoloured)} recoloured and {len(originals)} original pictures"
+    ]
     for title, rows in sections:
-        text += ["", *([title] if title else []),
-                 *(f"  {name:<{width}}  {share}" for name, share in rows)]
+        text += [
+            "",
+            *([title] if title else []),
+            *(f"  {name:<{width}}  {share}" for name, share in rows),
+        ]
         if not title:
-            text += [f"  published: {share:.2%} of the recoloured taken for real ({source})"
-                     for share, source in sorted(published)]
-    return "\n".join([*text, "", f"Intervals are Wilson's, {LEVEL:.0%}, as if all verdicts were "
-                                 "independent: those of one person are not quite."])
+            text += [
+                f"  published: {share:.2%} of the recoloured taken for real ({source})"
+                for share, source in sorted(published)
+            ]
+    return "\n".join(
+        [
+            *text,
+            "",
+            f"Intervals are Wilson's, {LEVEL:.0%}, as if all verdicts were "
+            "independent: those of one person are not quite.",
+        ]
+    )
 
 
 def _by_picture(keys, shares):
     """(name, share), those taken most often first."""
-    named = [(keys[name]["pictures"][digest]["name"], share)
-             for (name, digest), share in shares.items()]
+    named = [
+        (keys[name]["pictures"][digest]["name"], share) for (name, digest), share in shares.items()
+    ]
     return sorted(named, key=lambda each: (-each[1].count / each[1].total, each[0]))
 
 
@@ -217,10 +264,20 @@ def _by_picture(keys, shares):
 def main(argv=None):
     """The command `python -m common.survey_results`."""
     parser = cli.Parser("python -m common.survey_results", description=__doc__.splitlines()[0])
-    parser.add_argument("--in", dest="source", type=Path, required=True, metavar="IN",
-                        help="the folder of the files that people saved")
-    parser.add_argument("--key", type=Path, default=survey.OUT,
-                        help="the folder of the surveys' key.json, if they are not in IN")
+    parser.add_argument(
+        "--in",
+        dest="source",
+        type=Path,
+        required=True,
+        metavar="IN",
+        help="the folder of the files that people saved",
+    )
+    parser.add_argument(
+        "--key",
+        type=Path,
+        default=survey.OUT,
+        help="the folder of the surveys' key.json, if they are not in IN",
+    )
     args = parser.parse_args(argv)
     keys, answers, left_out = read(args.source, args.key)
     print(table(keys, answers))

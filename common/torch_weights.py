@@ -27,13 +27,35 @@ PROTOCOL = 1001  # the second one
 LARGEST_PICKLE = 1 << 26  # bytes; that of ResNet-152 has 60,000
 
 # Without bfloat16, which NumPy has none of: its bits are the upper half of a float32's.
-KINDS = {"FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "BFloat16Storage": "u2",
-         "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1",
-         "ByteStorage": "u1", "BoolStorage": "?"}
+KINDS = {
+    "FloatStorage": "f4",
+    "DoubleStorage": "f8",
+    "HalfStorage": "f2",
+    "BFloat16Storage": "u2",
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
 
-_DAMAGED = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, AttributeError, ImportError,
-            IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError,
-            NotImplementedError, RecursionError, RuntimeError)
+_DAMAGED = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    RecursionError,
+    RuntimeError,
+)
 
 
 class _Storage(NamedTuple):
@@ -64,13 +86,14 @@ def read(path):
             zipped = file.read(4) == b"PK\3\4"
             file.seek(0)
             contents, numbers = (_from_zip if zipped else _from_pickles)(file)
-            return {name: _array(tensor, numbers)
-                    for name, tensor in _tensors(contents).items()}
+            return {name: _array(tensor, numbers) for name, tensor in _tensors(contents).items()}
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     except _Refused as error:
-        raise UserError(f"{path} holds {error}, which could run code of its own, and is refused. "
-                        "Save a state_dict: tensors by name.") from None
+        raise UserError(
+            f"{path} holds {error}, which could run code of its own, and is refused. "
+            "Save a state_dict: tensors by name."
+        ) from None
     except _DAMAGED as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise UserError(f"{path} is no file of torch.save, or is damaged ({reason}).") from None
@@ -93,8 +116,9 @@ def _checked(name):
 def check_name(path, name):
     """`UserError` unless a file's SHA-256 begins as the end of torchvision's name for it says."""
     if not files.sha256(path).startswith(Path(name).stem.rpartition("-")[2]):
-        raise UserError(f"the SHA-256 of {path} is not that in its name. Delete it, or name the "
-                        "right one.")
+        raise UserError(
+            f"the SHA-256 of {path} is not that in its name. Delete it, or name the right one."
+        )
 
 
 def _tensors(contents):
@@ -102,8 +126,11 @@ def _tensors(contents):
     for key in ("state_dict", "model"):
         if isinstance(contents, dict) and isinstance(contents.get(key), dict):
             contents = contents[key]
-    found = {name: value for name, value in contents.items() if isinstance(value, _Tensor)
-             } if isinstance(contents, dict) else {}
+    found = (
+        {name: value for name, value in contents.items() if isinstance(value, _Tensor)}
+        if isinstance(contents, dict)
+        else {}
+    )
     if not found:
         raise ValueError("no tensors by name")
     return found
@@ -112,7 +139,7 @@ def _tensors(contents):
 def _from_zip(file):
     """(contents, {key: bytes}) of a ZIP archive: data.pkl and data/<key> in one folder."""
     archive = zipfile.ZipFile(file)
-    pickled, = [name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
+    (pickled,) = [name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
     folder = pickled.removesuffix("data.pkl")
     if archive.getinfo(pickled).file_size > LARGEST_PICKLE:
         raise ValueError("its pickle is too large")
@@ -173,7 +200,8 @@ def _array(tensor, numbers):
         raise ValueError("a tensor reaches beyond its storage")
     flat = np.frombuffer(numbers[storage.key], dtype.newbyteorder("<"), storage.count)
     view = np.lib.stride_tricks.as_strided(
-        flat[offset:], shape, [stride * dtype.itemsize for stride in strides], writeable=False)
+        flat[offset:], shape, [stride * dtype.itemsize for stride in strides], writeable=False
+    )
     array = np.array(view, dtype, order="C")
     if storage.kind == "BFloat16Storage":
         return (array.astype(np.uint32) << 16).view(np.float32)
@@ -186,6 +214,7 @@ class _Refused(Exception):
 
 def _unpickle(file, storages=None):
     """The next pickle of a file; what storages its tensors name is put into `storages`."""
+
     # Made anew for each pickle: what one does to these functions ends with it.
     def rebuild(storage, offset, shape, strides, *_):
         if not isinstance(storage, _Storage):

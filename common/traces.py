@@ -31,8 +31,10 @@ def history_of(model, sha256, runs="runs"):
     """
     model = Path(model)
     copies = (folder / model.name for folder in sorted(Path(runs).glob("*/")))
-    for folder in (model.parent, *(copy.parent for copy in copies
-                                   if copy.is_file() and files.sha256(copy) == sha256)):
+    for folder in (
+        model.parent,
+        *(copy.parent for copy in copies if copy.is_file() and files.sha256(copy) == sha256),
+    ):
         with contextlib.suppress(OSError, ValueError, KeyError, csv.Error):  # none, or not a run's
             with open(folder / "history.csv", encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -73,7 +75,7 @@ def draw_curves(path, history):
     if "accuracy" in history[0]:
         accuracy.plot(epochs, [row["accuracy"] for row in history], ".-", label="training")
     accuracy.plot(epochs, [row["val_accuracy"] for row in history], ".-", label="validation")
-    accuracy.set(xlabel="epoch", ylabel="Keras \"accuracy\" (argmax of a, b)")
+    accuracy.set(xlabel="epoch", ylabel='Keras "accuracy" (argmax of a, b)')
     save_curves(path, figure, (loss, psnr, accuracy))
 
 

@@ -62,8 +62,14 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
     print(f"precision: {policy} ({why})", flush=True)
 
     dataset = prepare.prepare(
-        args.data, config.image_size, config.cut, config.embedding, args.embedding_weights,
-        split_by=args.split_by, fractions=getattr(config, "fractions", prepare.FRACTIONS))
+        args.data,
+        config.image_size,
+        config.cut,
+        config.embedding,
+        args.embedding_weights,
+        split_by=args.split_by,
+        fractions=getattr(config, "fractions", prepare.FRACTIONS),
+    )
     config = _with_classes(config, dataset)
     options = [name for name in ("bins", "rebalance", "embed_views") if getattr(args, name)]
     variant = [args.config] if args.config != next(iter(configs)) else []
@@ -74,14 +80,24 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
     network = build_model(config)
     if args.bins and models.classifies(network):
         raise UserError(f"--bins: the config {args.config} classifies ab already. Leave it out.")
-    weights = {name: load(network, config, getattr(args, f"{name}_weights"))
-               for name, load in pretrained.items()
-               if any(layer.name == name for layer in network.layers)}
+    weights = {
+        name: load(network, config, getattr(args, f"{name}_weights"))
+        for name, load in pretrained.items()
+        if any(layer.name == name for layer in network.layers)
+    }
     identity = {
-        "report": report, "config_name": args.config, "config": plain(config),
-        "options": options, "data": dataset.name, "split_sha256": dataset.split_sha256(),
+        "report": report,
+        "config_name": args.config,
+        "config": plain(config),
+        "options": options,
+        "data": dataset.name,
+        "split_sha256": dataset.split_sha256(),
         "embedding": _short(dataset.embedding if config.embedding else None),
-        "pretrained": weights, "precision": policy, "steps": steps, "seed": args.seed}
+        "pretrained": weights,
+        "precision": policy,
+        "steps": steps,
+        "seed": args.seed,
+    }
     distance = _distance(config, args)
     if distance:
         identity["distance"] = distance.metadata
@@ -99,15 +115,27 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
     loss = _loss_of_ab(config, models.classifies(network), prior)
     if distance:
         loss = losses.PerceptualLoss(distance.in_precision(policy), config)
-    run = Run(network, config, dataset, folder, steps, args.seed, args.checkpoint_seconds,
-              compile_model=functools.partial(compile_model, loss=loss), thawed=list(weights),
-              embedder=embeddings.find(dataset.embedding, args.embedding_weights)
-              if args.embed_views else None)
+    run = Run(
+        network,
+        config,
+        dataset,
+        folder,
+        steps,
+        args.seed,
+        args.checkpoint_seconds,
+        compile_model=functools.partial(compile_model, loss=loss),
+        thawed=list(weights),
+        embedder=embeddings.find(dataset.embedding, args.embedding_weights)
+        if args.embed_views
+        else None,
+    )
 
     if run.resume():
         if run.epoch >= config.epochs and (folder / f"{title}.h5").exists() and not args.overwrite:
-            print(f"{folder} is finished, {run.epoch} epochs. A larger EPOCHS extends it, "
-                  "RUN=name begins another.")
+            print(
+                f"{folder} is finished, {run.epoch} epochs. A larger EPOCHS extends it, "
+                "RUN=name begins another."
+            )
             return 0
         print(f"{folder} goes on after {run.epoch} epochs and {run.step} steps", flush=True)
     if not run.fit():
@@ -127,45 +155,86 @@ def _parser(report, configs, pretrained):
     parser = cli.Parser(f"python -m {report}.train", description=f"Train {report}.")
     prepare.add_arguments(parser)
     parser.add_argument("--config", choices=list(configs), default=next(iter(configs)))
-    parser.add_argument("--embedding", choices=list(embeddings.NETWORKS),
-                        default=argparse.SUPPRESS, help="instead of the config's")
-    parser.add_argument("--epochs", type=cli.at_least(1), default=argparse.SUPPRESS,
-                        help="instead of the config's; a larger one extends a finished run")
-    parser.add_argument("--steps", type=cli.at_least(1),
-                        help="steps per epoch, instead of once through the data")
-    parser.add_argument("--batch", type=cli.at_least(1), default=argparse.SUPPRESS,
-                        help="pictures per step, instead of the config's")
-    parser.add_argument("--size", type=cli.at_least(8), default=argparse.SUPPRESS,
-                        help="side of the pictures, instead of the config's")
+    parser.add_argument(
+        "--embedding",
+        choices=list(embeddings.NETWORKS),
+        default=argparse.SUPPRESS,
+        help="instead of the config's",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=cli.at_least(1),
+        default=argparse.SUPPRESS,
+        help="instead of the config's; a larger one extends a finished run",
+    )
+    parser.add_argument(
+        "--steps", type=cli.at_least(1), help="steps per epoch, instead of once through the data"
+    )
+    parser.add_argument(
+        "--batch",
+        type=cli.at_least(1),
+        default=argparse.SUPPRESS,
+        help="pictures per step, instead of the config's",
+    )
+    parser.add_argument(
+        "--size",
+        type=cli.at_least(8),
+        default=argparse.SUPPRESS,
+        help="side of the pictures, instead of the config's",
+    )
     parser.add_argument("--precision", choices=models.PRECISIONS, default="auto")
     parser.add_argument("--run", help="name of the run's folder in runs/")
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
-    parser.add_argument("--checkpoint-seconds", type=cli.at_least(0.0, float),
-                        default=CHECKPOINT_SECONDS, help="time between checkpoints")
-    parser.add_argument("--bins", action="store_true",
-                        help="classify ab into 313 bins, in place of the last layer")
-    parser.add_argument("--rebalance", action="store_true",
-                        help="weight the loss by the rarity of the colours in the data")
-    parser.add_argument("--embed-views", action="store_true",
-                        help="embed each view of a picture anew, not the whole picture once")
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=cli.at_least(0.0, float),
+        default=CHECKPOINT_SECONDS,
+        help="time between checkpoints",
+    )
+    parser.add_argument(
+        "--bins", action="store_true", help="classify ab into 313 bins, in place of the last layer"
+    )
+    parser.add_argument(
+        "--rebalance",
+        action="store_true",
+        help="weight the loss by the rarity of the colours in the data",
+    )
+    parser.add_argument(
+        "--embed-views",
+        action="store_true",
+        help="embed each view of a picture anew, not the whole picture once",
+    )
     for name in pretrained:
-        parser.add_argument(f"--{name.replace('_', '-')}-weights",
-                            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
-                            help="auto, imagenet, random, or a Keras weights file")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}-weights",
+            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
+            help="auto, imagenet, random, or a Keras weights file",
+        )
     distances = {getattr(config, "distance", None) for config in configs.values()} - {None}
     if distances & perceptual.LPIPS.keys():
-        parser.add_argument("--lpips-weights", default=os.environ.get(perceptual.VARIABLE, "auto"),
-                            help="of a perceptual loss: auto, none (the features alone), or a "
-                                 "folder with torchvision's weights and the linear ones")
+        parser.add_argument(
+            "--lpips-weights",
+            default=os.environ.get(perceptual.VARIABLE, "auto"),
+            help="of a perceptual loss: auto, none (the features alone), or a "
+            "folder with torchvision's weights and the linear ones",
+        )
     for name in sorted(distances):
-        parser.add_argument(f"--{name.replace('_', '-')}-weights",
-                            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
-                            help="of the features of a perceptual loss: auto, imagenet, random, "
-                                 "or a Keras weights file")
-    parser.add_argument("--unpublished", action="store_true",
-                        help="leave the export in the run's folder, and models/ as it is")
-    parser.add_argument("--overwrite", action="store_true",
-                        help="let the export replace a model of other data in models/")
+        parser.add_argument(
+            f"--{name.replace('_', '-')}-weights",
+            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
+            help="of the features of a perceptual loss: auto, imagenet, random, "
+            "or a Keras weights file",
+        )
+    parser.add_argument(
+        "--unpublished",
+        action="store_true",
+        help="leave the export in the run's folder, and models/ as it is",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let the export replace a model of other data in models/",
+    )
     return parser
 
 
@@ -173,19 +242,28 @@ def _configured(config, args):
     """The config with what the command line or else the data's recipe says instead."""
     recipe = prepare.recipe(args.data)
     args.steps = args.steps or recipe.get("steps", 0 if recipe else getattr(config, "steps", None))
-    names = {"epochs": "epochs", "batch": "batch_size", "embedding": "embedding",
-             "size": "image_size"}
+    names = {
+        "epochs": "epochs",
+        "batch": "batch_size",
+        "embedding": "embedding",
+        "size": "image_size",
+    }
     changed = {names[key]: value for key, value in recipe.items() if key in names}
     changed |= {field: getattr(args, flag) for flag, field in names.items() if hasattr(args, flag)}
     if "embedding" in changed and config.embedding is None:
         raise UserError(f"--embedding: the config {args.config} fuses none. Leave it out.")
     if args.embed_views and not (config.embedding and getattr(config, "augment", ())):
-        raise UserError(f"--embed-views: the config {args.config} does not both fuse an embedding "
-                        "and change the pictures. Leave it out.")
+        raise UserError(
+            f"--embed-views: the config {args.config} does not both fuse an embedding "
+            "and change the pictures. Leave it out."
+        )
     if recipe:
-        print(f"{args.data}: " + ", ".join(f"{key} {value}" for key, value in recipe.items())
-              + " (its recipe in data/sources.toml; EPOCHS=, STEPS=, BATCH= say otherwise)",
-              flush=True)
+        print(
+            f"{args.data}: "
+            + ", ".join(f"{key} {value}" for key, value in recipe.items())
+            + " (its recipe in data/sources.toml; EPOCHS=, STEPS=, BATCH= say otherwise)",
+            flush=True,
+        )
     return dataclasses.replace(config, **changed)
 
 
@@ -201,8 +279,10 @@ def check_size(build_model, config):
         if sides <= {None, config.image_size}:
             return
         reason = f"its colours would be {' x '.join(map(str, sides))}"
-    raise UserError(f"--size: the network cannot see {config.image_size} x {config.image_size} "
-                    f"({reason}). Take a multiple of 32.")
+    raise UserError(
+        f"--size: the network cannot see {config.image_size} x {config.image_size} "
+        f"({reason}). Take a multiple of 32."
+    )
 
 
 def _with_classes(config, dataset):
@@ -210,8 +290,12 @@ def _with_classes(config, dataset):
     if not hasattr(config, "classes"):
         return config
     count = len(dataset.labels)
-    print(f"classification head: {count} classes" if count else
-          f"no classification head: {dataset.name} has no class folders", flush=True)
+    print(
+        f"classification head: {count} classes"
+        if count
+        else f"no classification head: {dataset.name} has no class folders",
+        flush=True,
+    )
     return dataclasses.replace(config, classes=count)
 
 
@@ -229,10 +313,13 @@ def _distance(config, args):
     if network is None:
         return None
     if args.bins or args.rebalance:
-        raise UserError(f"--{'bins' if args.bins else 'rebalance'}: the config {args.config} has a "
-                        "loss of whole pictures. Leave it out.")
-    return perceptual.load(network, getattr(args, f"{network}_weights"),
-                           getattr(args, "lpips_weights", "none"))
+        raise UserError(
+            f"--{'bins' if args.bins else 'rebalance'}: the config {args.config} has a "
+            "loss of whole pictures. Leave it out."
+        )
+    return perceptual.load(
+        network, getattr(args, f"{network}_weights"), getattr(args, "lpips_weights", "none")
+    )
 
 
 def plain(config):
@@ -241,8 +328,11 @@ def plain(config):
 
 
 def _short(embedding):
-    return {key: embedding[key] for key in ("network", "weights", "sha256", "precision")
-            } if embedding else None
+    return (
+        {key: embedding[key] for key in ("network", "weights", "sha256", "precision")}
+        if embedding
+        else None
+    )
 
 
 def claim(folder, identity):
@@ -254,13 +344,16 @@ def claim(folder, identity):
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise UserError(f"{path} is corrupt. Delete {folder}, or name another run: RUN=name."
-                        ) from None
+        raise UserError(
+            f"{path} is corrupt. Delete {folder}, or name another run: RUN=name."
+        ) from None
     if known != identity:
         was, now = _flat(known), _flat(identity)
-        different = ", ".join(f"{key} was {was.get(key)}, is {now.get(key)}"
-                              for key in sorted(was.keys() | now.keys())
-                              if was.get(key) != now.get(key))
+        different = ", ".join(
+            f"{key} was {was.get(key)}, is {now.get(key)}"
+            for key in sorted(was.keys() | now.keys())
+            if was.get(key) != now.get(key)
+        )
         raise UserError(f"{folder} is another run ({different}). Name a new one: RUN=name.")
 
 
@@ -292,7 +385,7 @@ def learning_rate(config, steps):
     if config.decay is None:
         return config.learning_rate
     if config.decay != "cosine":
-        raise ValueError(f"decay is None or \"cosine\". Received: {config.decay!r}.")
+        raise ValueError(f'decay is None or "cosine". Received: {config.decay!r}.')
     return keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
 
 
@@ -314,8 +407,20 @@ class Run:
     embedder: for embeddings of each view, in place of the stored ones.
     """
 
-    def __init__(self, model, config, dataset, folder, steps, seed, checkpoint_seconds, *,
-                 compile_model=None, thawed=(), embedder=None):
+    def __init__(
+        self,
+        model,
+        config,
+        dataset,
+        folder,
+        steps,
+        seed,
+        checkpoint_seconds,
+        *,
+        compile_model=None,
+        thawed=(),
+        embedder=None,
+    ):
         self.model, self.config, self.dataset, self.folder = model, config, dataset, folder
         self.steps, self.seed, self.checkpoint_seconds = steps, seed, checkpoint_seconds
         self.compile_model, self.thawed, self.embedder = compile_model, thawed, embedder
@@ -329,10 +434,13 @@ class Run:
         self.stopped_by = None  # the signal that asked to stop
         self.checkpoint = folder / "checkpoint.npz"
         self._order = functools.lru_cache(2)(
-            lambda turn: np.random.default_rng([seed, turn]).permutation(dataset.count("train")))
+            lambda turn: np.random.default_rng([seed, turn]).permutation(dataset.count("train"))
+        )
         if not dataset.count("validation"):
-            raise UserError(f"{dataset.folder} has no validation pictures. Use more pictures, or "
-                            "another SPLIT_BY.")
+            raise UserError(
+                f"{dataset.folder} has no validation pictures. Use more pictures, or "
+                "another SPLIT_BY."
+            )
 
     def _compile(self, learning_rate, epochs):
         """Give the network its optimiser and loss for a phase of so many epochs."""
@@ -358,8 +466,14 @@ class Run:
             *self.model.variables,  # weights, and the states of random layers
             *self.model.optimizer.variables,
         ]
-        progress = {"epoch": self.epoch, "step": self.step, "sums": self.sums,
-                    "seconds": self.seconds, "unfrozen": self.unfrozen, "history": self.history}
+        progress = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": self.sums,
+            "seconds": self.seconds,
+            "unfrozen": self.unfrozen,
+            "history": self.history,
+        }
         return variables, progress
 
     def save(self):
@@ -383,8 +497,9 @@ class Run:
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            raise UserError(f"{self.checkpoint} is corrupt. Delete it to begin this run anew."
-                            ) from None
+            raise UserError(
+                f"{self.checkpoint} is corrupt. Delete it to begin this run anew."
+            ) from None
         for name, value in progress.items():
             setattr(self, name, value)
         return True
@@ -395,13 +510,21 @@ class Run:
         previous = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             if self.epoch < epochs:
-                self.baseline = self.validate(lambda batch: (np.broadcast_to(
-                    self.dataset.mean_ab, (*batch["rgb"].shape[:3], 2)), {}))
+                self.baseline = self.validate(
+                    lambda batch: (
+                        np.broadcast_to(self.dataset.mean_ab, (*batch["rgb"].shape[:3], 2)),
+                        {},
+                    )
+                )
                 if not self.stopped_by:
-                    print(f"mean colour on {self.dataset.count('validation')} validation pictures: "
-                          f"PSNR {_decibels(self.baseline)}", flush=True)
-            with cli.progress(total=epochs * self.steps, unit="step",
-                              initial=self.epoch * self.steps + self.step) as bar:
+                    print(
+                        f"mean colour on {self.dataset.count('validation')} validation pictures: "
+                        f"PSNR {_decibels(self.baseline)}",
+                        flush=True,
+                    )
+            with cli.progress(
+                total=epochs * self.steps, unit="step", initial=self.epoch * self.steps + self.step
+            ) as bar:
                 while self.epoch < epochs and not self.stopped_by:
                     bar.set_description(f"epoch {self.epoch + 1}/{epochs}", refresh=False)
                     self._train_epoch(bar)
@@ -411,8 +534,11 @@ class Run:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         if self.stopped_by:
-            print(f"stopped in epoch {self.epoch + 1} after step {self.step} of {self.steps}; the "
-                  "same command goes on from there", flush=True)
+            print(
+                f"stopped in epoch {self.epoch + 1} after step {self.step} of {self.steps}; the "
+                "same command goes on from there",
+                flush=True,
+            )
         return not self.stopped_by
 
     def _stop(self, number, _frame):
@@ -430,13 +556,16 @@ class Run:
         started = saved = time.monotonic()
         for x, y in records.ahead(self.batch, range(first + self.step, first + self.steps)):
             self.model.reset_metrics()  # whether a step does so itself depends on Keras's version
-            told = {_key(name): float(value) for name, value in
-                    self.model.train_on_batch(x, y, return_dict=True).items()}
+            told = {
+                _key(name): float(value)
+                for name, value in self.model.train_on_batch(x, y, return_dict=True).items()
+            }
             if not np.isfinite(told["loss"]):
                 raise UserError(
                     f"The loss is {told['loss']} in epoch {self.epoch + 1}, step {self.step + 1}. "
                     "The last checkpoint is kept. Try a lower learning rate, or "
-                    "PRECISION=float32.")
+                    "PRECISION=float32."
+                )
             self.step += 1
             self.sums = {key: self.sums.get(key, 0.0) + value for key, value in told.items()}
             bar.set_postfix_str(f"loss {self.sums['loss'] / self.step:.5f}", refresh=False)
@@ -458,16 +587,23 @@ class Run:
             return  # stopped: the checkpoint stands at the epoch's last step
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         means = {key: total / self.steps for key, total in self.sums.items()}
-        self.history.append({
-            "epoch": self.epoch + 1, **means,
-            **{f"val_{key}": value for key, value in scores.items()},
-            "mean_colour_psnr_rgb": self.baseline["psnr_rgb"],
-            "mean_colour_mse_ab": self.baseline["mse_ab"],
-            "learning_rate": float(rate), "steps": self.steps * (self.epoch + 1),
-            "seconds": round(self.seconds, 1)})
-        bar.write(f"epoch {self.epoch + 1}: loss {means['loss']:.5f}, validation loss "
-                  f"{scores['loss']:.5f}, PSNR {_decibels(scores)} "
-                  f"(mean colour {_decibels(self.baseline)})")
+        self.history.append(
+            {
+                "epoch": self.epoch + 1,
+                **means,
+                **{f"val_{key}": value for key, value in scores.items()},
+                "mean_colour_psnr_rgb": self.baseline["psnr_rgb"],
+                "mean_colour_mse_ab": self.baseline["mse_ab"],
+                "learning_rate": float(rate),
+                "steps": self.steps * (self.epoch + 1),
+                "seconds": round(self.seconds, 1),
+            }
+        )
+        bar.write(
+            f"epoch {self.epoch + 1}: loss {means['loss']:.5f}, validation loss "
+            f"{scores['loss']:.5f}, PSNR {_decibels(scores)} "
+            f"(mean colour {_decibels(self.baseline)})"
+        )
         self.epoch, self.step = self.epoch + 1, 0
         self.save()
         traces.write_history(self.folder, self.history)
@@ -489,12 +625,19 @@ class Run:
         """(inputs, targets) of a step of the run, in the network's scaling."""
         size = self.config.batch_size
         numbers = range(step * size, (step + 1) * size)
-        batch = self.dataset.read("train", [self.numbered(n) for n in numbers],
-                                  embedding=self.config.embedding is not None)
+        batch = self.dataset.read(
+            "train",
+            [self.numbered(n) for n in numbers],
+            embedding=self.config.embedding is not None,
+        )
         kinds = getattr(self.config, "augment", ())
         if kinds:
-            batch["rgb"] = np.stack([augment.augment(rgb, kinds, self.seed, n)
-                                     for rgb, n in zip(batch["rgb"], numbers, strict=True)])
+            batch["rgb"] = np.stack(
+                [
+                    augment.augment(rgb, kinds, self.seed, n)
+                    for rgb, n in zip(batch["rgb"], numbers, strict=True)
+                ]
+            )
             if self.embedder:
                 batch["embedding"] = self.embedder(_in_lab(batch)["l"], pad=True)
         return self.scaled(batch)
@@ -510,9 +653,15 @@ class Run:
         colours = lab.rgb_to_lab(batch["rgb"])
         inputs = {"l": lab.scale(colours[..., :1], config.l_scale, config.l_offset)}
         for name, size in models.views(self.model).items():
-            inputs[name] = inputs["l"] if size == colours.shape[1:3] else (
-                keras.ops.convert_to_numpy(keras.ops.image.resize(
-                    inputs["l"], size, antialias=True)))
+            inputs[name] = (
+                inputs["l"]
+                if size == colours.shape[1:3]
+                else (
+                    keras.ops.convert_to_numpy(
+                        keras.ops.image.resize(inputs["l"], size, antialias=True)
+                    )
+                )
+            )
         if "embedding" in batch:
             inputs["embedding"] = batch["embedding"]
         ab = lab.scale(colours[..., 1:], config.ab_scale, config.ab_offset)
@@ -524,10 +673,18 @@ class Run:
         """(the network's ab for a batch of the data set, in Lab units; {"loss": a float, ...})."""
         x, y = self.scaled(batch)
         predicted = keras.tree.map_structure(
-            keras.ops.convert_to_tensor, self.model.predict_on_batch(x))
-        told = {"loss": float(self.model.compute_loss(
-            x, keras.tree.map_structure(keras.ops.convert_to_tensor, y), predicted,
-            training=False))}
+            keras.ops.convert_to_tensor, self.model.predict_on_batch(x)
+        )
+        told = {
+            "loss": float(
+                self.model.compute_loss(
+                    x,
+                    keras.tree.map_structure(keras.ops.convert_to_tensor, y),
+                    predicted,
+                    training=False,
+                )
+            )
+        }
         ab = predicted
         if isinstance(y, dict):
             ab, known = predicted["ab"], y["label"] >= 0
@@ -535,8 +692,9 @@ class Run:
             told["label_accuracy"] = float(named[known].mean()) if known.any() else 0.0
         if models.classifies(self.model):
             return keras.ops.convert_to_numpy(self._decode(ab)), told
-        return lab.unscale(keras.ops.convert_to_numpy(ab), self.config.ab_scale,
-                           self.config.ab_offset), told
+        return lab.unscale(
+            keras.ops.convert_to_numpy(ab), self.config.ab_scale, self.config.ab_offset
+        ), told
 
     @functools.cached_property
     def _decode(self):
@@ -553,8 +711,9 @@ class Run:
         came meanwhile.
         """
         values = collections.defaultdict(list)
-        for batch in self.dataset.batches(split, self.config.batch_size,
-                                          embedding=self.config.embedding is not None):
+        for batch in self.dataset.batches(
+            split, self.config.batch_size, embedding=self.config.embedding is not None
+        ):
             if self.stopped_by:
                 return None
             ab, told = predict(batch)
@@ -563,20 +722,26 @@ class Run:
                 values[key].extend([value] * len(ab))
             values["accuracy"].extend(metrics.argmax_ab(colours[..., 1:], ab))
             values["mse_ab"].extend(metrics.mse_ab(colours[..., 1:], ab))
-            pictures = {"rgb": batch["rgb"], "ab": colours[..., 1:], "ab_predicted": ab,
-                        "rgb_predicted": metrics.recolour(colours[..., :1], ab)}
+            pictures = {
+                "rgb": batch["rgb"],
+                "ab": colours[..., 1:],
+                "ab_predicted": ab,
+                "rgb_predicted": metrics.recolour(colours[..., :1], ab),
+            }
             for key in ("psnr_rgb", *getattr(self.config, "watched", ())):
                 metric = metrics.METRICS[key]
                 fits = self.dataset.image_size >= metric.smallest
-                values[key].extend(metric.function(*map(pictures.get, metric.pictures)) if fits
-                                   else [None] * len(ab))
+                values[key].extend(
+                    metric.function(*map(pictures.get, metric.pictures))
+                    if fits
+                    else [None] * len(ab)
+                )
         return {key: metrics.summary(column)["mean"] for key, column in values.items()}
 
     def _draw_grid(self):
         count = self.dataset.count("validation")
         places = np.unique(np.linspace(0, count - 1, min(GRID, count)).astype(int))
-        batch = self.dataset.read("validation", places,
-                                  embedding=self.config.embedding is not None)
+        batch = self.dataset.read("validation", places, embedding=self.config.embedding is not None)
         traces.draw_grid(self.folder / "grid.png", batch["rgb"], self.predict(batch)[0])
 
 
@@ -603,20 +768,33 @@ def _export(run, title, identity, overwrite, published):
     # The loss is the network's own, in its scaling and with its weights of colours.
     loss = run.validate(run.predict, "test")["loss"] if dataset.count("test") else None
     path = run.folder / f"{title}.h5"
-    models.export(exported, path, {
-        **identity, "title": title, "epochs": run.epoch,
-        "data": {"name": dataset.name, "split_sha256": identity["split_sha256"],
-                 "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train"))))},
-        "image_size": dataset.image_size, "cut": dataset.cut,
-        "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores},
-        "test_loss": loss})
+    models.export(
+        exported,
+        path,
+        {
+            **identity,
+            "title": title,
+            "epochs": run.epoch,
+            "data": {
+                "name": dataset.name,
+                "split_sha256": identity["split_sha256"],
+                "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train")))),
+            },
+            "image_size": dataset.image_size,
+            "cut": dataset.cut,
+            "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores},
+            "test_loss": loss,
+        },
+    )
     if not published:
         print(f"exported {path}")
         return path
     known = _trained_on(target)
     if known != dataset.name and target.exists() and not overwrite:
-        print(f"exported {path}; {target} stays, since it was trained on {known} (OVERWRITE=1 "
-              "replaces it)")
+        print(
+            f"exported {path}; {target} stays, since it was trained on {known} (OVERWRITE=1 "
+            "replaces it)"
+        )
         return path
     with files.replacing(target) as temporary:
         shutil.copyfile(path, temporary)

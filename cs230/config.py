@@ -28,7 +28,9 @@ class Config:
 CONFIGS = {
     "fusion": Config(),
     "plain": Config(
-        embedding=None, decoder=(128, "up", 64, "up", 32),  # C5, C7
-        optimizer="rmsprop", batch_size=20,  # C13
+        embedding=None,
+        decoder=(128, "up", 64, "up", 32),  # C5, C7
+        optimizer="rmsprop",
+        batch_size=20,  # C13
     ),
 }

@@ -12,6 +12,7 @@ def _by_epoch(key, digits):
     def ours(result):
         values = [f"{row[key]:.{digits}f}" for row in result.history]
         return " -> ".join(values if len(values) < 4 else [values[0], "...", values[-1]])
+
     return ours
 
 
@@ -24,13 +25,16 @@ COMMON = [
     Row("validation loss by epoch", "goes the right way; no figure", _by_epoch("val_loss", 5)),
     Row("validation accuracy by epoch", "rises; no figure", _by_epoch("val_accuracy", 3)),
     Row("PSNR on RGB, dB", "none", lambda result: result.against_baselines("psnr_rgb")),
-    Row("MSE on ab", "brown has the lowest",
-        lambda result: result.against_baselines("mse_ab")),
-    Row("colourfulness", "brown pictures",
-        lambda result: result.against_baselines("colourfulness")),
+    Row("MSE on ab", "brown has the lowest", lambda result: result.against_baselines("mse_ab")),
+    Row(
+        "colourfulness", "brown pictures", lambda result: result.against_baselines("colourfulness")
+    ),
     Row("training time", "12 h on an Azure GPU", _hours),
-    Row("colourings that people find accurate", "a survey after each run; no figure",
-        lambda result: "needs people to ask"),
+    Row(
+        "colourings that people find accurate",
+        "a survey after each run; no figure",
+        lambda result: "needs people to ask",
+    ),
 ]
 ROWS = {
     "fusion": COMMON,

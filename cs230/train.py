@@ -14,15 +14,18 @@ OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop
 def compile_model(model, config, steps, loss=None):
     """The config's optimiser (C13) and the mean squared error (C11), or another loss on ab."""
     rate = training.learning_rate(config, steps)
-    model.compile(OPTIMIZERS[config.optimizer](rate), loss or keras.losses.MeanSquaredError(),
-                  metrics=training.accuracy(model))
+    model.compile(
+        OPTIMIZERS[config.optimizer](rate),
+        loss or keras.losses.MeanSquaredError(),
+        metrics=training.accuracy(model),
+    )
 
 
 def main(argv=None):
     """From pictures to models/cs230.h5."""
     return training.main(
-        argv, report="cs230", configs=CONFIGS, build_model=build_model,
-        compile_model=compile_model)
+        argv, report="cs230", configs=CONFIGS, build_model=build_model, compile_model=compile_model
+    )
 
 
 if __name__ == "__main__":

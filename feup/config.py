@@ -33,8 +33,9 @@ CONFIGS = {
     "densenet_mse": Config(network="densenet"),
     "eccv16_mse": Config(network="eccv16", l_scale=1 / 100, l_offset=-0.5),  # P10
     # P12. Beside the report, ours: the objective of the paper that the network is from.
-    "eccv16_rebalanced": Config(network="eccv16", l_scale=1 / 100, l_offset=-0.5, classify=True,
-                                rebalance=True),
+    "eccv16_rebalanced": Config(
+        network="eccv16", l_scale=1 / 100, l_offset=-0.5, classify=True, rebalance=True
+    ),
     # P16. Beside the report, ours: a small network's features, unweighted, in LPIPS's place.
     "resnet18_mobilenet_v2": Config(distance="mobilenet_v2"),
 }

@@ -11,8 +11,7 @@ CUT = "pool3_relu"  # P8: behind the second dense block, before its transition h
 def encoder(config):
     """The network to the end of its second block: L* (N, S, S, 1) -> (N, S/8, S/8, 512). P8."""
     size = config.image_size
-    whole = APPLICATION.build(
-        include_top=False, weights=None, input_shape=(size, size, 1))
+    whole = APPLICATION.build(include_top=False, weights=None, input_shape=(size, size, 1))
     cut = keras.Model(whole.input, whole.get_layer(CUT).output, name="densenet")
     for layer in cut.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -23,7 +22,10 @@ def encoder(config):
 def load(colorizer, config, weights):
     """Put weights (`auto`, `imagenet`, `random` or a Keras file) into the encoder; say which."""
     return pretrained.fill(
-        colorizer.get_layer("densenet"), weights, application=APPLICATION,
+        colorizer.get_layer("densenet"),
+        weights,
+        application=APPLICATION,
         variable="DENSENET_WEIGHTS",
         without="the encoder then begins from nothing, and results are those of a network that "
-                "has seen no picture but the training's.")
+        "has seen no picture but the training's.",
+    )

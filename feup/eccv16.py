@@ -26,10 +26,18 @@ def outputs(l, config):
     x = l
     for i, (count, filters, stride, dilation) in enumerate(BLOCKS, start=1):
         for j in range(1, count + 1):
-            x = padded_convolution(x, filters, 3, stride if j == count else 1, dilation,
-                                   activation="relu", name=f"conv{i}_{j}")
-        x = layers.BatchNormalization(momentum=config.momentum, epsilon=EPSILON,
-                                      name=f"conv{i}_norm")(x)
+            x = padded_convolution(
+                x,
+                filters,
+                3,
+                stride if j == count else 1,
+                dilation,
+                activation="relu",
+                name=f"conv{i}_{j}",
+            )
+        x = layers.BatchNormalization(
+            momentum=config.momentum, epsilon=EPSILON, name=f"conv{i}_norm"
+        )(x)
     # S/8 x S/8 x 512
     x = layers.Conv2DTranspose(256, 4, 2, "same", activation="relu", name="conv8_1")(x)
     for j in (2, 3):

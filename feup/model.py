@@ -37,7 +37,8 @@ def _decoder(x, config):
     for i, (filters, stride) in enumerate(config.decoder, start=1):
         x = layers.Conv2DTranspose(filters, 4, stride, "same", name=f"deconv{i}")(x)
         if i < len(config.decoder):
-            x = layers.BatchNormalization(momentum=config.momentum, epsilon=EPSILON,
-                                          name=f"deconv{i}_norm")(x)
+            x = layers.BatchNormalization(
+                momentum=config.momentum, epsilon=EPSILON, name=f"deconv{i}_norm"
+            )(x)
             x = layers.ReLU(name=f"deconv{i}_relu")(x)
     return x

@@ -64,14 +64,28 @@ def main(argv=None):
     weights, about = _encoders(args, config, folder)
     if weights is None:
         return about  # a signal stopped a colorizer
-    training.claim(folder, {
-        "data": dataset.name, "split_sha256": dataset.split_sha256(), "precision": policy,
-        "config": training.plain(config), "classifier_epochs": args.epochs, "encoders": about})
+    training.claim(
+        folder,
+        {
+            "data": dataset.name,
+            "split_sha256": dataset.split_sha256(),
+            "precision": policy,
+            "config": training.plain(config),
+            "classifier_epochs": args.epochs,
+            "encoders": about,
+        },
+    )
 
     task = Task(dataset, config, weights, args.epochs, policy)
-    cells = [Cell(*parts) for parts in itertools.product(
-        [name for name in ENCODERS if name == "random" or name in weights], TUNINGS, args.labels,
-        range(args.seeds))]
+    cells = [
+        Cell(*parts)
+        for parts in itertools.product(
+            [name for name in ENCODERS if name == "random" or name in weights],
+            TUNINGS,
+            args.labels,
+            range(args.seeds),
+        )
+    ]
     results = {}
     with cli.progress(total=len(cells), unit="classifier") as bar:
         for cell in cells:
@@ -83,8 +97,10 @@ def main(argv=None):
             bar.update()
     out = Path("reports", "pretext", dataset.name)
     sheet = report(results, dataset, config, about, args.epochs)
-    files.write_json(out / "results.json", [
-        {**dataclasses.asdict(cell), **result} for cell, result in results.items()])
+    files.write_json(
+        out / "results.json",
+        [{**dataclasses.asdict(cell), **result} for cell, result in results.items()],
+    )
     draw_curves(out / "curves.png", results)
     print("\n" + sheet.write(out, "pretext"))
 
@@ -93,21 +109,37 @@ def _parser():
     parser = cli.Parser("python -m feup.pretext", description=__doc__.splitlines()[0])
     prepare.add_arguments(parser)
     config = CONFIGS[CONFIG]
-    parser.add_argument("--size", type=cli.at_least(8), default=config.image_size,
-                        help="side of the pictures, a multiple of 8")
-    parser.add_argument("--epochs", type=cli.at_least(1), default=config.epochs,
-                        help="of each classifier")
-    parser.add_argument("--colorizer-epochs", type=cli.at_least(1), default=config.epochs,
-                        help="of the colorizers whose encoders are compared")
+    parser.add_argument(
+        "--size",
+        type=cli.at_least(8),
+        default=config.image_size,
+        help="side of the pictures, a multiple of 8",
+    )
+    parser.add_argument(
+        "--epochs", type=cli.at_least(1), default=config.epochs, help="of each classifier"
+    )
+    parser.add_argument(
+        "--colorizer-epochs",
+        type=cli.at_least(1),
+        default=config.epochs,
+        help="of the colorizers whose encoders are compared",
+    )
     parser.add_argument("--batch", type=cli.at_least(1), default=config.batch_size)
-    parser.add_argument("--labels", type=_percents, default=(1.0, 10.0, 100.0),
-                        help="shares of the labels in percent, with commas between")
+    parser.add_argument(
+        "--labels",
+        type=_percents,
+        default=(1.0, 10.0, 100.0),
+        help="shares of the labels in percent, with commas between",
+    )
     parser.add_argument("--seeds", type=cli.at_least(1), default=5, help="classifiers of each kind")
     parser.add_argument("--precision", choices=models.PRECISIONS, default="auto")
     parser.add_argument("--run", help="name of the run's folder in runs/")
-    parser.add_argument("--resnet18-weights", default=os.environ.get(resnet18.VARIABLE, "auto"),
-                        help="of ImageNet, for two of the encoders: auto, imagenet, a file, or "
-                             "random to leave them out")
+    parser.add_argument(
+        "--resnet18-weights",
+        default=os.environ.get(resnet18.VARIABLE, "auto"),
+        help="of ImageNet, for two of the encoders: auto, imagenet, a file, or "
+        "random to leave them out",
+    )
     return parser
 
 
@@ -124,16 +156,20 @@ _percents.__name__ = "list of percents from 0 to 100"  # what argparse calls it 
 def _check(dataset, percents):
     """`UserError` unless there are classes, and pictures of them in every split."""
     if not dataset.labels:
-        raise UserError(f"{dataset.name} has no class folders. A classifier needs pictures in a "
-                        "folder a class.")
+        raise UserError(
+            f"{dataset.name} has no class folders. A classifier needs pictures in a folder a class."
+        )
     for split in records.SPLITS:
         if not (dataset.labels_of(split) >= 0).any():
-            raise UserError(f"{dataset.folder} has no {split} pictures with a class. Use more "
-                            "pictures, or another SPLIT_BY.")
+            raise UserError(
+                f"{dataset.folder} has no {split} pictures with a class. Use more "
+                "pictures, or another SPLIT_BY."
+            )
     least = min(percents)
     if len(labelled(dataset, least, seed=0)) < 2:
-        raise UserError(f"{least:g} % of the labels are fewer than two pictures. Take larger "
-                        "LABELS.")
+        raise UserError(
+            f"{least:g} % of the labels are fewer than two pictures. Take larger LABELS."
+        )
 
 
 # --- the encoders -----------------------------------------------------------------------------
@@ -154,19 +190,30 @@ def _encoders(args, config, folder):
         print(f"no rows for imagenet and pretrained: {reason}", flush=True)
     for name, start in starts.items():
         run = f"{folder.name}-{name}"
-        code = train.main([
-            f"--data={args.data}", *([f"--split-by={args.split_by}"] if args.split_by else []),
-            f"--config={CONFIG}", f"--size={args.size}", f"--epochs={args.colorizer_epochs}",
-            f"--batch={args.batch}", f"--precision={args.precision}", f"--run={run}",
-            f"--resnet18-weights={start}", "--unpublished"])
+        code = train.main(
+            [
+                f"--data={args.data}",
+                *([f"--split-by={args.split_by}"] if args.split_by else []),
+                f"--config={CONFIG}",
+                f"--size={args.size}",
+                f"--epochs={args.colorizer_epochs}",
+                f"--batch={args.batch}",
+                f"--precision={args.precision}",
+                f"--run={run}",
+                f"--resnet18-weights={start}",
+                "--unpublished",
+            ]
+        )
         if code:
             return None, code
-        path, = Path("runs", run).glob("*.h5")
+        (path,) = Path("runs", run).glob("*.h5")
         network = models.load(path).get_layer("resnet18_colorizer")
         weights[name] = network.get_layer("resnet18").get_weights()
         metadata = models.metadata(path)
-        about[name] = (f"of a colorizer, {metadata['epochs']} epochs from "
-                       f"{metadata['pretrained']['resnet18']['weights']} weights")
+        about[name] = (
+            f"of a colorizer, {metadata['epochs']} epochs from "
+            f"{metadata['pretrained']['resnet18']['weights']} weights"
+        )
     return weights, about
 
 
@@ -197,7 +244,7 @@ def labelled(dataset, percent, seed):
     chosen = []
     for label in range(len(dataset.labels)):
         places = rng.permutation(np.flatnonzero(labels == label))
-        chosen.append(places[:max(1, round(len(places) * percent / 100))])
+        chosen.append(places[: max(1, round(len(places) * percent / 100))])
     return np.sort(np.concatenate(chosen))
 
 
@@ -223,13 +270,15 @@ class Task:
         classifier.compile(
             keras.optimizers.Adam(self.config.learning_rate),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")])
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
         models.choose_jit(classifier)
 
         size = min(self.config.batch_size, len(places))
         steps = max(STEPS, -(-len(places) // size))
         order = functools.lru_cache(2)(
-            lambda turn: np.random.default_rng([cell.seed, 2, turn]).permutation(places))
+            lambda turn: np.random.default_rng([cell.seed, 2, turn]).permutation(places)
+        )
 
         def batch(step):
             numbers = range(step * size, (step + 1) * size)
@@ -244,14 +293,26 @@ class Task:
                 told = classifier.train_on_batch(x, y, return_dict=True)
                 sums += float(told["loss"]), float(told["accuracy"])
             if not np.isfinite(sums).all():
-                raise UserError(f"The loss of {cell.name} is no number in epoch {epoch + 1}. Try "
-                                "PRECISION=float32.")
+                raise UserError(
+                    f"The loss of {cell.name} is no number in epoch {epoch + 1}. Try "
+                    "PRECISION=float32."
+                )
             loss, accuracy = (sums / steps).tolist()
-            history.append({"loss": loss, "accuracy": accuracy, **{
-                f"val_{key}": value
-                for key, value in self._score(classifier, read, "validation").items()}})
-        return {"pictures": len(places), "history": history,
-                "test": self._score(classifier, read, "test")}
+            history.append(
+                {
+                    "loss": loss,
+                    "accuracy": accuracy,
+                    **{
+                        f"val_{key}": value
+                        for key, value in self._score(classifier, read, "validation").items()
+                    },
+                }
+            )
+        return {
+            "pictures": len(places),
+            "history": history,
+            "test": self._score(classifier, read, "test"),
+        }
 
     def _classifier(self, encoder, seed):
         """A new one: the seed is the dense layer's, and the random encoder's."""
@@ -265,8 +326,9 @@ class Task:
         """Loss and accuracy over the pictures of a split that have a class."""
         places = np.flatnonzero(self.dataset.labels_of(split) >= 0)
         size, losses, right = self.config.batch_size, [], []
-        for x, y in records.ahead(lambda start: read(split, places[start:start + size]),
-                                  range(0, len(places), size)):
+        for x, y in records.ahead(
+            lambda start: read(split, places[start : start + size]), range(0, len(places), size)
+        ):
             logits = np.float64(keras.ops.convert_to_numpy(classifier.predict_on_batch(x)))
             logits -= logits.max(-1, keepdims=True)
             losses += (np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(y)), y]).tolist()
@@ -276,8 +338,9 @@ class Task:
     def _pictures(self, split, places):
         """({"l"}, labels) of some pictures of a split, in the network's scaling."""
         batch = self.dataset.read(split, places)
-        l = lab.scale(lab.rgb_to_l(batch["rgb"])[..., None], self.config.l_scale,
-                      self.config.l_offset)
+        l = lab.scale(
+            lab.rgb_to_l(batch["rgb"])[..., None], self.config.l_scale, self.config.l_offset
+        )
         return {"l": l}, batch["label"]
 
     @functools.lru_cache(2)  # noqa: B019 - a task lives as long as its process
@@ -294,16 +357,22 @@ class Task:
             x, _ = self._pictures("train", order[np.arange(step * size, (step + 1) * size) % count])
             classifier(x, training=True)
         pooled = models.choose_jit(
-            keras.Model(classifier.input, classifier.get_layer("pool").output))
+            keras.Model(classifier.input, classifier.get_layer("pool").output)
+        )
         features = {}
         for split in records.SPLITS:
             count = self.dataset.count(split)
-            features[split] = np.concatenate([
-                keras.ops.convert_to_numpy(pooled.predict_on_batch(x)).astype(np.float32)
-                for x, _ in records.ahead(
-                    lambda start, split=split, count=count: self._pictures(
-                        split, np.arange(start, min(start + size, count))),
-                    range(0, count, size))])
+            features[split] = np.concatenate(
+                [
+                    keras.ops.convert_to_numpy(pooled.predict_on_batch(x)).astype(np.float32)
+                    for x, _ in records.ahead(
+                        lambda start, split=split, count=count: self._pictures(
+                            split, np.arange(start, min(start + size, count))
+                        ),
+                        range(0, count, size),
+                    )
+                ]
+            )
         labels = {split: self.dataset.labels_of(split) for split in records.SPLITS}
         return lambda split, places: (features[split][places], labels[split][places])
 
@@ -331,6 +400,7 @@ def interval(values):
 
 def gaps(results, encoder, tuning, percent, key="accuracy"):
     """What an encoder's classifiers have over the random ones on test, seed by seed."""
+
     def of(name, seed):
         return results[Cell(name, tuning, percent, seed)]["test"][key]
 
@@ -351,25 +421,50 @@ def report(results, dataset, config, about, epochs):
         f"{seeds} classifiers of each kind, Adam {config.learning_rate:g}, batches of "
         f"{config.batch_size}. Intervals are {LEVEL:.0%} by Student's t over these classifiers "
         "(their first weights, labels and order), of one colorizer: not of other colorizers or "
-        "pictures.")
+        "pictures."
+    )
     sheet.list([f"{name}: {about[name]}" for name in encoders])
     for tuning in TUNINGS:
         rows = []
         for percent, name in itertools.product(percents, encoders):
-            cells = [result for cell, result in results.items()
-                     if (cell.encoder, cell.tuning, cell.percent) == (name, tuning, percent)]
+            cells = [
+                result
+                for cell, result in results.items()
+                if (cell.encoder, cell.tuning, cell.percent) == (name, tuning, percent)
+            ]
             first = interval([100 * cell["history"][0]["val_accuracy"] for cell in cells])
-            rows.append([
-                f"{percent:g} % ({cells[0]['pictures']})", name, _told(first),
-                _told(interval([100 * cell["test"]["accuracy"] for cell in cells])),
-                "" if name == "random" else _told(interval(
-                    100 * np.array(gaps(results, name, tuning, percent))), sign="+"),
-                _told(interval([cell["test"]["loss"] for cell in cells]), digits=3),
-                "" if name == "random" else _told(interval(
-                    gaps(results, name, tuning, percent, "loss")), sign="+", digits=3)])
+            rows.append(
+                [
+                    f"{percent:g} % ({cells[0]['pictures']})",
+                    name,
+                    _told(first),
+                    _told(interval([100 * cell["test"]["accuracy"] for cell in cells])),
+                    ""
+                    if name == "random"
+                    else _told(
+                        interval(100 * np.array(gaps(results, name, tuning, percent))), sign="+"
+                    ),
+                    _told(interval([cell["test"]["loss"] for cell in cells]), digits=3),
+                    ""
+                    if name == "random"
+                    else _told(
+                        interval(gaps(results, name, tuning, percent, "loss")), sign="+", digits=3
+                    ),
+                ]
+            )
         sheet.heading(f"The encoder {tuning}")
-        sheet.table(["labels (pictures)", "encoder", "validation accuracy after epoch 1, %",
-                     "test accuracy, %", "against random", "test loss", "against random"], rows)
+        sheet.table(
+            [
+                "labels (pictures)",
+                "encoder",
+                "validation accuracy after epoch 1, %",
+                "test accuracy, %",
+                "against random",
+                "test loss",
+                "against random",
+            ],
+            rows,
+        )
     sheet.heading("Test accuracy against random")
     sheet.list(verdict(results))
     sheet.text(CLAIM)
@@ -383,21 +478,26 @@ CLAIM = (
     "The report's claim: the pretrained classifier starts higher and ends a little higher, with a "
     "lower test loss; it prints no figures. Its encoder had ImageNet's weights before it learned "
     "to colour, so what it shows is not colorization's doing alone: colorization here began from "
-    "nothing, and imagenet never saw a colour to predict.")
+    "nothing, and imagenet never saw a colour to predict."
+)
 
 
 def verdict(results):
     """Where an encoder is better or worse than a random one by more than its interval: a list."""
     said = []
-    for name, tuning, percent in sorted({(cell.encoder, cell.tuning, cell.percent)
-                                         for cell in results if cell.encoder != "random"}):
+    for name, tuning, percent in sorted(
+        {(cell.encoder, cell.tuning, cell.percent) for cell in results if cell.encoder != "random"}
+    ):
         mean, half = interval(100 * np.array(gaps(results, name, tuning, percent)))
         if half is None:
             return ["One classifier of each kind says nothing of chance: take SEEDS=5."]
-        found = ("no telling from" if abs(mean) <= half
-                 else "better than" if mean > 0 else "worse than")
-        said.append(f"{name}, {tuning}, {percent:g} % of the labels: {found} random, {mean:+.1f} "
-                    f"points ({mean - half:+.1f} to {mean + half:+.1f})")
+        found = (
+            "no telling from" if abs(mean) <= half else "better than" if mean > 0 else "worse than"
+        )
+        said.append(
+            f"{name}, {tuning}, {percent:g} % of the labels: {found} random, {mean:+.1f} "
+            f"points ({mean - half:+.1f} to {mean + half:+.1f})"
+        )
     return said
 
 
@@ -419,12 +519,20 @@ def draw_curves(path, results):
     for (tuning, key), line in zip(rows, panels, strict=True):
         for percent, axes in zip(percents, line, strict=True):
             for number, name in enumerate(encoders):
-                cells = [result["history"] for cell, result in results.items()
-                         if (cell.encoder, cell.tuning, cell.percent) == (name, tuning, percent)]
+                cells = [
+                    result["history"]
+                    for cell, result in results.items()
+                    if (cell.encoder, cell.tuning, cell.percent) == (name, tuning, percent)
+                ]
                 for prefix, style in (("", ":"), ("val_", "-")):
                     curve = np.mean([[epoch[prefix + key] for epoch in each] for each in cells], 0)
-                    axes.plot(np.arange(1, len(curve) + 1), curve, style, color=f"C{number}",
-                              label=f"{name}, {'validation' if prefix else 'training'}")
+                    axes.plot(
+                        np.arange(1, len(curve) + 1),
+                        curve,
+                        style,
+                        color=f"C{number}",
+                        label=f"{name}, {'validation' if prefix else 'training'}",
+                    )
             axes.set(xlabel="epoch", ylabel=key, title=f"{tuning}, {percent:g} % of the labels")
     traces.save_curves(path, figure, panels.ravel())
 

@@ -12,6 +12,7 @@ def _by_epoch(key, digits):
     def ours(result):
         values = [f"{row[key]:.{digits}f}" for row in result.history]
         return " -> ".join(values if len(values) < 4 else [values[0], "...", values[-1]])
+
     return ours
 
 
@@ -33,14 +34,20 @@ def _rows(name):
         Row("validation SSIM on ab by epoch", "curves", _by_epoch("val_ssim_ab", 3)),
         Row("validation PSNR on ab by epoch, dB", "curves", _by_epoch("val_psnr_ab", 2)),
         Row("test loss", loss, lambda result: result.test_loss()),
-        Row("test MSE on ab", "none" if perceptual else loss,
-            lambda result: result.against_baselines("mse_ab")),
+        Row(
+            "test MSE on ab",
+            "none" if perceptual else loss,
+            lambda result: result.against_baselines("mse_ab"),
+        ),
         Row("test SSIM on ab", ssim, lambda result: result.against_baselines("ssim_ab")),
         Row("test PSNR on ab, dB", psnr, lambda result: result.against_baselines("psnr_ab")),
         Row("test SSIM on RGB", "none", lambda result: result.against_baselines("ssim_rgb")),
         Row("test PSNR on RGB, dB", "none", lambda result: result.against_baselines("psnr_rgb")),
-        Row("colourfulness", "desaturated; no figure",
-            lambda result: result.against_baselines("colourfulness")),
+        Row(
+            "colourfulness",
+            "desaturated; no figure",
+            lambda result: result.against_baselines("colourfulness"),
+        ),
         Row("parameters", "none", lambda result: f"{result.parameters:,}"),
     ]
 

@@ -3,7 +3,6 @@
 Layers bear the names of torchvision's, with _ for a point, so that weights go by name.
 """
 
-
 import h5py
 import keras
 from keras import layers
@@ -48,8 +47,9 @@ def _block(x, filters, stride, name, momentum):
     """Two 3 x 3 convolutions beside a shortcut, which is a convolution where the shape changes."""
     shortcut = x
     if stride > 1:
-        shortcut = _normalised(x, filters, 1, stride, f"{name}_downsample_0",
-                               f"{name}_downsample_1", momentum)
+        shortcut = _normalised(
+            x, filters, 1, stride, f"{name}_downsample_0", f"{name}_downsample_1", momentum
+        )
     x = _normalised(x, filters, 3, stride, f"{name}_conv1", f"{name}_bn1", momentum)
     x = layers.ReLU(name=f"{name}_relu1")(x)
     x = _normalised(x, filters, 3, 1, f"{name}_conv2", f"{name}_bn2", momentum)
@@ -73,10 +73,15 @@ def load(colorizer, config, weights):
     """
     encoder = colorizer.get_layer("resnet18")
     found, source = pretrained.load(
-        weights, name="ResNet-18", variable=VARIABLE, build=lambda: _network(1), read=_read,
+        weights,
+        name="ResNet-18",
+        variable=VARIABLE,
+        build=lambda: _network(1),
+        read=_read,
         imagenet=lambda: from_torch(torch_weights.torchvision(IMAGENET, "ResNet-18")),
         without="the encoder then begins from nothing, and results are those of a network that "
-                "has seen no picture but the training's.")
+        "has seen no picture but the training's.",
+    )
     pretrained.transfer(found, encoder)
     return {"network": "resnet18", "weights": source, "sha256": pretrained.weights_sha256(encoder)}
 
@@ -90,8 +95,11 @@ def _read(path):
     """A network of either number of channels with the weights of a file."""
     if not path.is_file() or h5py.is_hdf5(path):
         return pretrained.read(
-            path, [lambda: _network(1), lambda: _network(3), lambda: _network(3, classes=1000)],
-            name="ResNet-18", variable=VARIABLE)
+            path,
+            [lambda: _network(1), lambda: _network(3), lambda: _network(3, classes=1000)],
+            name="ResNet-18",
+            variable=VARIABLE,
+        )
     return from_torch(torch_weights.read(path), path)
 
 
@@ -111,8 +119,10 @@ def from_torch(state, path="the file"):
                     value = value.transpose(2, 3, 1, 0)  # (out, in, h, w) -> (h, w, in, out)
                 if value is None or value.shape != variable.shape:
                     has = "none" if value is None else f"one of shape {value.shape}"
-                    raise UserError(f"{path} does not hold weights of ResNet-18: {name} must be of "
-                                    f"shape {tuple(variable.shape)}, there is {has}.")
+                    raise UserError(
+                        f"{path} does not hold weights of ResNet-18: {name} must be of "
+                        f"shape {tuple(variable.shape)}, there is {has}."
+                    )
                 values.append(value)
                 used.add(name)
             layer.set_weights(values)
@@ -123,5 +133,10 @@ def from_torch(state, path="the file"):
     return found
 
 
-_TORCH = {"kernel": "weight", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
-          "moving_variance": "running_var"}
+_TORCH = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}

@@ -47,43 +47,64 @@ def main(argv=None):
         passed.append(f"--split-by={args.split_by}")
     eye = {variable: getattr(args, variable.lower()) for variable in EYE}
     if any(CONFIGS[name].distance == "vgg16" for name in names):
-        passed += [f"--{variable.lower().replace('_', '-')}={value}"
-                   for variable, value in eye.items()]
+        passed += [
+            f"--{variable.lower().replace('_', '-')}={value}" for variable, value in eye.items()
+        ]
     runs = {}
     for name in names:
         runs[name] = Path("runs", f"study-{name}-{Path(args.data).name}-{size}")
         print(f"\n{name}", flush=True)
-        code = train.main([*passed, f"--config={name}", f"--run={runs[name].name}",
-                           "--unpublished"])
+        code = train.main(
+            [*passed, f"--config={name}", f"--run={runs[name].name}", "--unpublished"]
+        )
         if code:
             return code
     dataset = prepare.prepare(args.data, size, CONFIGS[names[0]].cut, split_by=args.split_by)
     if not dataset.count("test"):
-        raise UserError(f"{dataset.folder} has no test pictures. Use more pictures, or another "
-                        "SPLIT_BY.")
+        raise UserError(
+            f"{dataset.folder} has no test pictures. Use more pictures, or another SPLIT_BY."
+        )
     out = Path("reports", "study", dataset.name)
     paths = [_exported(runs[name], name) for name in names]
     evaluation = evaluate.evaluate(
-        paths, dataset, "test", out / "evaluation", keep_going=False, networks=functools.partial(
-            network_metrics.Networks, ("lpips",), network="vgg16", weights=eye))
-    models_of = {name: Studied(name, runs[name], path, row) for name, path, row in zip(
-        names, paths, evaluation["rows"][-len(names):], strict=True)}
+        paths,
+        dataset,
+        "test",
+        out / "evaluation",
+        keep_going=False,
+        networks=functools.partial(
+            network_metrics.Networks, ("lpips",), network="vgg16", weights=eye
+        ),
+    )
+    models_of = {
+        name: Studied(name, runs[name], path, row)
+        for name, path, row in zip(names, paths, evaluation["rows"][-len(names) :], strict=True)
+    }
     write_epochs(out / "epochs.csv", models_of.values())
     draw_curves(out / "curves.png", models_of.values())
     print("\n" + report(evaluation, models_of, dataset).write(out, "study"))
 
 
 def _parser():
-    parser = cli.Parser("python -m feup.study", description=__doc__.splitlines()[0],
-                        epilog="Other flags are those of python -m feup.train, for every config.")
+    parser = cli.Parser(
+        "python -m feup.study",
+        description=__doc__.splitlines()[0],
+        epilog="Other flags are those of python -m feup.train, for every config.",
+    )
     prepare.add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
     for variable, usual in EYE.items():
-        parser.add_argument(f"--{variable.lower().replace('_', '-')}",
-                            default=os.environ.get(variable, usual),
-                            help="of the loss resnet18_lpips, and of every row's distance")
-    parser.add_argument("--config", type=_names, help="some of the configs, with commas between; "
-                        f"at 96 x 96 it is {', '.join(AT_96)}, else all")
+        parser.add_argument(
+            f"--{variable.lower().replace('_', '-')}",
+            default=os.environ.get(variable, usual),
+            help="of the loss resnet18_lpips, and of every row's distance",
+        )
+    parser.add_argument(
+        "--config",
+        type=_names,
+        help="some of the configs, with commas between; "
+        f"at 96 x 96 it is {', '.join(AT_96)}, else all",
+    )
     return parser
 
 
@@ -98,7 +119,7 @@ _names.__name__ = f"list of configs ({', '.join(CONFIGS)})"  # what argparse cal
 
 
 def _exported(folder, name):
-    path, = folder.glob("feup.h5" if name == next(iter(CONFIGS)) else f"feup-{name}.h5")
+    (path,) = folder.glob("feup.h5" if name == next(iter(CONFIGS)) else f"feup-{name}.h5")
     return path
 
 
@@ -109,8 +130,10 @@ class Studied:
         self.name, self.row = name, row
         self.metadata = models.metadata(path)
         with open(folder / "history.csv", newline="", encoding="utf-8") as file:
-            self.history = [{key: float(value) for key, value in epoch.items() if value}
-                            for epoch in csv.DictReader(file)]
+            self.history = [
+                {key: float(value) for key, value in epoch.items() if value}
+                for epoch in csv.DictReader(file)
+            ]
 
     @property
     def loss(self):
@@ -139,30 +162,55 @@ def report(evaluation, studied, dataset):
         f"{dataset.count('train'):,} pictures for training, {dataset.count('validation'):,} for "
         f"validation, {data['pictures']:,} for test, at {data['image_size']} x "
         f"{data['image_size']}. One run each: differences between runs of one config are not in "
-        "these figures.")
+        "these figures."
+    )
     sheet.heading("On test")
-    table = [[row["name"], "", "", "", "", *_figures(row)] for row in rows[:-len(studied)]]
-    table += [[name, f"{len(model.history)}", model.weights, model.loss,
-               f"{model.metadata['test_loss']:.3f}", *_figures(model.row)]
-              for name, model in studied.items()]
-    table.append(["true pictures", *[""] * (3 + len(TABLE)),
-                  page.cell(evaluation["truth"], "colourfulness")])
-    sheet.table(["", "epochs", "encoder began with", "its loss", "loss",
-                 *(_title(key, evaluation) for key in TABLE)], table)
-    sheet.text("SSIM and PSNR of ab are of the two colour channels alone, those of RGB of the "
-               "picture that the prediction makes with the true L*: the easier figure, since L* is "
-               "most of a picture. Losses of different kinds do not compare.")
+    table = [[row["name"], "", "", "", "", *_figures(row)] for row in rows[: -len(studied)]]
+    table += [
+        [
+            name,
+            f"{len(model.history)}",
+            model.weights,
+            model.loss,
+            f"{model.metadata['test_loss']:.3f}",
+            *_figures(model.row),
+        ]
+        for name, model in studied.items()
+    ]
+    table.append(
+        ["true pictures", *[""] * (3 + len(TABLE)), page.cell(evaluation["truth"], "colourfulness")]
+    )
+    sheet.table(
+        [
+            "",
+            "epochs",
+            "encoder began with",
+            "its loss",
+            "loss",
+            *(_title(key, evaluation) for key in TABLE),
+        ],
+        table,
+    )
+    sheet.text(
+        "SSIM and PSNR of ab are of the two colour channels alone, those of RGB of the "
+        "picture that the prediction makes with the true L*: the easier figure, since L* is "
+        "most of a picture. Losses of different kinds do not compare."
+    )
     sheet.heading("The report's table")
-    sheet.table(["", "test loss", "test SSIM", "test PSNR"],
-                [[name, *figures] for name, figures in REPORTED.items()])
+    sheet.table(
+        ["", "test loss", "test SSIM", "test PSNR"],
+        [[name, *figures] for name, figures in REPORTED.items()],
+    )
     sheet.heading("Why they differ")
     sheet.list(reasons(evaluation, studied, dataset))
     if len(studied) > 1:
         sheet.heading("One against the other")
         sheet.list(comparisons(evaluation, studied))
     sheet.heading("By epoch")
-    sheet.picture("curves.png", "validation loss, SSIM and PSNR by epoch for every model; the "
-                  "numbers are in epochs.csv")
+    sheet.picture(
+        "curves.png",
+        "validation loss, SSIM and PSNR by epoch for every model; the numbers are in epochs.csv",
+    )
     sheet.text("Pictures: evaluation/index.html, beside this file.")
     if data["name"] == "samples":
         sheet.text(sheets.RUNS_ONLY)
@@ -173,29 +221,41 @@ def reasons(evaluation, studied, dataset):
     """Why our figures are not the report's, as far as it shows."""
     grey = evaluation["rows"][0]
     forms = [f"{_title(key)} {page.cell(grey, key)}" for key in CURVES]
-    found = ["The report does not say what its SSIM and PSNR are of, nor their window and range. "
-             f"A grey picture alone has {', '.join(forms)} here, so 0.2 and 21 dB are of neither "
-             "form, or computed otherwise."]
+    found = [
+        "The report does not say what its SSIM and PSNR are of, nor their window and range. "
+        f"A grey picture alone has {', '.join(forms)} here, so 0.2 and 21 dB are of neither "
+        "form, or computed otherwise."
+    ]
     counts = {split: dataset.count(split) for split in PICTURES}
     if dataset.name != "cifar10" or counts != PICTURES:
-        found.append(f"The report's are of CIFAR-10, {PICTURES['train']:,} pictures for training "
-                     f"and {PICTURES['test']:,} for test, uncompressed; these are of "
-                     f"{dataset.name}, {counts['train']:,} and {counts['test']:,}.")
+        found.append(
+            f"The report's are of CIFAR-10, {PICTURES['train']:,} pictures for training "
+            f"and {PICTURES['test']:,} for test, uncompressed; these are of "
+            f"{dataset.name}, {counts['train']:,} and {counts['test']:,}."
+        )
     if all(name.lower().endswith((".jpg", ".jpeg")) for name in dataset.names("test")):
-        found.append("These pictures are JPEG, which has smoothed their colours before any model "
-                     "saw them: no figure here compares with one of the uncompressed pictures.")
+        found.append(
+            "These pictures are JPEG, which has smoothed their colours before any model "
+            "saw them: no figure here compares with one of the uncompressed pictures."
+        )
     epochs = {len(model.history) for model in studied.values()}
     if epochs != {EPOCHS}:
         told = " to ".join(str(number) for number in sorted({min(epochs), max(epochs)}))
         found.append(f"The report trained for {EPOCHS} epochs, these models for {told}.")
-    if any(model.weights == "RANDOM" and model.metadata["pretrained"]
-           for model in studied.values()):
-        found.append("The report's ResNet began with ImageNet's weights; encoders marked RANDOM "
-                     "here began from nothing.")
-    if any(model.metadata.get("distance") and "LPIPS" not in model.loss
-           for model in studied.values()):
-        found.append("Where the published LPIPS weights and their network were not at hand, the "
-                     "loss is the distance named in its row, and its values are not LPIPS.")
+    if any(
+        model.weights == "RANDOM" and model.metadata["pretrained"] for model in studied.values()
+    ):
+        found.append(
+            "The report's ResNet began with ImageNet's weights; encoders marked RANDOM "
+            "here began from nothing."
+        )
+    if any(
+        model.metadata.get("distance") and "LPIPS" not in model.loss for model in studied.values()
+    ):
+        found.append(
+            "Where the published LPIPS weights and their network were not at hand, the "
+            "loss is the distance named in its row, and its values are not LPIPS."
+        )
     return found
 
 
@@ -214,10 +274,13 @@ def comparisons(evaluation, studied):
                 if found["interval"]:
                     digits = metrics.METRICS[key].digits
                     low, high = (f"{end:+.{digits}f}" for end in found["interval"])
-                    told.append(f"{found['verdict']} by {_title(key, evaluation)}, "
-                                f"{found['mean']:+.{digits}f} ({low} to {high})")
-            said.append(f"{ours[pair['name']]} against {ours[first]}: "
-                        f"{'; '.join(told) or 'undefined'}")
+                    told.append(
+                        f"{found['verdict']} by {_title(key, evaluation)}, "
+                        f"{found['mean']:+.{digits}f} ({low} to {high})"
+                    )
+            said.append(
+                f"{ours[pair['name']]} against {ours[first]}: {'; '.join(told) or 'undefined'}"
+            )
     return [*said, f"Intervals are {compare.LEVEL:.0%} over pictures, not over runs."]
 
 
@@ -242,8 +305,9 @@ def write_epochs(path, studied):
     writer.writerow(["config", "epoch", *columns])
     for model in studied:
         for epoch in model.history:
-            writer.writerow([model.name, int(epoch["epoch"]),
-                             *(epoch.get(column, "") for column in columns)])
+            writer.writerow(
+                [model.name, int(epoch["epoch"]), *(epoch.get(column, "") for column in columns)]
+            )
     files.write_text(path, text.getvalue())
 
 
@@ -257,15 +321,18 @@ def draw_curves(path, studied):
     high = -(-(len(kinds) + len(CURVES)) // wide)
     figure = Figure(figsize=(5 * wide, 4 * high), layout="constrained")
     every = figure.subplots(high, wide, squeeze=False).ravel()
-    panels = every[:len(kinds) + len(CURVES)]
-    for axes in every[len(panels):]:
+    panels = every[: len(kinds) + len(CURVES)]
+    for axes in every[len(panels) :]:
         axes.set_axis_off()
     for number, model in enumerate(studied):
         epochs = [epoch["epoch"] for epoch in model.history]
         for axes, key, label in (
-                (panels[kinds.index(model.loss)], "val_loss", f"loss: {model.loss}"),
-                *((axes, f"val_{key}", _title(key))
-                  for axes, key in zip(panels[len(kinds):], CURVES, strict=True))):
+            (panels[kinds.index(model.loss)], "val_loss", f"loss: {model.loss}"),
+            *(
+                (axes, f"val_{key}", _title(key))
+                for axes, key in zip(panels[len(kinds) :], CURVES, strict=True)
+            ),
+        ):
             values = [epoch.get(key, float("nan")) for epoch in model.history]
             axes.plot(epochs, values, ".-", color=f"C{number}", label=model.name)
             axes.set(xlabel="epoch", ylabel=f"{label}, validation")

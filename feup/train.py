@@ -21,9 +21,13 @@ def compile_model(model, config, steps, loss=None):
 def main(argv=None):
     """From pictures to models/feup.h5."""
     return training.main(
-        argv, report="feup", configs=CONFIGS, build_model=build_model,
+        argv,
+        report="feup",
+        configs=CONFIGS,
+        build_model=build_model,
         compile_model=compile_model,
-        pretrained={"resnet18": resnet18.load, "densenet": densenet.load})
+        pretrained={"resnet18": resnet18.load, "densenet": densenet.load},
+    )
 
 
 if __name__ == "__main__":

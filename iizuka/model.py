@@ -46,8 +46,10 @@ def iizuka2016(config):
     """
     momentum = config.momentum
     size = config.image_size
-    inputs = {"l": keras.Input((None, None, 1), name="l"),
-              "l_global": keras.Input((size, size, 1), name="l_global")}
+    inputs = {
+        "l": keras.Input((None, None, 1), name="l"),
+        "l_global": keras.Input((size, size, 1), name="l_global"),
+    }
     x = keras.Input((None, None, 1))
     low = keras.Model(x, convolutions(x, config.low, "low", momentum=momentum), name="low")
     middle = convolutions(low(inputs["l"]), config.middle, "middle", momentum=momentum)

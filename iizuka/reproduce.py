@@ -22,16 +22,25 @@ COMMON = [
 ]
 ROWS = {
     "jain": [
-        Row("parameters", "none; 41,992,034 by its tables",
-            lambda result: f"{result.parameters:,}"),
-        Row("time", "1 h 20 min for 30 epochs on Colab's GPU",
-            lambda result: f"{sum(row['seconds'] for row in result.history) / 60:.0f} min for "
-                           f"{len(result.history)} epochs"),
+        Row(
+            "parameters", "none; 41,992,034 by its tables", lambda result: f"{result.parameters:,}"
+        ),
+        Row(
+            "time",
+            "1 h 20 min for 30 epochs on Colab's GPU",
+            lambda result: (
+                f"{sum(row['seconds'] for row in result.history) / 60:.0f} min for "
+                f"{len(result.history)} epochs"
+            ),
+        ),
         *COMMON,
     ],
     "jain_unnormalised": [
-        Row("learning without normalisation", "significantly slower",
-            lambda result: "compare the two losses at equal steps"),
+        Row(
+            "learning without normalisation",
+            "significantly slower",
+            lambda result: "compare the two losses at equal steps",
+        ),
         *COMMON,
     ],
     "iizuka2016": COMMON,
@@ -40,8 +49,9 @@ ROWS = {
 
 def main(argv=None):
     """Train each config and print the table."""
-    return reproduce.main(argv, report="iizuka", configs=CONFIGS, build_model=build_model,
-                          rows=ROWS)
+    return reproduce.main(
+        argv, report="iizuka", configs=CONFIGS, build_model=build_model, rows=ROWS
+    )
 
 
 if __name__ == "__main__":

@@ -20,17 +20,21 @@ def compile_model(model, config, steps, loss=None):
         return
     classes = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     model.compile(
-        optimizer, {"ab": loss, "label": classes},
+        optimizer,
+        {"ab": loss, "label": classes},
         loss_weights={"ab": 1.0, "label": config.class_weight},
-        metrics={"ab": training.accuracy(model),
-                 "label": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]})
+        metrics={
+            "ab": training.accuracy(model),
+            "label": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        },
+    )
 
 
 def main(argv=None):
     """From pictures to models/iizuka.h5."""
     return training.main(
-        argv, report="iizuka", configs=CONFIGS, build_model=build_model,
-        compile_model=compile_model)
+        argv, report="iizuka", configs=CONFIGS, build_model=build_model, compile_model=compile_model
+    )
 
 
 if __name__ == "__main__":

@@ -26,8 +26,11 @@ CONFIGS = {
     "lee2021": Config(),
     # K17. The original paper: another size, a wider decoder, another scaling.
     "baldassarre2017": Config(
-        image_size=224, cut="letterbox", ab_scale=1 / 127,
-        decoder=(128, "up", 64, 64, "up", 32), batch_size=100,
+        image_size=224,
+        cut="letterbox",
+        ab_scale=1 / 127,
+        decoder=(128, "up", 64, 64, "up", 32),
+        batch_size=100,
     ),
     # Beside the report, ours: the same network under a rate that leads somewhere.
     "lee2021_decay": Config(learning_rate=3e-4, decay="cosine"),

@@ -17,21 +17,28 @@ COMMON = [
     Row("training loss by epoch", "falls; no figure", _loss),
     Row("PSNR on RGB, dB", "none", lambda result: result.against_baselines("psnr_rgb")),
     Row("MSE on ab", "none", lambda result: result.against_baselines("mse_ab")),
-    Row("colourfulness", "none; called unsuccessful",
-        lambda result: result.against_baselines("colourfulness")),
+    Row(
+        "colourfulness",
+        "none; called unsuccessful",
+        lambda result: result.against_baselines("colourfulness"),
+    ),
 ]
 ROWS = {
     "lee2021": [
         Row("parameters", "6,541,202", lambda result: f"{result.parameters:,}"),
-        Row("peak memory", "the kernel died",
-            lambda result: f"{result.peak_bytes / 2**30:.1f} GiB"),
+        Row(
+            "peak memory", "the kernel died", lambda result: f"{result.peak_bytes / 2**30:.1f} GiB"
+        ),
         *COMMON,
     ],
     "lee2021_decay": COMMON,
     "baldassarre2017": [
         *COMMON,
-        Row("recoloured taken for real", "45.87 % of 41 people's verdicts",
-            lambda result: "needs people to ask: `make survey-koala`"),
+        Row(
+            "recoloured taken for real",
+            "45.87 % of 41 people's verdicts",
+            lambda result: "needs people to ask: `make survey-koala`",
+        ),
     ],
 }
 

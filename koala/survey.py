@@ -5,7 +5,8 @@ import sys
 from common import cli, survey
 
 PUBLISHED = survey.Published(
-    0.4587, "Baldassarre et al. 2017: 41 people, 9 recoloured and 3 original pictures")
+    0.4587, "Baldassarre et al. 2017: 41 people, 9 recoloured and 3 original pictures"
+)
 
 
 def main(argv=None):

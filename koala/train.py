@@ -18,8 +18,8 @@ def compile_model(model, config, steps, loss=None):
 def main(argv=None):
     """From pictures to models/koala.h5."""
     return training.main(
-        argv, report="koala", configs=CONFIGS, build_model=build_model,
-        compile_model=compile_model)
+        argv, report="koala", configs=CONFIGS, build_model=build_model, compile_model=compile_model
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,16 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 60  # seconds without an answer: the browser hangs, and the tests must not
-KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36, "ArrowLeft": 37,
-        "ArrowRight": 39}
+KEYS = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    " ": 32,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowRight": 39,
+}
 
 
 def find():
@@ -36,19 +44,32 @@ class Browser:
         theirs_in, self._out = _pipe()
         self._in, theirs_out = _pipe()
         command = [
-            find(), "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
-            "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--hide-scrollbars", "--force-device-scale-factor=1",
-            f"--user-data-dir={self.folder / 'profile'}", "about:blank"]
+            find(),
+            "--headless=new",
+            "--remote-debugging-pipe",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--hide-scrollbars",
+            "--force-device-scale-factor=1",
+            f"--user-data-dir={self.folder / 'profile'}",
+            "about:blank",
+        ]
         self._process = subprocess.Popen(
             ["bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "-", *command],
-            pass_fds=(theirs_in, theirs_out), stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(theirs_in)
         os.close(theirs_out)
         target = self._send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)[
-            "sessionId"]
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
         self.show()
@@ -107,11 +128,20 @@ class Browser:
 
     def show(self, width=None, dark=False, still=False):
         """The window's width, a dark theme, and whether the person wants nothing to move."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width or self.size[0],
-                  height=self.size[1], deviceScaleFactor=1, mobile=bool(width))
-        self.send("Emulation.setEmulatedMedia", features=[
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-            {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"}])
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width or self.size[0],
+            height=self.size[1],
+            deviceScaleFactor=1,
+            mobile=bool(width),
+        )
+        self.send(
+            "Emulation.setEmulatedMedia",
+            features=[
+                {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+                {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
+            ],
+        )
 
     def open(self, path):
         """Load a file and wait for it."""
@@ -125,8 +155,9 @@ class Browser:
 
     def run(self, script):
         """The value of a JavaScript expression, awaited; an exception of it fails."""
-        answer = self.send("Runtime.evaluate", expression=script, returnByValue=True,
-                           awaitPromise=True)
+        answer = self.send(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
@@ -135,8 +166,13 @@ class Browser:
         code = KEYS.get(key) or ord(key.upper())
         text = {"Enter": "\r", " ": " "}.get(key, key if len(key) == 1 else "")
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code,
-                      **({"text": text} if text and kind == "keyDown" else {}))
+            self.send(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                windowsVirtualKeyCode=code,
+                **({"text": text} if text and kind == "keyDown" else {}),
+            )
 
     def middle(self, selector):
         """(x, y) of the middle of an element, scrolled into view."""
@@ -150,8 +186,15 @@ class Browser:
 
     def mouse(self, kind, x, y):
         """A mouse event: mousePressed, mouseMoved or mouseReleased."""
-        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left",
-                  buttons=0 if kind == "mouseReleased" else 1, clickCount=1)
+        self.send(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=x,
+            y=y,
+            button="left",
+            buttons=0 if kind == "mouseReleased" else 1,
+            clickCount=1,
+        )
 
     def click(self, selector):
         """A click in the middle of the element."""
@@ -161,8 +204,12 @@ class Browser:
 
     def screenshot(self, path=None, whole=False):
         """A PNG of the window, or of the whole page, as bytes; written to `path` if given."""
-        answer = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole,
-                           **({"clip": self._whole()} if whole else {}))
+        answer = self.send(
+            "Page.captureScreenshot",
+            format="png",
+            captureBeyondViewport=whole,
+            **({"clip": self._whole()} if whole else {}),
+        )
         png = base64.b64decode(answer["data"])
         if path:
             Path(path).write_bytes(png)

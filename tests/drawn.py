@@ -13,7 +13,7 @@ def picture(seed, height=48, width=None):
     """(H, W, 3) uint8: a few soft colour fields, different for every seed."""
     rng = np.random.default_rng(seed)
     height, width = height, width or height
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     out = np.zeros((height, width, 3))
     for _ in range(4):
         cx, cy, spread = rng.random(), rng.random(), rng.uniform(0.1, 0.5)
@@ -76,8 +76,10 @@ def compile_model(model, config, steps, loss=None):
     """Adam and the mean squared error."""
     from common import training
 
-    model.compile(keras.optimizers.Adam(training.learning_rate(config, steps)),
-                  loss or keras.losses.MeanSquaredError())
+    model.compile(
+        keras.optimizers.Adam(training.learning_rate(config, steps)),
+        loss or keras.losses.MeanSquaredError(),
+    )
 
 
 def exported(path, config=None, data=None, train_sha256="", embedding=None):
@@ -86,8 +88,16 @@ def exported(path, config=None, data=None, train_sha256="", embedding=None):
 
     config = config or Config()
     keras.utils.set_random_seed(1)
-    models.export(models.wrap(build_model(config), config), path, {
-        "title": Path(path).stem, "config": dataclasses.asdict(config),
-        "image_size": config.image_size, "cut": config.cut, "embedding": embedding,
-        "data": {"name": data or "drawn", "split_sha256": "", "train_sha256": train_sha256}})
+    models.export(
+        models.wrap(build_model(config), config),
+        path,
+        {
+            "title": Path(path).stem,
+            "config": dataclasses.asdict(config),
+            "image_size": config.image_size,
+            "cut": config.cut,
+            "embedding": embedding,
+            "data": {"name": data or "drawn", "split_sha256": "", "train_sha256": train_sha256},
+        },
+    )
     return path

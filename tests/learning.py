@@ -23,12 +23,17 @@ def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
     ab = colours[..., 1:]
     inputs = {"l": colours[..., :1]}
     if config.embedding:
-        inputs["embedding"] = np.random.default_rng(0).normal(
-            0, 1.7, (pictures, 1000)).astype(np.float32)
+        inputs["embedding"] = (
+            np.random.default_rng(0).normal(0, 1.7, (pictures, 1000)).astype(np.float32)
+        )
     network = build_model(config)
     distance = getattr(config, "distance", None)
-    compile_model(network, config, steps, loss=distance and losses.PerceptualLoss(
-        perceptual.features(distance, "random"), config))
+    compile_model(
+        network,
+        config,
+        steps,
+        loss=distance and losses.PerceptualLoss(perceptual.features(distance, "random"), config),
+    )
     models.choose_jit(network)
     x = {**inputs, "l": lab.scale(inputs["l"], config.l_scale, config.l_offset)}
     x |= {name: x["l"] for name in models.views(network)}  # of the same size here
@@ -44,7 +49,9 @@ def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
     mean_colour = ab.mean((0, 1, 2))
     if distance:
         seen = perceptual.features(distance, "random")
-        ours, baseline = (seen(rgb / np.float32(255), metrics.recolour(inputs["l"], each) / 255)
-                          for each in (predicted, np.broadcast_to(mean_colour, ab.shape)))
+        ours, baseline = (
+            seen(rgb / np.float32(255), metrics.recolour(inputs["l"], each) / 255)
+            for each in (predicted, np.broadcast_to(mean_colour, ab.shape))
+        )
         return float(keras.ops.mean(ours) / keras.ops.mean(baseline))
     return np.mean((predicted - ab) ** 2) / np.mean((mean_colour - ab) ** 2)

@@ -25,7 +25,7 @@ def distances(ab):
 
 def index(a, b):
     """Where a bin stands."""
-    place, = np.flatnonzero(((a, b) == CENTRES).all(-1))
+    (place,) = np.flatnonzero(((a, b) == CENTRES).all(-1))
     return place
 
 
@@ -41,8 +41,28 @@ def test_the_bins_are_the_papers():
     assert ab_bins.CENTRES.shape == (313, 2) and ab_bins.CENTRES.dtype == np.float32
     a, count = np.unique(CENTRES[:, 0], return_counts=True)
     assert a.tolist() == list(range(-90, 101, 10))
-    assert count.tolist() == [5, 8, 10, 12, 14, 15, 16, 16, 17, 18, 18, 18, 19, 20, 19, 20, 20, 19,
-                              19, 10]
+    assert count.tolist() == [
+        5,
+        8,
+        10,
+        12,
+        14,
+        15,
+        16,
+        16,
+        17,
+        18,
+        18,
+        18,
+        19,
+        20,
+        19,
+        20,
+        20,
+        19,
+        19,
+        10,
+    ]
     assert CENTRES[[0, 4, 5, 312]].tolist() == [[-90, 50], [-90, 90], [-80, 20], [100, 0]]
     assert index(0, 0) == 5 + 8 + 10 + 12 + 14 + 15 + 16 + 16 + 17 + 7  # grey
     assert CENTRES[:, 1].min() == -110 and CENTRES[:, 1].max() == 100
@@ -76,8 +96,9 @@ def test_the_cells_are_exact_for_every_colour_of_srgb():
 
 
 def encode(ab, **options):
-    return tuple(map(ops.convert_to_numpy,
-                     ab_bins.encode(ops.convert_to_tensor(ab, "float32"), **options)))
+    return tuple(
+        map(ops.convert_to_numpy, ab_bins.encode(ops.convert_to_tensor(ab, "float32"), **options))
+    )
 
 
 def test_encode_by_hand():
@@ -108,13 +129,16 @@ def test_encode_is_exact(colours, neighbours):
 
 
 def test_the_prior_counts_the_training_split_to_its_last_picture():
-    grey, red = (np.zeros((2, 4, 4, 3), np.uint8) + np.array(colour, np.uint8)
-                 for colour in ((128, 128, 128), (255, 0, 0)))  # ab of (0, 0) and (80.1, 67.2)
+    grey, red = (
+        np.zeros((2, 4, 4, 3), np.uint8) + np.array(colour, np.uint8)
+        for colour in ((128, 128, 128), (255, 0, 0))
+    )  # ab of (0, 0) and (80.1, 67.2)
     half = grey.copy()
     half[:, :2] = red[:, :2]
     parts = [grey, half, red[:1]]
     dataset = SimpleNamespace(
-        count={"train": 5}.get, batches=lambda split, size: iter({"rgb": part} for part in parts))
+        count={"train": 5}.get, batches=lambda split, size: iter({"rgb": part} for part in parts)
+    )
     prior = ab_bins.prior(dataset)
     assert prior.shape == (313,) and prior.dtype == np.float64
     assert prior[index(0, 0)] == pytest.approx(3 / 5) and prior[index(80, 70)] == 2 / 5
@@ -130,7 +154,8 @@ def test_the_prior_of_a_real_data_set(tmp_path):
     ab = lab.rgb_to_lab(rgb)[..., 1:].reshape(-1, 2)
     counts = np.bincount(distances(ab).argmin(-1), minlength=313)
     np.testing.assert_allclose(
-        ab_bins.prior(dataset, batch_size=7), counts / counts.sum(), rtol=1e-12)
+        ab_bins.prior(dataset, batch_size=7), counts / counts.sum(), rtol=1e-12
+    )
 
 
 def test_rarity_without_smoothing_by_hand():
@@ -142,8 +167,10 @@ def test_rarity_without_smoothing_by_hand():
     grey, red, never = 1 / (0.25 + 1 / 626), 1 / (0.125 + 1 / 626), 626
     mean = 0.5 * grey + 0.5 * red
     np.testing.assert_allclose(
-        weights[[index(0, 0), index(80, 70), 0, 312]], np.array([grey, red, red, never]) / mean,
-        rtol=1e-5)
+        weights[[index(0, 0), index(80, 70), 0, 312]],
+        np.array([grey, red, red, never]) / mean,
+        rtol=1e-5,
+    )
 
 
 def test_balance_is_the_inverse_of_the_smoothed_prior_where_there_is_one():
@@ -172,7 +199,8 @@ def test_rarity_smooths_over_ab():
             smoothed[index(a, b)] = side[i] * side[j] / side.sum() ** 2
     weights = 1 / (0.5 * smoothed + 0.5 / 313)
     np.testing.assert_allclose(
-        ab_bins.rarity(prior), weights / (smoothed @ weights), rtol=1e-5)  # cut at 3 bins
+        ab_bins.rarity(prior), weights / (smoothed @ weights), rtol=1e-5
+    )  # cut at 3 bins
     assert ab_bins.rarity(prior, lam=1.0) == pytest.approx(np.ones(313))
 
 
@@ -202,7 +230,11 @@ def test_annealed_mean_upsamples_between_places():
     assert ab.shape == (1, 4, 8, 2) and ab.dtype == np.float32
     np.testing.assert_allclose(ab[0, 2, :, 0], [0, 0, 10, 30, 50, 70, 80, 80], atol=1e-4)
     assert [layer.name for layer in model.layers[1:]] == [
-        "ab_temperature", "ab_softmax", "ab_mean", "ab"]
+        "ab_temperature",
+        "ab_softmax",
+        "ab_mean",
+        "ab",
+    ]
     assert not model.trainable_weights and model.count_params() == 626
     policies = {layer.dtype_policy.name for layer in model.layers[1:]}
     assert policies == {"float32"}
@@ -213,15 +245,23 @@ def test_annealed_mean_loads_in_an_empty_folder(tmp_path):
     model = annealed((4, 4))
     model.save(tmp_path / "m.h5")
     np.save(tmp_path / "x.npy", logits)
-    code = ("import keras, numpy as np\n"
-            "m = keras.models.load_model('m.h5', compile=False)\n"
-            "np.save('y.npy', m.predict_on_batch(np.load('x.npy')))\n")
+    code = (
+        "import keras, numpy as np\n"
+        "m = keras.models.load_model('m.h5', compile=False)\n"
+        "np.save('y.npy', m.predict_on_batch(np.load('x.npy')))\n"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(
-        np.load(tmp_path / "y.npy"), model.predict_on_batch(logits), atol=1e-4)
+        np.load(tmp_path / "y.npy"), model.predict_on_batch(logits), atol=1e-4
+    )
 
 
 # --- heads ------------------------------------------------------------------------------------
@@ -229,8 +269,15 @@ def test_annealed_mean_loads_in_an_empty_folder(tmp_path):
 
 def start(size, strides=2):
     l = keras.Input((size, size, 1), name="l")
-    x = layers.Conv2D(8, 3, strides, "same", use_bias=False, name="conv",
-                      kernel_regularizer=keras.regularizers.L2(1e-3))(l)
+    x = layers.Conv2D(
+        8,
+        3,
+        strides,
+        "same",
+        use_bias=False,
+        name="conv",
+        kernel_regularizer=keras.regularizers.L2(1e-3),
+    )(l)
     x = layers.BatchNormalization(name="norm")(x)
     return l, layers.ReLU(name="relu")(x)
 
@@ -273,9 +320,17 @@ def labelled(size):
 
 
 @pytest.mark.parametrize("size", [16, None])
-@pytest.mark.parametrize(("build", "between"), [
-    (transposed, "ab_bins_pool"), (full, "ab_bins_pool"), (small, "ab_bins_up"), (quarter, None),
-    (apart, "ab_bins_pool"), (labelled, "ab_bins_pool")])
+@pytest.mark.parametrize(
+    ("build", "between"),
+    [
+        (transposed, "ab_bins_pool"),
+        (full, "ab_bins_pool"),
+        (small, "ab_bins_up"),
+        (quarter, None),
+        (apart, "ab_bins_pool"),
+        (labelled, "ab_bins_pool"),
+    ],
+)
 def test_a_head_takes_the_place_of_the_last_layer(build, between, size):
     network = build(size)
     headed = ab_bins.with_head(network)
@@ -299,8 +354,7 @@ def test_a_head_takes_the_place_of_the_last_layer(build, between, size):
     kernel, bias = headed.get_layer("ab_bins").get_weights()
     assert kernel.shape == (1, 1, 8, 313)
     outputs = headed({"l": l})
-    np.testing.assert_allclose(
-        models.ab_of(outputs), features @ kernel[0, 0] + bias, atol=1e-5)
+    np.testing.assert_allclose(models.ab_of(outputs), features @ kernel[0, 0] + bias, atol=1e-5)
     if build is labelled:
         np.testing.assert_array_equal(outputs["label"], network({"l": l})["label"])
     assert len(headed.losses) == 1, "the kept layer's regulariser"
@@ -347,8 +401,9 @@ def four_channels(l, x):
     return layers.Average()([layers.Conv2D(2, 1, name=name)(x) for name in ("one", "two")])
 
 
-@pytest.mark.parametrize("make", [
-    classifier, normalised, of_two_features, beside_the_input, four_channels])
+@pytest.mark.parametrize(
+    "make", [classifier, normalised, of_two_features, beside_the_input, four_channels]
+)
 def test_networks_of_another_form_are_refused(make):
     l, x = start(16, 1)
     with pytest.raises(ValueError, match="from one trainable convolution.*Received: ab from"):

@@ -18,20 +18,32 @@ def test_a_network_sees_what_it_was_trained_to_see(network):
     expected = module.preprocess_input(rgb.copy())
     assert of.enter(rgb) == pytest.approx(expected, abs=1e-3)
     assert ops.convert_to_numpy(of.enter(ops.convert_to_tensor(rgb))) == pytest.approx(
-        expected, abs=1e-3)
+        expected, abs=1e-3
+    )
 
 
 def test_the_input_in_words():
     assert applications.NETWORKS["mobilenet_v2"].entered == (
-        "RGB of 0 to 255 times 0.0078431 plus -1")
+        "RGB of 0 to 255 times 0.0078431 plus -1"
+    )
     assert applications.NETWORKS["vgg16"].entered == (
-        "BGR of 0 to 255 times 1 plus -103.94/-116.78/-123.68")
+        "BGR of 0 to 255 times 1 plus -103.94/-116.78/-123.68"
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("network", "top"), [  # as they are asked for
-    ("vgg16", False), ("resnet50", True), ("densenet121", False), ("mobilenet_v2", True),
-    ("mobilenet_v2", False), ("inception_v3", False), ("inception_resnet_v2", True)])
+@pytest.mark.parametrize(
+    ("network", "top"),
+    [  # as they are asked for
+        ("vgg16", False),
+        ("resnet50", True),
+        ("densenet121", False),
+        ("mobilenet_v2", True),
+        ("mobilenet_v2", False),
+        ("inception_v3", False),
+        ("inception_resnet_v2", True),
+    ],
+)
 def test_the_cached_file_is_the_one_that_keras_asks_for(network, top, monkeypatch):
     asked = []
 

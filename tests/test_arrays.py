@@ -30,8 +30,10 @@ def read(path):
 
 def test_cifar10_becomes_class_folders_bit_by_bit(tmp_path, cifar):
     arrays.cifar10(tmp_path / "cifar10")
-    files = sorted(path.relative_to(tmp_path / "cifar10").as_posix()
-                   for path in (tmp_path / "cifar10").rglob("*.png"))
+    files = sorted(
+        path.relative_to(tmp_path / "cifar10").as_posix()
+        for path in (tmp_path / "cifar10").rglob("*.png")
+    )
     assert len(files) == 50 and "test/truck/00009.png" in files
     assert (read(tmp_path / "cifar10/train/automobile/00031.png") == cifar[0][0][31]).all()
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10"]

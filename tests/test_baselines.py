@@ -34,21 +34,35 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def dataset(source):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(embeddings.NETWORKS, "mobilenet_v2", dataclasses.replace(
-            embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_network))
+        patch.setitem(
+            embeddings.NETWORKS,
+            "mobilenet_v2",
+            dataclasses.replace(
+                embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_network
+            ),
+        )
         patch.chdir(source.parent)
-        return prepare.prepare(source, SIDE, "squash", "mobilenet_v2", "random",
-                               split_by="folder", folder=source.parent / "shards")
+        return prepare.prepare(
+            source,
+            SIDE,
+            "squash",
+            "mobilenet_v2",
+            "random",
+            split_by="folder",
+            folder=source.parent / "shards",
+        )
 
 
 @pytest.fixture(scope="module")
 def plain(source):
-    return prepare.prepare(source, SIDE, "squash", split_by="folder",
-                           folder=source.parent / "plain")
+    return prepare.prepare(
+        source, SIDE, "squash", split_by="folder", folder=source.parent / "plain"
+    )
 
 
 def one_by_one(dataset, split):
     """The neighbours by the definition, two logits at a time."""
+
     def logits(split):
         return dataset.read(split, range(dataset.count(split)), embedding=True)["embedding"]
 
@@ -57,8 +71,10 @@ def one_by_one(dataset, split):
 
     train, found = np.float64(logits("train")), []
     for at, x in enumerate(np.float64(logits(split))):
-        similar = [-9 if split == "train" and at == other else cosine(x, y)
-                   for other, y in enumerate(train)]
+        similar = [
+            -9 if split == "train" and at == other else cosine(x, y)
+            for other, y in enumerate(train)
+        ]
         found.append((int(np.argmax(similar)), max(similar)))
     return found
 
@@ -73,8 +89,13 @@ def test_neighbours_are_those_of_a_search_one_by_one(dataset, split):
 
 def test_neighbours_are_the_same_from_shards_of_any_size(dataset, monkeypatch):
     whole = [array.tolist() for array in baselines._neighbours(dataset, "test", 7)]
-    monkeypatch.setattr(records.Dataset, "embeddings", lambda self, split: np.array_split(
-        self.read(split, range(self.count(split)), embedding=True)["embedding"], 5))
+    monkeypatch.setattr(
+        records.Dataset,
+        "embeddings",
+        lambda self, split: np.array_split(
+            self.read(split, range(self.count(split)), embedding=True)["embedding"], 5
+        ),
+    )
     for split, count in (("test", 7), ("train", 12)):
         places, cosines = baselines._neighbours(dataset, split, count)
         assert places.tolist() == [place for place, _ in one_by_one(dataset, split)][:count]
@@ -88,11 +109,15 @@ def test_the_row_is_the_neighbours_ab_under_the_true_lightness(dataset):
     expected = [place for place, _ in one_by_one(dataset, "test")]
     names = dataset.names("train")
     assert [found["name"] for found in row["neighbours"]] == [names[place] for place in expected]
-    true, other = (lab.rgb_to_lab(dataset.read(split, places)["rgb"])
-                   for split, places in (("test", range(10)), ("train", expected)))
+    true, other = (
+        lab.rgb_to_lab(dataset.read(split, places)["rgb"])
+        for split, places in (("test", range(10)), ("train", expected))
+    )
     made = metrics.recolour(true[..., :1], other[..., 1:])
-    psnr = [metrics.psnr_rgb(metrics.recolour(x[..., :1], x[..., 1:]), y)
-            for x, y in zip(true, made, strict=True)]
+    psnr = [
+        metrics.psnr_rgb(metrics.recolour(x[..., :1], x[..., 1:]), y)
+        for x, y in zip(true, made, strict=True)
+    ]
     assert row["values"]["psnr_rgb"] == pytest.approx(psnr, rel=1e-5)
     assert row["among"] == 12 and row["embedding"]["weights"] == "random" and row["seen"] == 0
     text = page.table(report)
@@ -104,14 +129,16 @@ def test_a_training_picture_is_not_its_own_neighbour(dataset):
     report = evaluate.evaluate([], dataset, "train", out=None)
     row = report["rows"][-1]
     assert row["name"] == "nearest neighbour" and row["metrics"]["psnr_rgb"]["infinite"] == 0
-    assert all(found["name"] != own["name"] for found, own in
-               zip(row["neighbours"], report["pictures"], strict=True))
+    assert all(
+        found["name"] != own["name"]
+        for found, own in zip(row["neighbours"], report["pictures"], strict=True)
+    )
 
 
 def test_where_no_embedding_is_stored_a_note_says_so(plain, dataset, tmp_path):
     report = evaluate.evaluate([], plain, out=tmp_path)
     assert [row["name"] for row in report["rows"]] == ["grey", "mean colour"]
-    note, = report["notes"]
+    (note,) = report["notes"]
     assert "EMBEDDING=mobilenet_v2" in note and note in page.table(report)
     assert "no embedding is stored" in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "neighbour" not in report["protocol"]
@@ -123,8 +150,11 @@ def test_where_no_embedding_is_stored_a_note_says_so(plain, dataset, tmp_path):
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(embeddings.NETWORKS, "mobilenet_v2", dataclasses.replace(
-        embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_network))
+    monkeypatch.setitem(
+        embeddings.NETWORKS,
+        "mobilenet_v2",
+        dataclasses.replace(embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_network),
+    )
 
     def run(*arguments):
         code = cli.run(evaluate.main, list(map(str, arguments)))

@@ -16,15 +16,22 @@ pytestmark = pytest.mark.browser
 def evaluation(tmp_path_factory):
     """The folder of an evaluation of one model and pictures that somebody else made of a part."""
     home = tmp_path_factory.mktemp("evaluation")
-    dataset = prepare.prepare(drawn.folder(home / "drawn", 40), 32, "squash",
-                              folder=home / "shards", fractions=(0.2, 0.05, 0.75))
+    dataset = prepare.prepare(
+        drawn.folder(home / "drawn", 40),
+        32,
+        "squash",
+        folder=home / "shards",
+        fractions=(0.2, 0.05, 0.75),
+    )
     model = drawn.exported(home / "run" / "a-model-of-a-rather-long-name.h5")
     (home / "run" / "history.csv").write_text(
-        "epoch,loss,val_loss,val_psnr_rgb,mean_colour_psnr_rgb\n1,2,3,20,19\n2,1,2,21,19\n")
+        "epoch,loss,val_loss,val_psnr_rgb,mean_colour_psnr_rgb\n1,2,3,20,19\n2,1,2,21,19\n"
+    )
     (home / "theirs").mkdir()
     names = dataset.names("test")
-    for name, rgb in list(zip(names, dataset.read("test", range(len(names)))["rgb"],
-                              strict=True))[::2]:
+    for name, rgb in list(zip(names, dataset.read("test", range(len(names)))["rgb"], strict=True))[
+        ::2
+    ]:
         cv2.imwrite(str(home / "theirs" / name), rgb[::-1])
     evaluate.evaluate([model], dataset, out=home / "out", others=[f"theirs={home / 'theirs'}"])
     return home / "out"
@@ -87,13 +94,16 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(page, evaluation):
 
 def test_nothing_else_may_run_or_be_loaded(page):
     """The policy holds: what would be injected does not run."""
-    assert page.run("""new Promise((resolve) => {
+    assert (
+        page.run("""new Promise((resolve) => {
         const script = Object.assign(document.createElement("script"),
                                      {textContent: "window.injected = 1"});
         const image = Object.assign(new Image(), {onerror: () => resolve(window.injected)});
         image.src = "https://example.org/x.png";
         document.body.append(script, image);
-    })""") is None
+    })""")
+        is None
+    )
     assert len(page.errors) == 2
     assert all("Content Security Policy" in error for error in page.errors)
 
@@ -135,7 +145,7 @@ def test_every_column_of_every_table_sorts(page):
         for at, (order, values) in enumerate(heads):
             assert order in ("ascending", "descending")
             there = [value for value in values if value is not None]
-            assert values[:len(there)] == there, "rows without a figure are last"
+            assert values[: len(there)] == there, "rows without a figure are last"
             if at:
                 numbers = [float(value.replace("Infinity", "inf")) for value in there]
                 assert numbers == sorted(numbers, reverse=order == "descending")
@@ -157,8 +167,9 @@ def test_pictures_are_ordered_by_any_metric_of_any_method(page, report):
     assert len(shown(page)) == 12
     row = report["rows"][2]
     values = row["values"]["ciede2000"]
-    names = {picture["name"]: value for picture, value in zip(report["pictures"], values,
-                                                              strict=True)}
+    names = {
+        picture["name"]: value for picture, value in zip(report["pictures"], values, strict=True)
+    }
     choose(page, "metric", "ciede2000")
     choose(page, "order", "worst")
     worst = shown(page)
@@ -191,14 +202,15 @@ def test_the_slider_moves_by_the_keyboard_and_changes_what_is_seen(page):
     page.press("Home")
     right = stage(page)
     assert page.run("document.activeElement.getAttribute('aria-valuetext')") == (
-        "0 % a-model-of-a-rather-long-name, 100 % true")
+        "0 % a-model-of-a-rather-long-name, 100 % true"
+    )
     assert np.abs(left - right).mean() > 1
     for _ in range(30):
         page.press("ArrowRight")
     part = stage(page)
     edge = int(part.shape[1] * 0.3)
-    np.testing.assert_array_equal(part[:, :edge - 30], left[:, :edge - 30])
-    np.testing.assert_array_equal(part[:, edge + 30:], right[:, edge + 30:])
+    np.testing.assert_array_equal(part[:, : edge - 30], left[:, : edge - 30])
+    np.testing.assert_array_equal(part[:, edge + 30 :], right[:, edge + 30 :])
     page.press("Escape")
     assert not page.run("document.querySelector('dialog').open")
     assert page.run("document.activeElement === document.querySelector('.gallery li button')")
@@ -212,7 +224,7 @@ def stage(page):
     })()""")
     x, y, width, height = box
     seen = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
-    return seen[y + 8:y + height - 8, x:x + width].astype(np.int16)
+    return seen[y + 8 : y + height - 8, x : x + width].astype(np.int16)
 
 
 def test_the_slider_follows_the_pointer(page):
@@ -306,8 +318,13 @@ def test_everything_that_can_be_used_has_a_name(page):
     page.click(".gallery li button")
     tree = page.send("Accessibility.getFullAXTree")["nodes"]
     wanted = {"button", "combobox", "slider", "image", "img", "region", "dialog", "table", "link"}
-    nameless = [node for node in tree if not node["ignored"]
-                and node["role"]["value"] in wanted - {"table"} and not node["name"]["value"]]
+    nameless = [
+        node
+        for node in tree
+        if not node["ignored"]
+        and node["role"]["value"] in wanted - {"table"}
+        and not node["name"]["value"]
+    ]
     assert nameless == []
     assert {"slider", "dialog"} <= {node["role"]["value"] for node in tree if not node["ignored"]}
 
@@ -350,8 +367,13 @@ def test_paper_has_no_controls(page):
 def asked(tmp_path_factory):
     """The folder of a survey of four recoloured pictures and two originals, and its key."""
     home = tmp_path_factory.mktemp("asked")
-    dataset = prepare.prepare(drawn.folder(home / "drawn", 30), 32, "centre",
-                              folder=home / "shards", fractions=(0.2, 0.05, 0.75))
+    dataset = prepare.prepare(
+        drawn.folder(home / "drawn", 30),
+        32,
+        "centre",
+        folder=home / "shards",
+        fractions=(0.2, 0.05, 0.75),
+    )
     model = evaluate.Model(drawn.exported(home / "tiny.h5"), "tiny", dataset, 4)
     key, pictures = survey.make(model, dataset, "test", 4, 2)
     (home / "page").mkdir()
@@ -387,11 +409,16 @@ def test_a_person_answers_and_the_command_reads_it(browser, asked, tmp_path, cap
     order = []
     for at in range(6):
         assert browser.run("document.getElementById('progress').textContent") == (
-            f"Picture {at + 1} of 6")
+            f"Picture {at + 1} of 6"
+        )
         order.append(judged(browser))
         # this person takes all for real but one, and is never wrong of that
-        verdict = "recoloured" if kinds[order[-1]] == "recoloured" and not any(
-            kinds[each] == "recoloured" for each in order[:-1]) else "real"
+        verdict = (
+            "recoloured"
+            if kinds[order[-1]] == "recoloured"
+            and not any(kinds[each] == "recoloured" for each in order[:-1])
+            else "real"
+        )
         if at % 2:
             browser.click(f"[data-verdict={verdict}]")
         else:
@@ -425,8 +452,9 @@ def test_a_verdict_can_be_taken_back(browser, asked, tmp_path):
     browser.click("#after [data-back]")
     assert browser.run("document.getElementById('progress').textContent") == "Picture 6 of 6"
     browser.press("r")
-    verdicts = [each["verdict"] for each in json.loads(save(browser, tmp_path).read_text())[
-        "verdicts"]]
+    verdicts = [
+        each["verdict"] for each in json.loads(save(browser, tmp_path).read_text())["verdicts"]
+    ]
     assert verdicts == ["recoloured"] * 5 + ["real"]
 
 

@@ -43,13 +43,20 @@ def test_steps_have_the_heights_of_their_bins():
     drawn = charts.steps("made", x, y, [0, 1, 2, 3], [0, 1, 0.5])
     floor, top = charts.HEIGHT - charts.BOTTOM, charts.TOP
     assert re.findall(r"V([\d.]+)", drawn) == [
-        f"{at:.1f}" for at in (floor, top, (floor + top) / 2, floor)]
+        f"{at:.1f}" for at in (floor, top, (floor + top) / 2, floor)
+    ]
 
 
 def test_a_panel_is_xml_and_speaks():
     x, y = charts.numbered(2), charts.about([1, 2])
-    drawn = charts.panel("a & b", "a < b", x, y, charts.line("mean", x, y, [(1, 1), (2, 2)]),
-                         strip=["#000000", "#ffffff"])
+    drawn = charts.panel(
+        "a & b",
+        "a < b",
+        x,
+        y,
+        charts.line("mean", x, y, [(1, 1), (2, 2)]),
+        strip=["#000000", "#ffffff"],
+    )
     root = ElementTree.fromstring(drawn)
     assert root.get("aria-label") == "a < b" and root.get("role") == "img"
     assert len(root.findall("rect")) == 2 and "a & b" in [text.text for text in root.iter("text")]

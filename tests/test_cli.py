@@ -18,12 +18,15 @@ def _raises(error):
     return main
 
 
-@pytest.mark.parametrize(("error", "said"), [
-    (UserError("two\nlines become one"), "error: two lines become one\n"),
-    (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "error: /x/y: the disk is full"),
-    (PermissionError(errno.EACCES, "Permission denied", "/x"), "error: /x: no permission"),
-    (OSError(errno.EROFS, "Read-only"), "error: the file system is read-only"),
-])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("two\nlines become one"), "error: two lines become one\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "error: /x/y: the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "error: /x: no permission"),
+        (OSError(errno.EROFS, "Read-only"), "error: the file system is read-only"),
+    ],
+)
 def test_a_users_mistake_is_one_line_and_exit_2(error, said, capsys):
     assert cli.run(_raises(error)) == 2
     assert capsys.readouterr().err.startswith(said)
@@ -73,7 +76,10 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
 
 def test_a_mistake_at_a_command_is_one_line_whatever_the_backend_says():
     process = subprocess.run(
-        [sys.executable, "-m", "common.quietly", "common.colorize", "--in=nowhere"], text=True,
-        cwd=Path(__file__).parents[1], capture_output=True)
+        [sys.executable, "-m", "common.quietly", "common.colorize", "--in=nowhere"],
+        text=True,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+    )
     assert process.returncode == 2 and process.stdout == ""
     assert process.stderr == "error: There is no nowhere. IN= is a photo or a folder of photos.\n"

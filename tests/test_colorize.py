@@ -33,8 +33,9 @@ def save_model(path, strength=70.0, kernel=None):
     x = layers.Rescaling(strength)(waves(layers.Rescaling(1 / 25, -2.0)(lightness)))
     model = keras.Model({"l": lightness}, x)
     rng = np.random.default_rng(0)
-    waves.set_weights([rng.normal(0, 0.3, (5, 5, 1, 2)) if kernel is None else kernel,
-                       np.array([0.3, 0.5])])
+    waves.set_weights(
+        [rng.normal(0, 0.3, (5, 5, 1, 2)) if kernel is None else kernel, np.array([0.3, 0.5])]
+    )
     model.save(path)
     return path
 
@@ -133,11 +134,17 @@ def test_what_is_transparent_does_not_change_the_rest(colorizer):
     np.testing.assert_array_equal(colorizer(hidden)[:, 40:], colorizer(other)[:, 40:])
 
 
-@pytest.mark.parametrize(("array", "words"), [
-    (np.zeros((4, 4), np.float32), "uint8"), (np.zeros((4, 4, 3), np.int64), "uint8"),
-    ([[1, 2]], "uint8"), (np.zeros((4, 4, 2), np.uint8), "shape"),
-    (np.zeros((2, 4, 4, 3), np.uint8), "shape"), (np.zeros((0, 4, 3), np.uint8), "shape"),
-])
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((4, 4), np.float32), "uint8"),
+        (np.zeros((4, 4, 3), np.int64), "uint8"),
+        ([[1, 2]], "uint8"),
+        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "shape"),
+        (np.zeros((0, 4, 3), np.uint8), "shape"),
+    ],
+)
 def test_other_arrays_are_refused(colorizer, array, words):
     with pytest.raises(ValueError, match=words):
         colorizer(array)
@@ -151,8 +158,9 @@ def test_nan_is_an_error_and_not_a_grey_picture(tmp_path):
 
 def test_a_fusion_model_finds_its_embedding(tmp_path):
     metadata = embeddings.load("mobilenet_v2", "random").metadata
-    path = drawn.exported(tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2"),
-                          embedding=metadata)
+    path = drawn.exported(
+        tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2"), embedding=metadata
+    )
     fusion = Colorizer(path)
     assert fusion.needs_embedding and (fusion.size, fusion.cut) == (32, "squash")
     small = np.random.default_rng(0).uniform(0, 100, (2, 32, 32, 1)).astype(np.float32)
@@ -164,8 +172,9 @@ def test_a_fusion_model_finds_its_embedding(tmp_path):
 
 def test_a_fusion_model_without_its_weights_is_refused(tmp_path):
     metadata = {"network": "mobilenet_v2", "weights": "mine.h5", "sha256": "0" * 64}
-    path = drawn.exported(tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2"),
-                          embedding=metadata)
+    path = drawn.exported(
+        tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2"), embedding=metadata
+    )
     with pytest.raises(cli.UserError, match="EMBEDDING_WEIGHTS"):
         Colorizer(path)(RGB)
     path = drawn.exported(tmp_path / "mute.h5", drawn.Config(embedding="mobilenet_v2"))
@@ -179,10 +188,14 @@ def test_a_fusion_model_without_its_weights_is_refused(tmp_path):
 @pytest.fixture
 def command(model, capsys):
     """Run the command: its exit code, output and errors."""
+
     def run(source, out, *options):
-        code = cli.run(colorize.main, [
-            "--in", str(source), "--out", str(out), "--model", str(model), *map(str, options)])
+        code = cli.run(
+            colorize.main,
+            ["--in", str(source), "--out", str(out), "--model", str(model), *map(str, options)],
+        )
         return code, *capsys.readouterr()
+
     return run
 
 
@@ -198,8 +211,11 @@ def report(out):
 
 
 def everything(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_one_photo(tmp_path, command):
@@ -228,8 +244,9 @@ def test_pages_of_sixteen_bits(tmp_path, command):
     pages = [(RGB[..., i].astype(np.uint16) * 257) ^ 0x35 for i in range(2)]
     with tifffile.TiffWriter(tmp_path / "scan.tif") as writer:
         for page in pages:
-            writer.write(65535 - page, photometric="miniswhite", resolution=(600, 600),
-                         resolutionunit="INCH")
+            writer.write(
+                65535 - page, photometric="miniswhite", resolution=(600, 600), resolutionunit="INCH"
+            )
     assert command(tmp_path / "scan.tif", tmp_path / "out")[0] == 0
     with tifffile.TiffFile(tmp_path / "out/scan.tif") as file:
         for page, result in zip(pages, file.pages, strict=True):
@@ -244,12 +261,21 @@ def test_a_format_that_is_not_written_becomes_png(tmp_path, command):
     assert code == 0 and "photo.gif.png" in output and "PNG out" in output
     assert command(tmp_path / "in", tmp_path / "out")[0] == 0
     assert set(everything(tmp_path / "out")) == {
-        "photo.gif.png", "photo.gif.png.png", colorize.REPORT}
+        "photo.gif.png",
+        "photo.gif.png.png",
+        colorize.REPORT,
+    }
     assert "PNG out" in report(tmp_path / "out")["photo.gif"]["reason"]
 
 
-NAMES = ["a.jpg", "nested/deep.er/b.v1.final.png", "ö/ñandú é.webp", "写真/祖父 1936.tif",
-         "no_suffix", "'quoted' $HOME \"x\".png"]
+NAMES = [
+    "a.jpg",
+    "nested/deep.er/b.v1.final.png",
+    "ö/ñandú é.webp",
+    "写真/祖父 1936.tif",
+    "no_suffix",
+    "'quoted' $HOME \"x\".png",
+]
 
 
 def folder_of_photos(folder):
@@ -290,7 +316,10 @@ def test_started_again_it_does_only_what_is_left(tmp_path, command):
     after = everything(out)
     assert after[NAMES[1]] == b"mine" and NAMES[0] in after
     assert {**after, NAMES[0]: None, colorize.REPORT: None} == {
-        **before, NAMES[0]: None, colorize.REPORT: None}
+        **before,
+        NAMES[0]: None,
+        colorize.REPORT: None,
+    }
     assert report(out)[NAMES[1]]["result"] == "kept"
     assert command(source, out, "--overwrite")[0] == 0
     assert everything(out)[NAMES[1]] != b"mine"
@@ -338,11 +367,12 @@ def test_a_bad_photo_alone(tmp_path, command):
     path = tmp_path / "photo.jpg"
     out = tmp_path / "out"
     whole = save(tmp_path / "whole.jpg", drawn.picture(1, 200)).read_bytes()
-    for data in (b"", b"text", whole[:len(whole) // 2]):
+    for data in (b"", b"text", whole[: len(whole) // 2]):
         path.write_bytes(data)
         assert mistake(command(path, out), "photo.jpg")
-    assert mistake(command(tmp_path / "whole.jpg", out, "--max-megapixels", 0.01), "0.01",
-                   "--max-megapixels")
+    assert mistake(
+        command(tmp_path / "whole.jpg", out, "--max-megapixels", 0.01), "0.01", "--max-megapixels"
+    )
     assert not everything(out)
 
 
@@ -393,10 +423,13 @@ def test_an_interrupt_leaves_no_half_file(tmp_path, model):
         os.link(first, source / f"{index:03d}.png")
     process = subprocess.Popen(
         [sys.executable, "-m", "common.colorize", "--in", source, "--out", out, "--model", model],
-        cwd=Path(__file__).parents[1], stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[1],
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         # A shell's background jobs ignore the interrupt, and so do their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 300
     while not list(out.glob("*.png")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -416,18 +449,39 @@ def test_memory_for_24_megapixels(tmp_path, network):
     from koala import CONFIGS, build_model
 
     config = CONFIGS["lee2021"]
-    models.export(models.wrap(build_model(config), config), tmp_path / "koala.h5", {
-        "image_size": config.image_size, "cut": config.cut,
-        "embedding": embeddings.load(network, "random").metadata})
+    models.export(
+        models.wrap(build_model(config), config),
+        tmp_path / "koala.h5",
+        {
+            "image_size": config.image_size,
+            "cut": config.cut,
+            "embedding": embeddings.load(network, "random").metadata,
+        },
+    )
     small = Image.fromarray(drawn.picture(0, 400, 600))
     small.resize((6000, 4000), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg", quality=92)
     program = (
         "import sys; from common import cli, colorize\n"
-        "print(cli.run(colorize.main, sys.argv[1:]))" + drawn.PRINT_PEAK)
+        "print(cli.run(colorize.main, sys.argv[1:]))" + drawn.PRINT_PEAK
+    )
     done = subprocess.run(
-        [sys.executable, "-c", program, "--in", tmp_path / "photo.jpg", "--out", tmp_path / "out",
-         "--model", tmp_path / "koala.h5"], cwd=Path(__file__).parents[1], text=True,
-        capture_output=True, check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+        [
+            sys.executable,
+            "-c",
+            program,
+            "--in",
+            tmp_path / "photo.jpg",
+            "--out",
+            tmp_path / "out",
+            "--model",
+            tmp_path / "koala.h5",
+        ],
+        cwd=Path(__file__).parents[1],
+        text=True,
+        capture_output=True,
+        check=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
     code, kilobytes = map(int, done.stdout.split()[-2:])
     assert code == 0
     assert kilobytes * 1024 < 1.5e9

@@ -24,11 +24,12 @@ def test_intervals_are_those_of_drawing_pictures_one_by_one():
 
 def test_intervals_of_many_pictures_are_the_normal_ones():
     values = np.random.default_rng(1).normal(5, 2, (4000, 1))
-    (low, high), = compare.Bootstrap(4000).intervals(values)
+    ((low, high),) = compare.Bootstrap(4000).intervals(values)
     error = values.std(ddof=1) / np.sqrt(4000)
     assert (low, high) == pytest.approx(
-        (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.2 * error)
-    (low, high), = compare.Bootstrap(4000, level=0.5).intervals(values)
+        (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.2 * error
+    )
+    ((low, high),) = compare.Bootstrap(4000, level=0.5).intervals(values)
     assert high - low == pytest.approx(2 * 0.674 * error, rel=0.1)
 
 
@@ -49,7 +50,7 @@ def test_what_is_not_finite_is_left_out():
 def test_weighted_means_are_drawn_as_such():
     random = np.random.default_rng(3)
     values, shares = random.normal(size=(50, 1)), random.uniform(0, 4, (50, 1))
-    (low, high), = compare.Bootstrap(50).intervals(values, shares)
+    ((low, high),) = compare.Bootstrap(50).intervals(values, shares)
     expected = plain(values[:, 0], shares[:, 0])
     assert (low, high) == pytest.approx(expected, abs=0.06 * (expected[1] - expected[0]))
     # a picture without weight counts no more than one that is not there
@@ -71,8 +72,10 @@ def test_blocks_change_nothing(monkeypatch):
 def rows(**columns):
     """Rows whose PSNR, CIEDE2000 and colourfulness are the same values."""
     keys = ("psnr_rgb", "ciede2000", "colourfulness")
-    return [{"name": name, "values": dict.fromkeys(keys, values), "metrics": dict.fromkeys(keys)}
-            for name, values in columns.items()]
+    return [
+        {"name": name, "values": dict.fromkeys(keys, values), "metrics": dict.fromkeys(keys)}
+        for name, values in columns.items()
+    ]
 
 
 def pairs(against=None, **columns):
@@ -82,7 +85,7 @@ def pairs(against=None, **columns):
 
 
 def test_a_pair_by_hand():
-    pair, = pairs(old=[1, 2, "inf", 4, None, "inf"], new=[2, 4, 5, 4, 9, "inf"])
+    (pair,) = pairs(old=[1, 2, "inf", 4, None, "inf"], new=[2, 4, 5, 4, 9, "inf"])
     assert (pair["name"], pair["against"]) == ("new", "old")
     assert pair["metrics"].keys() == {"psnr_rgb", "ciede2000"}, "true colourfulness has no better"
     psnr, difference = pair["metrics"]["psnr_rgb"], pair["metrics"]["ciede2000"]
@@ -95,8 +98,15 @@ def test_a_verdict_needs_an_interval_that_leaves_out_zero():
     base = np.random.default_rng(0).normal(20, 5, 60)  # pictures differ far more than rows do
     small = np.random.default_rng(1).normal(0.3, 0.2, 60)
     none = small - small.mean()
-    of = {pair["name"]: pair["metrics"] for pair in pairs(
-        against="old", old=base.tolist(), new=(base + small).tolist(), same=(base + none).tolist())}
+    of = {
+        pair["name"]: pair["metrics"]
+        for pair in pairs(
+            against="old",
+            old=base.tolist(),
+            new=(base + small).tolist(),
+            same=(base + none).tolist(),
+        )
+    }
     assert of["new"]["psnr_rgb"]["verdict"] == "better"
     assert of["new"]["ciede2000"]["verdict"] == "worse"
     assert of["same"]["psnr_rgb"]["verdict"] == of["same"]["ciede2000"]["verdict"] == "undecided"
@@ -107,22 +117,43 @@ def test_a_verdict_needs_an_interval_that_leaves_out_zero():
 
 
 def test_equal_rows_are_undecided_and_all_ties():
-    pair, = pairs(one=[1, 2, 3], two=[1, 2, 3])
+    (pair,) = pairs(one=[1, 2, 3], two=[1, 2, 3])
     assert pair["metrics"]["psnr_rgb"] == {
-        "mean": 0, "interval": [0, 0], "n": 3, "wins": 0, "ties": 3, "losses": 0,
-        "verdict": "undecided"}
+        "mean": 0,
+        "interval": [0, 0],
+        "n": 3,
+        "wins": 0,
+        "ties": 3,
+        "losses": 0,
+        "verdict": "undecided",
+    }
 
 
 def test_all_pairs_or_those_with_one():
     columns = {name: [1, 2] for name in "abcd"}
     assert [pair["name"] + pair["against"] for pair in pairs(**columns)] == [
-        "ba", "ca", "cb", "da", "db", "dc"]
+        "ba",
+        "ca",
+        "cb",
+        "da",
+        "db",
+        "dc",
+    ]
     assert [pair["name"] + pair["against"] for pair in pairs(against="b", **columns)] == [
-        "ab", "cb", "db"]
+        "ab",
+        "cb",
+        "db",
+    ]
 
 
 def test_pictures_that_one_row_has_not_are_in_no_comparison():
-    pair, = pairs(old=[None, None, 1], new=[1, 2, None])
+    (pair,) = pairs(old=[None, None, 1], new=[1, 2, None])
     assert pair["metrics"]["psnr_rgb"] == {
-        "mean": None, "interval": None, "n": 0, "wins": 0, "ties": 0, "losses": 0,
-        "verdict": "undecided"}
+        "mean": None,
+        "interval": None,
+        "n": 0,
+        "wins": 0,
+        "ties": 0,
+        "losses": 0,
+        "verdict": "undecided",
+    }

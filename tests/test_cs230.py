@@ -70,8 +70,10 @@ def small(name, image_size=32):
 def inputs(count=2):
     """Lightness and logits for networks at 32 x 32."""
     rng = np.random.default_rng(0)
-    return {"l": rng.uniform(0, 100, (count, 32, 32, 1)).astype(np.float32),
-            "embedding": rng.normal(0, 1.7, (count, 1000)).astype(np.float32)}
+    return {
+        "l": rng.uniform(0, 100, (count, 32, 32, 1)).astype(np.float32),
+        "embedding": rng.normal(0, 1.7, (count, 1000)).astype(np.float32),
+    }
 
 
 @pytest.mark.parametrize("name", cs230.CONFIGS)
@@ -93,8 +95,11 @@ def test_every_config_has_a_pinned_count():
 
 @pytest.mark.parametrize(("name", "count"), [("fusion", 14), ("plain", 11)])
 def test_activations_are_relu_inside_and_tanh_last(name, count):
-    convolutions = [layer for layer in cs230.build_model(small(name)).layers
-                    if isinstance(layer, keras.layers.Conv2D)]
+    convolutions = [
+        layer
+        for layer in cs230.build_model(small(name)).layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
     assert [layer.activation.__name__ for layer in convolutions] == ["relu"] * count + ["tanh"]
     assert {layer.kernel_size for layer in convolutions} == {(3, 3)}
 
@@ -127,8 +132,10 @@ def test_the_default_config_comes_first_and_is_frozen():
         cs230.CONFIGS["fusion"].epochs = 3
 
 
-@pytest.mark.parametrize(("name", "optimizer", "batch_size"), [
-    ("fusion", keras.optimizers.Adam, 50), ("plain", keras.optimizers.RMSprop, 20)])
+@pytest.mark.parametrize(
+    ("name", "optimizer", "batch_size"),
+    [("fusion", keras.optimizers.Adam, 50), ("plain", keras.optimizers.RMSprop, 20)],
+)
 def test_each_network_has_the_reports_recipe(name, optimizer, batch_size):
     config = cs230.CONFIGS[name]
     assert (config.batch_size, config.epochs, config.decay) == (batch_size, 20, None)
@@ -160,7 +167,8 @@ def test_the_pictures_are_split_and_changed_as_the_report_says(name, monkeypatch
 @pytest.mark.parametrize("name", cs230.CONFIGS)
 def test_it_learns(name):
     share = learning.share_of_mean_colour(
-        cs230.build_model, train.compile_model, small(name), steps=150)
+        cs230.build_model, train.compile_model, small(name), steps=150
+    )
     assert share < 0.5
 
 
@@ -168,7 +176,8 @@ def test_it_learns(name):
 @pytest.mark.parametrize("name", cs230.CONFIGS)
 def test_it_learns_well(name):
     share = learning.share_of_mean_colour(
-        cs230.build_model, train.compile_model, small(name, 64), steps=600)
+        cs230.build_model, train.compile_model, small(name, 64), steps=600
+    )
     assert share < 0.1
 
 
@@ -182,7 +191,8 @@ def test_the_export_is_the_network_in_lab_units(tmp_path, name):
     wanted = {key: given[key] for key in network.input}
     direct = network.predict_on_batch(wanted | {"l": given["l"] / 50 - 1})
     assert exported == pytest.approx(  # float32, values up to 128
-        128 * keras.ops.convert_to_numpy(direct), abs=1e-3)
+        128 * keras.ops.convert_to_numpy(direct), abs=1e-3
+    )
 
 
 BARE = """
@@ -218,8 +228,24 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr("cs230.train.CONFIGS", {"plain": config})
 
     def train_to(epochs, run):
-        assert cli.run(train.main, ["--data", "photos", "--steps", "2", "--epochs", str(epochs),
-                                    "--run", run, "--precision", "float32"]) == 0
+        assert (
+            cli.run(
+                train.main,
+                [
+                    "--data",
+                    "photos",
+                    "--steps",
+                    "2",
+                    "--epochs",
+                    str(epochs),
+                    "--run",
+                    run,
+                    "--precision",
+                    "float32",
+                ],
+            )
+            == 0
+        )
 
     def state(run):
         with np.load(tmp_path / "runs" / run / "checkpoint.npz") as stored:

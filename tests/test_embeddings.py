@@ -39,8 +39,14 @@ def test_a_colour_photo_and_its_grey_version_get_the_same_one(embedder):
 
 def test_stored_and_live_ones_agree(tmp_path, embedder, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    dataset = prepare.prepare(drawn.folder(tmp_path / "photos", 20, 40), 48, "squash",
-                              "mobilenet_v2", "random", folder=tmp_path / "shards")
+    dataset = prepare.prepare(
+        drawn.folder(tmp_path / "photos", 20, 40),
+        48,
+        "squash",
+        "mobilenet_v2",
+        "random",
+        folder=tmp_path / "shards",
+    )
     batch = next(dataset.batches("train", 20, embedding=True))
     assert batch["embedding"].shape == (len(batch["rgb"]), 1000)
     for rgb, stored in zip(batch["rgb"][:5], batch["embedding"][:5], strict=True):
@@ -56,8 +62,9 @@ def test_an_embedding_is_added_without_touching_the_pictures(tmp_path, monkeypat
     plain = prepare.prepare(source, 32, "squash", folder=tmp_path / "shards")
     assert plain.embedding is None
     before = {path: path.stat().st_mtime_ns for path in plain.folder.glob("*.tfrecord")}
-    added = prepare.prepare(source, 32, "squash", "mobilenet_v2", "random",
-                            folder=tmp_path / "shards")
+    added = prepare.prepare(
+        source, 32, "squash", "mobilenet_v2", "random", folder=tmp_path / "shards"
+    )
     assert before == {path: path.stat().st_mtime_ns for path in plain.folder.glob("*.tfrecord")}
     assert next(added.batches("train", 3, embedding=True))["embedding"].shape == (3, 1000)
     target = next(plain.folder.glob("train*.npy"))
@@ -74,12 +81,18 @@ def test_place_in_the_batch_does_not_matter(embedder):
 
 
 def test_random_weights_are_the_same_in_every_process():
-    code = ("from common import embeddings\n"
-            "print(embeddings.load('mobilenet_v2', 'random').sha256)")
-    answers = {subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True,
-        env={**os.environ, "KERAS_BACKEND": backend}).stdout.split()[-1]
-        for backend in ("tensorflow", "jax")}
+    code = "from common import embeddings\nprint(embeddings.load('mobilenet_v2', 'random').sha256)"
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "KERAS_BACKEND": backend},
+        ).stdout.split()[-1]
+        for backend in ("tensorflow", "jax")
+    }
     assert answers == {embeddings.load("mobilenet_v2", "random").sha256}
 
 
@@ -108,10 +121,14 @@ def test_weights_are_found_again_by_their_hash(tmp_path, embedder):
         embeddings.find({**embedder.metadata, "sha256": "0" * 64}, folder=tmp_path / "models")
 
 
-@pytest.mark.parametrize(("network", "weights", "message"), [
-    ("vgg99", "random", "no embedding network vgg99. Choose one of"),
-    ("mobilenet_v2", "nowhere.h5", "no weights file nowhere.h5"),
-    ("mobilenet_v2", __file__, "does not hold weights of mobilenet_v2")])
+@pytest.mark.parametrize(
+    ("network", "weights", "message"),
+    [
+        ("vgg99", "random", "no embedding network vgg99. Choose one of"),
+        ("mobilenet_v2", "nowhere.h5", "no weights file nowhere.h5"),
+        ("mobilenet_v2", __file__, "does not hold weights of mobilenet_v2"),
+    ],
+)
 def test_wrong_names_are_one_line(network, weights, message):
     with pytest.raises(UserError, match=message):
         embeddings.load(network, weights)

@@ -46,8 +46,9 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dataset(source):
-    return prepare.prepare(source, SIDE, "squash", split_by="folder",
-                           folder=source.parent / "shards")
+    return prepare.prepare(
+        source, SIDE, "squash", split_by="folder", folder=source.parent / "shards"
+    )
 
 
 def save(path, kernel=(0, 0), bias=(0, 0), size=SIDE, embedding=None, **metadata):
@@ -62,12 +63,22 @@ def save(path, kernel=(0, 0), bias=(0, 0), size=SIDE, embedding=None, **metadata
     kernel, bias = np.float32(kernel), np.float32(bias)
     # The wrapped network gets L* / 50 - 1 and gives ab / 128.
     network.get_layer("conv").set_weights(
-        [(kernel * 50 / 128).reshape(1, 1, 1, 2), (bias + kernel * 50) / 128])
+        [(kernel * 50 / 128).reshape(1, 1, 1, 2), (bias + kernel * 50) / 128]
+    )
     if embedding:
         network.get_layer("logits").set_weights([1e3 * np.eye(1000, 2, dtype=np.float32)])
-    models.export(models.wrap(network, CONFIG), path, {
-        "title": path.stem, "image_size": size, "cut": "squash", "embedding": embedding,
-        "data": {"name": "others", "train_sha256": "0" * 24}, **metadata})
+    models.export(
+        models.wrap(network, CONFIG),
+        path,
+        {
+            "title": path.stem,
+            "image_size": size,
+            "cut": "squash",
+            "embedding": embedding,
+            "data": {"name": "others", "train_sha256": "0" * 24},
+            **metadata,
+        },
+    )
     return path
 
 
@@ -77,7 +88,7 @@ def true_lab(dataset, split="test"):
 
 
 def row(report, name):
-    found, = (row for row in report["rows"] if row["name"] == name)
+    (found,) = (row for row in report["rows"] if row["name"] == name)
     return found
 
 
@@ -95,7 +106,8 @@ def test_baselines_by_hand(dataset):
     assert mean(report, "grey", "mse_ab") == pytest.approx((ab**2).mean(), rel=1e-5)
     mean_ab = true_lab(dataset, "train")[1][..., 1:].mean((0, 1, 2))
     assert mean(report, "mean colour", "mse_ab") == pytest.approx(
-        ((ab - mean_ab) ** 2).mean(), rel=1e-4)
+        ((ab - mean_ab) ** 2).mean(), rel=1e-4
+    )
 
 
 def test_figures_are_means_over_pictures_with_their_count(dataset):
@@ -122,13 +134,16 @@ def test_a_model_of_one_colour_scores_as_that_colour(dataset, tmp_path):
     report = evaluate.evaluate([path], dataset, out=None, batch_size=3)
     for key in ("mse_ab", "psnr_rgb", "ssim_rgb", "ssim_ab", "colourfulness"):
         assert mean(report, "flat", key) == pytest.approx(
-            mean(report, "mean colour", key), rel=1e-3)
+            mean(report, "mean colour", key), rel=1e-3
+        )
 
 
 def test_figures_do_not_depend_on_the_batch(dataset, tmp_path):
     path = save(tmp_path / "slope.h5", kernel=(0.3, -0.2), bias=(5, 20))
-    by_3, by_8 = (row(evaluate.evaluate([path], dataset, out=None, batch_size=size), "slope")
-                  for size in (3, 8))
+    by_3, by_8 = (
+        row(evaluate.evaluate([path], dataset, out=None, batch_size=size), "slope")
+        for size in (3, 8)
+    )
     assert by_3["values"] == by_8["values"]
 
 
@@ -139,8 +154,9 @@ def test_a_model_of_another_size_sees_the_picture_small(dataset, tmp_path):
     errors = []
     for picture in colours:
         l = cv2.resize(picture[..., 0], (16, 16), interpolation=cv2.INTER_AREA)
-        ab = cv2.resize(np.stack([l * 0.5, l * -0.25], -1), (SIDE, SIDE),
-                        interpolation=cv2.INTER_LINEAR)
+        ab = cv2.resize(
+            np.stack([l * 0.5, l * -0.25], -1), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR
+        )
         errors.append(np.mean((picture[..., 1:] - ab) ** 2))
     assert mean(report, "small", "mse_ab") == pytest.approx(np.mean(errors), rel=1e-4)
 
@@ -150,7 +166,8 @@ def test_delta_is_the_difference_of_mean_colourfulness(dataset, tmp_path):
     truth = report["truth"]["metrics"]["colourfulness"]
     assert truth["n"] == 8 and len(report["truth"]["values"]["colourfulness"]) == 8
     assert row(report, "flat")["colourfulness_delta"] == pytest.approx(
-        mean(report, "flat", "colourfulness") - truth["mean"])
+        mean(report, "flat", "colourfulness") - truth["mean"]
+    )
 
 
 def test_every_mean_has_an_interval_about_it(dataset):
@@ -182,8 +199,7 @@ def test_both_kinds_of_colourfulness_have_their_difference(dataset):
     for key in ("colourfulness", "colourfulness_absolute"):
         # grey is below every true picture, so that nothing cancels
         assert -grey[f"{key}_delta"] == pytest.approx(truth["metrics"][key]["mean"], abs=0.3)
-        assert mean(report, "grey", f"{key}_error") == pytest.approx(
-            -grey[f"{key}_delta"], abs=0.1)
+        assert mean(report, "grey", f"{key}_error") == pytest.approx(-grey[f"{key}_delta"], abs=0.1)
     assert truth["metrics"]["colourfulness"] != truth["metrics"]["colourfulness_absolute"]
 
 
@@ -198,7 +214,8 @@ def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
     nearest = np.linalg.norm(ab[:, None] - ab_bins.CENTRES, axis=-1).argmin(-1)
     within = 1 - np.minimum(np.linalg.norm(ab, axis=-1), 150) / 150
     assert mean(report, "grey", "auc_ab_balanced") == pytest.approx(
-        100 * np.average(within, weights=weights[nearest]), rel=1e-4)
+        100 * np.average(within, weights=weights[nearest]), rel=1e-4
+    )
     assert mean(report, "grey", "auc_ab_balanced") < mean(report, "grey", "auc_ab")
     assert "lambda = 0" in report["protocol"]["balanced"] and "AuC balanced" in page.table(report)
     # measured once, and anew where what is kept is of another split
@@ -206,8 +223,11 @@ def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
     calls = []
     monkeypatch.setattr(ab_bins, "prior", lambda data: calls.append(1) or np.full(313, 1 / 313))
     again = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
-    assert mean(again, "grey", "auc_ab_balanced") == pytest.approx(
-        mean(report, "grey", "auc_ab_balanced"), rel=1e-6) and not calls
+    assert (
+        mean(again, "grey", "auc_ab_balanced")
+        == pytest.approx(mean(report, "grey", "auc_ab_balanced"), rel=1e-6)
+        and not calls
+    )
     for damage in ("", "{", '{"train_sha256": 1}', "[]"):
         kept.write_text(damage)
         evaluate.evaluate([], dataset, out=None, rebalance=True, limit=1)
@@ -226,7 +246,11 @@ def test_small_pictures_have_no_ssim(source):
     tiny = prepare.prepare(source, 8, "squash", split_by="folder", folder=source.parent / "tiny")
     report = evaluate.evaluate([], tiny, out=None)
     assert row(report, "grey")["metrics"]["ssim_rgb"] == {
-        "mean": None, "n": 0, "infinite": 0, "interval": None}
+        "mean": None,
+        "n": 0,
+        "infinite": 0,
+        "interval": None,
+    }
     assert " - " in page.table(report)
 
 
@@ -241,29 +265,43 @@ def small_classifier(weights, classes, classifier_activation):
     return keras.Model(picture, layers.Dense(classes)(x))
 
 
-def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(
-        source, tmp_path, monkeypatch):
-    monkeypatch.setitem(embeddings.NETWORKS, "mobilenet_v2", dataclasses.replace(
-        embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_classifier))
-    stored = prepare.prepare(source, SIDE, "squash", "mobilenet_v2", "random", split_by="folder",
-                             folder=source.parent / "embedded")
-    embedding = {key: stored.embedding[key]
-                 for key in ("network", "weights", "sha256", "precision")}
-    paths = [save(tmp_path / "stored.h5", embedding=embedding),
-             save(tmp_path / "live.h5", embedding=embedding, cut="letterbox"),
-             save(tmp_path / "lost.h5", embedding={**embedding, "sha256": "f" * 64})]
+def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(source, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        embeddings.NETWORKS,
+        "mobilenet_v2",
+        dataclasses.replace(embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_classifier),
+    )
+    stored = prepare.prepare(
+        source,
+        SIDE,
+        "squash",
+        "mobilenet_v2",
+        "random",
+        split_by="folder",
+        folder=source.parent / "embedded",
+    )
+    embedding = {
+        key: stored.embedding[key] for key in ("network", "weights", "sha256", "precision")
+    }
+    paths = [
+        save(tmp_path / "stored.h5", embedding=embedding),
+        save(tmp_path / "live.h5", embedding=embedding, cut="letterbox"),
+        save(tmp_path / "lost.h5", embedding={**embedding, "sha256": "f" * 64}),
+    ]
     report = evaluate.evaluate(paths, stored, out=None)
     assert row(report, "stored")["embedding_from"] == "data set"
     assert row(report, "live")["embedding_from"] == "model"
     assert mean(report, "stored", "mse_ab") != mean(report, "grey", "mse_ab")
     # one picture, one embedding: stored and live agree but for the arithmetic of the batch
-    assert mean(report, "stored", "mse_ab") == pytest.approx(mean(report, "live", "mse_ab"),
-                                                             rel=1e-3)
+    assert mean(report, "stored", "mse_ab") == pytest.approx(
+        mean(report, "live", "mse_ab"), rel=1e-3
+    )
     assert [failure["file"] for failure in report["failed"]] == [str(paths[2])]
     # random weights stand in the row
     text = page.table(report).splitlines()
-    assert any(line.startswith("stored") and "mobilenet_v2, RANDOM weights" in line
-               for line in text)
+    assert any(
+        line.startswith("stored") and "mobilenet_v2, RANDOM weights" in line for line in text
+    )
 
 
 # --- what was seen, what is best ------------------------------------------------------------------
@@ -272,8 +310,11 @@ def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(
 def test_a_model_that_has_seen_test_pictures_is_marked_and_never_best(dataset, tmp_path):
     trained = "".join(digest[:12] for digest in ["0" * 64, *dataset.sha256("test")[1:3]])
     near = tuple(true_lab(dataset)[1][..., 1:].mean((0, 1, 2)))  # the best one colour there is
-    paths = [save(tmp_path / "seen.h5", bias=near, data={"train_sha256": trained}),
-             save(tmp_path / "fresh.h5", bias=near), save(tmp_path / "silent.h5", data={})]
+    paths = [
+        save(tmp_path / "seen.h5", bias=near, data={"train_sha256": trained}),
+        save(tmp_path / "fresh.h5", bias=near),
+        save(tmp_path / "silent.h5", data={}),
+    ]
     report = evaluate.evaluate(paths, dataset, out=None)
     assert [row(report, name)["seen"] for name in ("seen", "fresh", "silent")] == [2, 0, None]
     assert "mse_ab" in row(report, "fresh")["best"] and not row(report, "seen")["best"]
@@ -340,7 +381,10 @@ def written(dataset, tmp_path_factory):
 
 def test_nothing_but_the_three_files_is_written(written):
     assert sorted(path.name for path in written[1].iterdir()) == [
-        "index.html", "metrics.csv", "metrics.json"]
+        "index.html",
+        "metrics.csv",
+        "metrics.json",
+    ]
 
 
 def test_json_is_strict_and_says_the_protocol(written):
@@ -365,7 +409,8 @@ def test_csv_has_a_row_a_method(written):
     assert float(found["flat"]["psnr_rgb"]) == mean(report, "flat", "psnr_rgb")
     assert found["grey"]["psnr_rgb_n"] == "7" and found["grey"]["mse_ab_n"] == "8"
     assert [float(found["flat"][f"mse_ab_{end}"]) for end in ("low", "high")] == row(
-        report, "flat")["metrics"]["mse_ab"]["interval"]
+        report, "flat"
+    )["metrics"]["mse_ab"]["interval"]
 
 
 def test_the_page_stands_alone(written):
@@ -380,8 +425,11 @@ def test_the_page_stands_alone(written):
     content = " ".join(reader.text)
     assert "broken.h5" in content and "use_sample_covariance=False" in content
     # one script may run, which the policy names by what is in it
-    policy, = (meta["content"] for meta in reader.all("meta")
-               if meta.get("http-equiv") == "Content-Security-Policy")
+    (policy,) = (
+        meta["content"]
+        for meta in reader.all("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    )
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     assert len(scripts) == 1 and "default-src 'none'" in policy
     digest = hashlib.sha256(scripts[0].encode()).digest()
@@ -410,10 +458,13 @@ def test_pairs_are_told_with_interval_and_wins(dataset, tmp_path):
     paths = [save(tmp_path / "near.h5", bias=near), save(tmp_path / "far.h5", bias=(90, -90))]
     report = evaluate.evaluate(paths, dataset, out=tmp_path / "out")
     assert len(report["pairs"]) == 6
-    pair, = (pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("far", "near"))
+    (pair,) = (
+        pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("far", "near")
+    )
     found = pair["metrics"]["mse_ab"]
-    assert found["mean"] == pytest.approx(mean(report, "far", "mse_ab")
-                                          - mean(report, "near", "mse_ab"), rel=1e-4)
+    assert found["mean"] == pytest.approx(
+        mean(report, "far", "mse_ab") - mean(report, "near", "mse_ab"), rel=1e-4
+    )
     assert found["verdict"] == "worse" and (found["wins"], found["losses"]) == (0, 8)
     text = page.table(report)
     assert "far against near: worse by PSNR RGB, -" in text and "wins 0 of 8)" in text
@@ -434,10 +485,12 @@ def test_constant_pictures_have_figures_where_they_are_defined(tmp_path):
             picture = np.full((SIDE, SIDE, 3), grey, np.uint8)
             picture[0, 0] += np.uint8([at, 0, 0]) if split == "train" else 0
             path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-    flat = prepare.prepare(tmp_path / "flat", SIDE, "squash", split_by="folder",
-                           folder=tmp_path / "shards")
-    report = evaluate.evaluate([save(tmp_path / "red.h5", bias=(40, 20))], flat,
-                               out=tmp_path / "out")
+    flat = prepare.prepare(
+        tmp_path / "flat", SIDE, "squash", split_by="folder", folder=tmp_path / "shards"
+    )
+    report = evaluate.evaluate(
+        [save(tmp_path / "red.h5", bias=(40, 20))], flat, out=tmp_path / "out"
+    )
     grey, red = row(report, "grey"), row(report, "red")
     # grey pictures are what the grey baseline gives: in no mean, but counted, and nothing is better
     assert grey["metrics"]["psnr_rgb"] == {"mean": None, "n": 0, "infinite": 3, "interval": None}
@@ -447,7 +500,9 @@ def test_constant_pictures_have_figures_where_they_are_defined(tmp_path):
     assert grey["metrics"]["ssim_rgb"]["n"] == 3
     assert 0 <= mean(report, "red", "ssim_rgb") < 1 < mean(report, "red", "ciede2000")
     assert report["truth"]["metrics"]["colourfulness"]["mean"] == 0
-    pair, = (pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("red", "grey"))
+    (pair,) = (
+        pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("red", "grey")
+    )
     found = pair["metrics"]["psnr_rgb"]
     assert (found["mean"], found["n"], found["losses"]) == (None, 0, 3)
     lines = page.table(report).splitlines()
@@ -555,7 +610,7 @@ def test_one_named_model_chooses_size_and_cut(run, source, tmp_path):
     save(tmp_path / "models/small.h5", size=16, cut="letterbox")
     code, out, _ = run("--model=small", "--split-by", "folder", "--limit", 2, data=source)
     assert code == 0 and "2 of 8 pictures at 16 x 16" in out
-    folder, = (tmp_path / "data/tfrecords").iterdir()
+    (folder,) = (tmp_path / "data/tfrecords").iterdir()
     assert records.open_dataset(folder).cut == "letterbox"
 
 

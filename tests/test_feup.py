@@ -24,30 +24,39 @@ RESNET18 = [
     ("conv1", (16, 16, 64), 3_136),  # 7*7*1*64, no biases in ResNet
     ("bn1", (16, 16, 64), 256),
     ("maxpool", (8, 8, 64), 0),
-    *[(f"layer1_{block}_{name}", (8, 8, 64), count) for block in range(2) for name, count in (
-        ("conv1", 36_864), ("bn1", 256), ("conv2", 36_864), ("bn2", 256))],
+    *[
+        (f"layer1_{block}_{name}", (8, 8, 64), count)
+        for block in range(2)
+        for name, count in (("conv1", 36_864), ("bn1", 256), ("conv2", 36_864), ("bn2", 256))
+    ],
     ("layer2_0_downsample_0", (4, 4, 128), 8_192),  # 1*1*64*128
     ("layer2_0_downsample_1", (4, 4, 128), 512),
     ("layer2_0_conv1", (4, 4, 128), 73_728),  # 3*3*64*128
     ("layer2_0_bn1", (4, 4, 128), 512),
     ("layer2_0_conv2", (4, 4, 128), 147_456),  # 3*3*128*128
     ("layer2_0_bn2", (4, 4, 128), 512),
-    *[(f"layer2_1_{name}", (4, 4, 128), count) for name, count in (
-        ("conv1", 147_456), ("bn1", 512), ("conv2", 147_456), ("bn2", 512))],
+    *[
+        (f"layer2_1_{name}", (4, 4, 128), count)
+        for name, count in (("conv1", 147_456), ("bn1", 512), ("conv2", 147_456), ("bn2", 512))
+    ],
 ]
 DENSE_BLOCKS = [(1, 64, 6, 8), (2, 128, 12, 4)]  # number, channels, layers, side of the map
 DENSENET = [
     ("conv1_conv", (16, 16, 64), 3_136),
     ("conv1_bn", (16, 16, 64), 256),
     # In each layer 128 channels of 1 x 1, then 32 of 3 x 3, put behind what it saw.
-    *[(f"conv{number + 1}_block{i + 1}_{part}", shape, count)
-      for number, first, length, side in DENSE_BLOCKS for i in range(length)
-      for part, shape, count in (
-          ("0_bn", (side, side, first + 32 * i), 4 * (first + 32 * i)),
-          ("1_conv", (side, side, 128), 128 * (first + 32 * i)),
-          ("1_bn", (side, side, 128), 512),
-          ("2_conv", (side, side, 32), 36_864),  # 3*3*128*32
-          ("concat", (side, side, first + 32 * (i + 1)), 0))],
+    *[
+        (f"conv{number + 1}_block{i + 1}_{part}", shape, count)
+        for number, first, length, side in DENSE_BLOCKS
+        for i in range(length)
+        for part, shape, count in (
+            ("0_bn", (side, side, first + 32 * i), 4 * (first + 32 * i)),
+            ("1_conv", (side, side, 128), 128 * (first + 32 * i)),
+            ("1_bn", (side, side, 128), 512),
+            ("2_conv", (side, side, 32), 36_864),  # 3*3*128*32
+            ("concat", (side, side, first + 32 * (i + 1)), 0),
+        )
+    ],
     ("pool2_bn", (8, 8, 256), 1_024),
     ("pool2_conv", (8, 8, 128), 32_768),  # 1*1*256*128
     ("pool3_bn", (4, 4, 512), 2_048),
@@ -81,8 +90,12 @@ ECCV16 = [
     ("conv3_3", (4, 4, 256), 590_080),
     ("conv3_norm", (4, 4, 256), 1_024),
     ("conv4_1", (4, 4, 512), 1_180_160),
-    *[(f"conv{i}_{j}", (4, 4, 512), 2_359_808) for i in range(4, 8) for j in range(1, 4)
-      if (i, j) != (4, 1)],  # 3*3*512*512 + 512
+    *[
+        (f"conv{i}_{j}", (4, 4, 512), 2_359_808)
+        for i in range(4, 8)
+        for j in range(1, 4)
+        if (i, j) != (4, 1)
+    ],  # 3*3*512*512 + 512
     *[(f"conv{i}_norm", (4, 4, 512), 2_048) for i in range(4, 8)],
     ("conv8_1", (8, 8, 256), 2_097_408),  # 4*4*512*256 + 256
     ("conv8_2", (8, 8, 256), 590_080),
@@ -124,8 +137,14 @@ def networks():
         for layer in network._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 gamma, beta, mean, variance = layer.get_weights()
-                layer.set_weights([gamma, beta, mean + rng.normal(size=mean.shape),
-                                   variance * rng.uniform(0.5, 2, variance.shape)])
+                layer.set_weights(
+                    [
+                        gamma,
+                        beta,
+                        mean + rng.normal(size=mean.shape),
+                        variance * rng.uniform(0.5, 2, variance.shape),
+                    ]
+                )
     return built
 
 
@@ -138,8 +157,11 @@ def test_the_layers_to_the_letter(networks, name):
     for layer, shape, parameters in TABLES[name]:
         assert found[layer].output.shape[1:] == shape, layer
         assert found[layer].count_params() == parameters, layer
-    weighted = {layer.name for layer in found.values()
-                if layer.weights and not isinstance(layer, keras.Model)}
+    weighted = {
+        layer.name
+        for layer in found.values()
+        if layer.weights and not isinstance(layer, keras.Model)
+    }
     assert weighted <= {layer for layer, _, _ in TABLES[name]}
 
 
@@ -148,8 +170,10 @@ def test_every_config_has_a_pinned_count(networks):
     for name, (count, trained) in COUNTS.items():
         assert sum(parameters for _, _, parameters in TABLES[name]) == count, name
         assert networks[name].count_params() == count, name
-        assert sum(v.size for v in map(keras.ops.convert_to_numpy,
-                                       networks[name].trainable_variables)) == trained, name
+        assert (
+            sum(v.size for v in map(keras.ops.convert_to_numpy, networks[name].trainable_variables))
+            == trained
+        ), name
 
 
 def test_the_whole_of_resnet18_is_the_reports_eleven_million():
@@ -159,13 +183,21 @@ def test_the_whole_of_resnet18_is_the_reports_eleven_million():
 
 def test_the_deconvolutions(networks):
     for name in ("resnet18_mse", "densenet_mse"):
-        rows = [layer for layer in networks[name].layers
-                if isinstance(layer, keras.layers.Conv2DTranspose)]
+        rows = [
+            layer
+            for layer in networks[name].layers
+            if isinstance(layer, keras.layers.Conv2DTranspose)
+        ]
         assert [(row.filters, row.kernel_size, row.strides) for row in rows] == [
-            (128, (4, 4), (2, 2)), (64, (4, 4), (1, 1)), (64, (4, 4), (2, 2)),
-            (32, (4, 4), (1, 1)), (2, (4, 4), (2, 2))]
+            (128, (4, 4), (2, 2)),
+            (64, (4, 4), (1, 1)),
+            (64, (4, 4), (2, 2)),
+            (32, (4, 4), (1, 1)),
+            (2, (4, 4), (2, 2)),
+        ]
         assert rows[-1].activation is keras.activations.linear and rows[-1].output is (
-            networks[name].output)
+            networks[name].output
+        )
 
 
 def test_dilations_and_what_follows_the_313_channels(networks):
@@ -179,7 +211,7 @@ def test_dilations_and_what_follows_the_313_channels(networks):
     logits = logits.predict_on_batch({"l": l}).astype(np.float64)
     chances = np.exp(logits - logits.max(-1, keepdims=True))
     chances /= chances.sum(-1, keepdims=True)
-    kernel, = network.get_layer("class8_ab").get_weights()  # no bias
+    (kernel,) = network.get_layer("class8_ab").get_weights()  # no bias
     few = 110 * chances @ kernel[0, 0]
     ab = network.predict_on_batch({"l": l})
     # Bilinear upsampling by 4 weighs the two nearest places by 1/8 and 7/8, 3/8 and 5/8, ...
@@ -204,7 +236,11 @@ def test_the_reports_protocol():
     assert list(feup.CONFIGS)[0] == "resnet18_mse"
     for name, config in feup.CONFIGS.items():
         assert (config.learning_rate, config.decay, config.batch_size, config.epochs) == (
-            1e-3, None, 64, 50), name
+            1e-3,
+            None,
+            64,
+            50,
+        ), name
         assert (config.image_size, config.ab_scale, config.ab_offset) == (32, 1.0, 0.0), name
     assert (feup.CONFIGS["resnet18_mse"].l_scale, feup.CONFIGS["resnet18_mse"].l_offset) == (1, 0)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -216,8 +252,9 @@ def test_the_losses(networks):
         network = networks[name]
         train.compile_model(network, feup.CONFIGS[name], steps=1)
         assert isinstance(network.optimizer, keras.optimizers.Adam)
-        wanted = (losses.BinCrossEntropy if name == "eccv16_rebalanced"
-                  else keras.losses.MeanSquaredError)
+        wanted = (
+            losses.BinCrossEntropy if name == "eccv16_rebalanced" else keras.losses.MeanSquaredError
+        )
         assert type(network.loss) is wanted
     given = keras.losses.MeanAbsoluteError()
     train.compile_model(networks["resnet18_mse"], feup.CONFIGS["resnet18_mse"], 1, loss=given)
@@ -258,18 +295,21 @@ def torch_state(stages=2, seed=0, channels=3):
 
 def in_numpy(state, x):
     """ResNet-18 to its 128 channels as PyTorch computes it: (N, C, H, W) -> (N, 128, H/8, W/8)."""
+
     def convolution(x, name, stride, padding):
         kernel = state[f"{name}.weight"].astype(np.float64)
         side = kernel.shape[-1]
         x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
         windows = np.lib.stride_tricks.sliding_window_view(x, (side, side), (2, 3))
-        return np.einsum("nchwij,ocij->nohw", windows[:, :, ::stride, ::stride], kernel,
-                         optimize=True)
+        return np.einsum(
+            "nchwij,ocij->nohw", windows[:, :, ::stride, ::stride], kernel, optimize=True
+        )
 
     def norm(x, name):
         gamma, beta, mean, variance = (
             state[f"{name}.{part}"].astype(np.float64)[:, None, None]
-            for part in ("weight", "bias", "running_mean", "running_var"))
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
         return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
 
     x = np.maximum(norm(convolution(x, "conv1", 2, 3), "bn1"), 0)
@@ -307,23 +347,30 @@ def test_kernels_over_three_colours_are_kept_where_three_are_seen():
     x = np.random.default_rng(1).normal(size=(1, 32, 32, 3)).astype(np.float32)
     ours = keras.ops.convert_to_numpy(resnet18.from_torch(state).predict_on_batch(x))
     assert ours.transpose(0, 3, 1, 2) == pytest.approx(
-        in_numpy(state, x.transpose(0, 3, 1, 2).astype(np.float64)), rel=1e-3, abs=1e-3)
+        in_numpy(state, x.transpose(0, 3, 1, 2).astype(np.float64)), rel=1e-3, abs=1e-3
+    )
 
 
 def test_names_of_a_parallel_training_and_one_channel_are_understood():
     state = torch_state(channels=1)
     found = resnet18.from_torch({f"module.{name}": value for name, value in state.items()})
-    kernel, = found.get_layer("conv1").get_weights()
+    (kernel,) = found.get_layer("conv1").get_weights()
     assert (kernel == state["conv1.weight"].transpose(2, 3, 1, 0)).all()
 
 
-@pytest.mark.parametrize(("change", "match"), [
-    (lambda s: s.pop("layer2.1.bn2.running_var"), r"layer2.1.bn2.running_var .* there is none"),
-    (lambda s: s.update({"conv1.weight": s["conv1.weight"][:, :2]}), "conv1.weight must be of"),
-    (lambda s: s.update({"layer1.0.conv1.weight": np.zeros((64, 64, 1, 1), "f4")}), "layer1.0"),
-    (lambda s: s.update({"layer1.2.conv1.weight": np.zeros(1, "f4")}), "no layer1.2.conv1.weight"),
-    (lambda s: s.clear(), "conv1.weight must be of"),
-])
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda s: s.pop("layer2.1.bn2.running_var"), r"layer2.1.bn2.running_var .* there is none"),
+        (lambda s: s.update({"conv1.weight": s["conv1.weight"][:, :2]}), "conv1.weight must be of"),
+        (lambda s: s.update({"layer1.0.conv1.weight": np.zeros((64, 64, 1, 1), "f4")}), "layer1.0"),
+        (
+            lambda s: s.update({"layer1.2.conv1.weight": np.zeros(1, "f4")}),
+            "no layer1.2.conv1.weight",
+        ),
+        (lambda s: s.clear(), "conv1.weight must be of"),
+    ],
+)
 def test_other_networks_weights_are_refused(tmp_path, change, match):
     state = torch_state()
     change(state)
@@ -332,8 +379,9 @@ def test_other_networks_weights_are_refused(tmp_path, change, match):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("channels", "whole"), [(1, {"stages": 2}), (3, {"stages": 2}),
-                                                 (3, {"classes": 1000})])
+@pytest.mark.parametrize(
+    ("channels", "whole"), [(1, {"stages": 2}), (3, {"stages": 2}), (3, {"classes": 1000})]
+)
 def test_a_keras_file_of_the_network_whole_or_cut(tmp_path, channels, whole):
     keras.utils.set_random_seed(3)
     source = resnet18.network(32, channels, **whole)
@@ -342,10 +390,12 @@ def test_a_keras_file_of_the_network_whole_or_cut(tmp_path, channels, whole):
     about = resnet18.load(network, feup.CONFIGS["resnet18_mse"], str(tmp_path / "a.weights.h5"))
     assert about["weights"] == "a.weights.h5"
     for layer in filter(lambda layer: layer.weights, network.get_layer("resnet18").layers):
-        for ours, theirs in zip(layer.get_weights(), source.get_layer(layer.name).get_weights(),
-                                strict=True):
-            assert ours == pytest.approx(theirs.sum(2, keepdims=True) if layer.name == "conv1"
-                                         else theirs, abs=1e-6)
+        for ours, theirs in zip(
+            layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True
+        ):
+            assert ours == pytest.approx(
+                theirs.sum(2, keepdims=True) if layer.name == "conv1" else theirs, abs=1e-6
+            )
 
 
 def test_random_weights_say_so_and_are_the_same_each_time(networks):
@@ -391,8 +441,7 @@ def test_a_download_is_checked_by_its_name(tmp_path, monkeypatch):
 
 def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path):
     keras.utils.set_random_seed(4)
-    whole = keras.applications.DenseNet121(include_top=False, weights=None,
-                                           input_shape=(32, 32, 3))
+    whole = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(32, 32, 3))
     whole.save_weights(tmp_path / "densenet.weights.h5")
     config = feup.CONFIGS["densenet_mse"]
     network = feup.build_model(config)
@@ -400,28 +449,40 @@ def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path):
     cut = keras.Model(whole.input, whole.get_layer(densenet.CUT).output)
     l = lightness()
     assert network.get_layer("densenet").predict_on_batch(l) == pytest.approx(
-        cut.predict_on_batch(np.repeat(l, 3, -1)), rel=1e-3, abs=1e-3)
+        cut.predict_on_batch(np.repeat(l, 3, -1)), rel=1e-3, abs=1e-3
+    )
 
 
 # --- learning, and what comes out -------------------------------------------------------------
 
-STEPS = {"resnet18_mse": 200, "densenet_mse": 160, "eccv16_mse": 250, "eccv16_rebalanced": 250,
-         "resnet18_lpips": 160, "resnet18_mobilenet_v2": 100}
+STEPS = {
+    "resnet18_mse": 200,
+    "densenet_mse": 160,
+    "eccv16_mse": 250,
+    "eccv16_rebalanced": 250,
+    "resnet18_lpips": 160,
+    "resnet18_mobilenet_v2": 100,
+}
 OF_AB = [name for name, config in feup.CONFIGS.items() if not config.distance]
 
 
 @pytest.fixture
 def narrow(monkeypatch):
     """The ECCV network at a quarter of its width: at full width a step takes ten times as long."""
-    monkeypatch.setattr("feup.eccv16.BLOCKS", tuple(
-        (count, filters // 4, stride, dilation)
-        for count, filters, stride, dilation in eccv16.BLOCKS))
+    monkeypatch.setattr(
+        "feup.eccv16.BLOCKS",
+        tuple(
+            (count, filters // 4, stride, dilation)
+            for count, filters, stride, dilation in eccv16.BLOCKS
+        ),
+    )
 
 
 @pytest.mark.parametrize("name", feup.CONFIGS)
 def test_it_learns(name, narrow):
     share = learning.share_of_mean_colour(
-        feup.build_model, train.compile_model, small(name), steps=STEPS[name])
+        feup.build_model, train.compile_model, small(name), steps=STEPS[name]
+    )
     assert share < 0.5
 
 
@@ -429,7 +490,8 @@ def test_it_learns(name, narrow):
 @pytest.mark.parametrize("name", OF_AB)
 def test_it_learns_well(name, narrow):
     share = learning.share_of_mean_colour(
-        feup.build_model, train.compile_model, small(name), steps=600)
+        feup.build_model, train.compile_model, small(name), steps=600
+    )
     assert share < 0.1
 
 
@@ -437,13 +499,15 @@ def expected(name, network, l):
     """The network's colours in Lab units, by NumPy from its last layers on."""
     config = feup.CONFIGS[name]
     out = keras.ops.convert_to_numpy(
-        network.predict_on_batch({"l": l * config.l_scale + config.l_offset}))
+        network.predict_on_batch({"l": l * config.l_scale + config.l_offset})
+    )
     if name != "eccv16_rebalanced":
         return out
     sharp = np.exp(out.astype(np.float64) / 0.38)
     few = sharp / sharp.sum(-1, keepdims=True) @ ab_bins.CENTRES
-    return keras.ops.convert_to_numpy(keras.ops.image.resize(
-        few.astype(np.float32), (32, 32), interpolation="bilinear"))
+    return keras.ops.convert_to_numpy(
+        keras.ops.image.resize(few.astype(np.float32), (32, 32), interpolation="bilinear")
+    )
 
 
 @pytest.mark.parametrize("name", feup.CONFIGS)
@@ -476,8 +540,13 @@ def test_exports_open_in_an_empty_folder_without_us(tmp_path, networks):
         models.export(exported, tmp_path / f"{name}.h5", {})
         colours[name] = models.predict(exported, {"l": l})
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-c", BARE, *networks], cwd=tmp_path, env=environment,
-                          text=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, *networks],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
     for name, ab in colours.items():
         assert np.load(tmp_path / f"{name}.npy") == pytest.approx(ab, rel=1e-3, abs=1e-2)
@@ -495,12 +564,18 @@ def folder(tmp_path, monkeypatch):
     for network in ("DENSENET", "VGG16", "MOBILENET_V2"):
         monkeypatch.setenv(f"{network}_WEIGHTS", "random")
     monkeypatch.setenv("LPIPS_WEIGHTS", "none")
-    monkeypatch.setattr("feup.eccv16.BLOCKS", (
-        (1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2)))
-    monkeypatch.setattr("feup.train.CONFIGS", {
-        name: dataclasses.replace(config, batch_size=2, epochs=2,
-                                  decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2)))
-        for name, config in feup.CONFIGS.items()})
+    monkeypatch.setattr(
+        "feup.eccv16.BLOCKS", ((1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2))
+    )
+    monkeypatch.setattr(
+        "feup.train.CONFIGS",
+        {
+            name: dataclasses.replace(
+                config, batch_size=2, epochs=2, decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2))
+            )
+            for name, config in feup.CONFIGS.items()
+        },
+    )
     return tmp_path
 
 
@@ -577,8 +652,12 @@ def test_loss_ssim_and_psnr_of_ab_by_epoch(folder):
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
     for row in rows:
-        assert np.isfinite([float(row[key]) for key in (
-            "loss", "val_loss", "val_psnr_ab", "val_ssim_ab", "val_psnr_rgb")]).all()
+        assert np.isfinite(
+            [
+                float(row[key])
+                for key in ("loss", "val_loss", "val_psnr_ab", "val_ssim_ab", "val_psnr_rgb")
+            ]
+        ).all()
         # The loss is the squared error in units of ab, and PSNR's peak 255.
         assert float(row["val_loss"]) == pytest.approx(float(row["val_mse_ab"]), rel=2e-2)
     about = models.metadata(folder / "models/feup.h5")

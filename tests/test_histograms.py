@@ -26,7 +26,8 @@ def test_what_lies_beyond_is_counted_at_the_ends_and_grey_in_the_middle():
 
 def test_counts_add_up():
     np.testing.assert_array_equal(
-        histograms.count(AB), histograms.count(AB[:7]) + histograms.count(AB[7:]))
+        histograms.count(AB), histograms.count(AB[:7]) + histograms.count(AB[7:])
+    )
 
 
 def test_the_distance_is_that_of_the_pixels_in_order():
@@ -40,4 +41,5 @@ def test_the_distance_is_that_of_the_pixels_in_order():
 def test_the_deviation_is_that_of_the_values_but_for_the_bins():
     for channel, counts in enumerate(histograms.count(AB)):
         assert histograms.deviation(counts) == pytest.approx(
-            AB[..., channel].clip(-110, 110).std(), abs=0.1)
+            AB[..., channel].clip(-110, 110).std(), abs=0.1
+        )

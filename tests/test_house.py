@@ -17,13 +17,20 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-REPORTS = [name for name in ("koala", "iizuka", "vgg_autoencoder", "cs230", "feup")
-           if (ROOT / name).is_dir()]
+REPORTS = [
+    name
+    for name in ("koala", "iizuka", "vgg_autoencoder", "cs230", "feup")
+    if (ROOT / name).is_dir()
+]
 PACKAGES = ["common", *REPORTS, "benchmarks", "tests"]
 
 # import name -> distribution, where the two differ
-DISTRIBUTIONS = {"cv2": "opencv-python", "skimage": "scikit-image", "PIL": "pillow",
-                 "google_crc32c": "google-crc32c"}
+DISTRIBUTIONS = {
+    "cv2": "opencv-python",
+    "skimage": "scikit-image",
+    "PIL": "pillow",
+    "google_crc32c": "google-crc32c",
+}
 ONE_BACKEND = {"tensorflow", "jax", "tensorboard"}  # Keras runs without them
 
 
@@ -33,8 +40,10 @@ ONE_BACKEND = {"tensorflow", "jax", "tensorboard"}  # Keras runs without them
 @functools.cache
 def sources(package):
     """[(path, syntax tree)] of a package's modules."""
-    return [(path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8")))
-            for path in sorted((ROOT / package).rglob("*.py"))]
+    return [
+        (path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8")))
+        for path in sorted((ROOT / package).rglob("*.py"))
+    ]
 
 
 def imports(tree):
@@ -56,9 +65,13 @@ def _called(call):
 
 def outside_functions(tree):
     """The nodes that run when a module is imported: all but the bodies of functions."""
-    inner = {id(node) for function in ast.walk(tree)
-             if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
-             for statement in function.body for node in ast.walk(statement)}
+    inner = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for statement in function.body
+        for node in ast.walk(statement)
+    }
     return [node for node in ast.walk(tree) if id(node) not in inner]
 
 
@@ -88,8 +101,7 @@ def test_one_backends_libraries_are_imported_inside_functions_only(package):
 
 
 def test_nothing_but_definitions_at_import():
-    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.FunctionDef,
-               ast.ClassDef)
+    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)
     for package in ["common", *REPORTS, "benchmarks"]:
         for path, tree in sources(package):
             for node in tree.body:
@@ -127,8 +139,12 @@ for name in {ours!r}:
 print(events)
 """
     done = subprocess.run(
-        [sys.executable, "-B", "-c", script], capture_output=True, text=True, cwd=ROOT,
-        env=os.environ | {"KERAS_BACKEND": "numpy", "KERAS_HOME": str(tmp_path)})
+        [sys.executable, "-B", "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": "numpy", "KERAS_HOME": str(tmp_path)},
+    )
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stdout + done.stderr
 
 
@@ -154,8 +170,10 @@ def declared(name):
 
 
 def pinned(name):
-    return {name: next(iter(requirement.specifier)).version
-            for name, requirement in declared(name).items()}
+    return {
+        name: next(iter(requirement.specifier)).version
+        for name, requirement in declared(name).items()
+    }
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -219,10 +237,18 @@ def git(*arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("path", ["data/raw/a.png", "data/tfrecords/x/train-00000.tfrecord",
-                                  "runs/x/config.json", "models/koala.h5",
-                                  "reports/eval/index.html", ".venv/bin/python",
-                                  ".venv-lowest/ready"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/raw/a.png",
+        "data/tfrecords/x/train-00000.tfrecord",
+        "runs/x/config.json",
+        "models/koala.h5",
+        "reports/eval/index.html",
+        ".venv/bin/python",
+        ".venv-lowest/ready",
+    ],
+)
 def test_what_commands_make_is_ignored(path):
     assert git("check-ignore", "--no-index", path).strip() == path
 
@@ -259,11 +285,16 @@ def test_the_readme_begins_with_the_two_commands():
 # --- make -------------------------------------------------------------------------------------
 
 COMMANDS = {
-    "data": "common.prepare", "eval": "common.evaluate", "bench": "benchmarks.bench",
+    "data": "common.prepare",
+    "eval": "common.evaluate",
+    "bench": "benchmarks.bench",
     **{f"train-{report}": f"{report}.train" for report in REPORTS},
-    **{f"{kind}-{report}": f"{report}.{kind}"
-       for kind in ("reproduce", "compare", "study", "pretext", "survey")
-       for report in REPORTS if (ROOT / report / f"{kind}.py").exists()},
+    **{
+        f"{kind}-{report}": f"{report}.{kind}"
+        for kind in ("reproduce", "compare", "study", "pretext", "survey")
+        for report in REPORTS
+        if (ROOT / report / f"{kind}.py").exists()
+    },
 }
 
 # Stands for an interpreter and the pip of its virtual environments; $FAKE holds what it was told.
@@ -301,16 +332,26 @@ class House:
         self.python.chmod(0o755)
 
     def make(self, *arguments):
-        environment = {name: value for name, value in os.environ.items()
-                       if not name.startswith(("MAKE", "MFLAGS"))}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MAKE", "MFLAGS"))
+        }
         return subprocess.run(
-            ["make", *arguments], cwd=self.folder, capture_output=True, text=True,
-            env=environment | {"PYTHON": str(self.python), "FAKE": str(self.notes)})
+            ["make", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env=environment | {"PYTHON": str(self.python), "FAKE": str(self.notes)},
+        )
 
     def calls(self, word):
         notes = self.notes / "calls"
-        return [line for line in notes.read_text().splitlines() if word in line] if (
-            notes.exists()) else []
+        return (
+            [line for line in notes.read_text().splitlines() if word in line]
+            if (notes.exists())
+            else []
+        )
 
     def change_requirements(self):
         """Let requirements.txt be newer than the stamp; a touch may fall into the same tick."""
@@ -342,13 +383,35 @@ def test_make_alone_lists_every_target(house):
 def test_a_target_runs_its_module_with_the_variables_given(house, target):
     done = house.make(target, "DATA=a folder", "SPLIT_BY=", "OVERWRITE=1", "MAX_MEGAPIXELS=9")
     assert done.returncode == 0, done.stderr
-    assert house.command() == [COMMANDS[target], "--data=a folder", "--overwrite",
-                               "--max-megapixels=9"]
+    assert house.command() == [
+        COMMANDS[target],
+        "--data=a folder",
+        "--overwrite",
+        "--max-megapixels=9",
+    ]
 
 
-@pytest.mark.parametrize("value", [
-    "my photos é", "it's", 'a "b"', "a$b", "$(x) ${y} $$", "`x`", "a;b&c|d", "a*?", "a\\b",
-    "-rf", "写真/фото.v1.2", "#1", "a=b", "OVERWRITE=1", "(a", "a,b"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "my photos é",
+        "it's",
+        'a "b"',
+        "a$b",
+        "$(x) ${y} $$",
+        "`x`",
+        "a;b&c|d",
+        "a*?",
+        "a\\b",
+        "-rf",
+        "写真/фото.v1.2",
+        "#1",
+        "a=b",
+        "OVERWRITE=1",
+        "(a",
+        "a,b",
+    ],
+)
 def test_a_value_arrives_as_it_was_typed(house, value):
     done = house.make("colorize", f"IN={value}", f"OUT={value}")
     assert done.returncode == 0, done.stderr
@@ -364,47 +427,73 @@ def test_switches_are_on_or_off(house):
 
 SENSIBLE = {
     "common.prepare": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS SEED SPLIT_BY OVERWRITE "
-                      "MAX_MEGAPIXELS",
+    "MAX_MEGAPIXELS",
     "common.evaluate": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS BATCH PRECISION MODEL OUT SPLIT "
-                       "SPLIT_BY REBALANCE AGAINST PREDICTIONS PRESET METRICS CLASSIFIER "
-                       "CLASSIFIER_WEIGHTS INCEPTION_V3_WEIGHTS VGG16_WEIGHTS "
-                       "MOBILENET_V2_WEIGHTS PERCEPTUAL LPIPS_WEIGHTS",
+    "SPLIT_BY REBALANCE AGAINST PREDICTIONS PRESET METRICS CLASSIFIER "
+    "CLASSIFIER_WEIGHTS INCEPTION_V3_WEIGHTS VGG16_WEIGHTS "
+    "MOBILENET_V2_WEIGHTS PERCEPTUAL LPIPS_WEIGHTS",
     "common.colorize": "IN OUT MODEL EMBEDDING_WEIGHTS PRECISION OVERWRITE MAX_MEGAPIXELS",
     "common.survey_results": "IN KEY",
-    **{f"{report}.survey": "DATA EMBEDDING_WEIGHTS MODEL OUT PRECISION RECOLOURED ORIGINALS SEED "
-                           "SPLIT SPLIT_BY" for report in REPORTS},
-    **{f"{report}.train": "DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH SIZE "
-                          "PRECISION RUN SEED SPLIT_BY OVERWRITE BINS REBALANCE EMBED_VIEWS"
-       for report in REPORTS},
+    **{
+        f"{report}.survey": "DATA EMBEDDING_WEIGHTS MODEL OUT PRECISION RECOLOURED ORIGINALS SEED "
+        "SPLIT SPLIT_BY"
+        for report in REPORTS
+    },
+    **{
+        f"{report}.train": "DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH SIZE "
+        "PRECISION RUN SEED SPLIT_BY OVERWRITE BINS REBALANCE EMBED_VIEWS"
+        for report in REPORTS
+    },
 }
-PRETRAINED = {"vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS",
-              "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS VGG16_WEIGHTS "
-                            "MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS"}
+PRETRAINED = {
+    "vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS",
+    "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS VGG16_WEIGHTS "
+    "MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS",
+}
 SENSIBLE |= {module: SENSIBLE[module] + names for module, names in PRETRAINED.items()}
-SENSIBLE |= {"feup.study": "DATA SPLIT_BY SIZE CONFIG VGG16_WEIGHTS LPIPS_WEIGHTS",
-             "feup.pretext": "DATA SPLIT_BY SIZE BATCH EPOCHS COLORIZER_EPOCHS LABELS SEEDS "
-                             "PRECISION RUN RESNET18_WEIGHTS"}
+SENSIBLE |= {
+    "feup.study": "DATA SPLIT_BY SIZE CONFIG VGG16_WEIGHTS LPIPS_WEIGHTS",
+    "feup.pretext": "DATA SPLIT_BY SIZE BATCH EPOCHS COLORIZER_EPOCHS LABELS SEEDS "
+    "PRECISION RUN RESNET18_WEIGHTS",
+}
 
 
 @pytest.mark.parametrize("module", SENSIBLE)
 def test_a_command_knows_the_variables_as_flags(module):
-    done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, text=True,
-                          capture_output=True, env=os.environ | {"KERAS_BACKEND": "numpy"})
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        env=os.environ | {"KERAS_BACKEND": "numpy"},
+    )
     assert done.returncode == 0, done.stderr
     flags = {"--" + name.lower().replace("_", "-") for name in SENSIBLE[module].split()}
     assert flags <= set(re.findall(r"--[a-z0-9-]+", done.stdout))
 
 
 def test_make_knows_every_variable_that_a_command_does():
-    variables = re.search(r"^VARIABLES := (.*?[^\\])$", (ROOT / "Makefile").read_text(),
-                          re.MULTILINE | re.DOTALL).group(1).replace("\\", "").split()
+    variables = (
+        re.search(
+            r"^VARIABLES := (.*?[^\\])$", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL
+        )
+        .group(1)
+        .replace("\\", "")
+        .split()
+    )
     assert set(variables) == set(" ".join(SENSIBLE.values()).split())
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["colorize"], "IN= is missing"), (["survey-results"], "make survey-results IN=folder"),
-    (["survey-nonsense"], "survey-koala"), (["train-nonsense"], "train-koala"),
-    (["reproduce-nonsense"], "There are:")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["colorize"], "IN= is missing"),
+        (["survey-results"], "make survey-results IN=folder"),
+        (["survey-nonsense"], "survey-koala"),
+        (["train-nonsense"], "train-koala"),
+        (["reproduce-nonsense"], "There are:"),
+    ],
+)
 def test_a_mistake_is_one_line_and_sets_nothing_up(house, arguments, message):
     done = house.make(*arguments)
     assert done.returncode == 2 and message in done.stderr

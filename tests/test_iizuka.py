@@ -39,7 +39,9 @@ WHOLE = [
     ("global_flatten", (25_088,), 0),
 ]
 JAIN = [
-    *LOW, *MIDDLE, *WHOLE,
+    *LOW,
+    *MIDDLE,
+    *WHOLE,
     ("global_dense1", (1024,), 25_691_136),  # 25,088 * 1024 + 1024
     ("global_dense2", (256,), 262_400),
     ("global_dense3", (512,), 131_584),
@@ -53,19 +55,30 @@ JAIN = [
 ]
 # By the same rules; the shapes of what sees a picture of any size are open.
 ORIGINAL = {
-    "low": 2_287_488, "middle_conv1": 2_359_808, "middle_conv2": 1_179_904,
+    "low": 2_287_488,
+    "middle_conv1": 2_359_808,
+    "middle_conv2": 1_179_904,
     **{name: count for name, _, count in WHOLE},
-    "global_dense1": 25_691_136, "global_dense2": 524_800, "global_dense3": 131_328,
-    "fusion_conv": 65_792, "fusion_dense": 65_536,  # 256 * 256 + 256, and without biases
-    "colour_conv1": 295_040, "colour_conv2": 73_792, "colour_conv3": 36_928,
-    "colour_conv4": 18_464, "colour_ab": 578,
+    "global_dense1": 25_691_136,
+    "global_dense2": 524_800,
+    "global_dense3": 131_328,
+    "fusion_conv": 65_792,
+    "fusion_dense": 65_536,  # 256 * 256 + 256, and without biases
+    "colour_conv1": 295_040,
+    "colour_conv2": 73_792,
+    "colour_conv3": 36_928,
+    "colour_conv4": 18_464,
+    "colour_ab": 578,
 }
 NORMALISED = 1344 + 768 + 2048 + 256 + 288  # channels: low, middle, global, fusion, colour
 
 
 def _normalisation(model):
-    return sum(layer.count_params() for layer in model._flatten_layers()
-               if isinstance(layer, keras.layers.BatchNormalization))
+    return sum(
+        layer.count_params()
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    )
 
 
 def _small(name, size=32, **changes):
@@ -90,27 +103,30 @@ def test_normalisation_follows_every_convolution_but_the_last_and_comes_before_r
     model = iizuka.build_model(_small("jain"))
     for name, _, _ in JAIN:
         if "_conv" in name:
-            follower, = [node.operation for node in model.get_layer(name)._outbound_nodes]
+            (follower,) = [node.operation for node in model.get_layer(name)._outbound_nodes]
             assert follower.name == f"{name}_norm" and follower.momentum == 0.9
-            follower, = [node.operation for node in follower._outbound_nodes]
+            (follower,) = [node.operation for node in follower._outbound_nodes]
             assert follower.name == f"{name}_relu"
     assert model.get_layer("colour_ab").activation.__name__ == "tanh"
-    assert [model.get_layer(f"global_dense{i}").activation.__name__ for i in (1, 2, 3)
-            ] == ["relu"] * 3
+    assert [model.get_layer(f"global_dense{i}").activation.__name__ for i in (1, 2, 3)] == [
+        "relu"
+    ] * 3
 
 
 def test_the_colour_network_is_of_transposed_convolutions():
     model = iizuka.build_model(_small("jain"))
-    strides = [layer.strides for layer in model.layers
-               if isinstance(layer, keras.layers.Conv2DTranspose)]
+    strides = [
+        layer.strides for layer in model.layers if isinstance(layer, keras.layers.Conv2DTranspose)
+    ]
     assert strides == [(1, 1), (2, 2), (1, 1), (2, 2), (2, 2)]
 
 
 def test_without_normalisation_the_rest_is_the_same():
     model = iizuka.build_model(iizuka.CONFIGS["jain_unnormalised"])
     assert model.count_params() == 41_973_218 and not _normalisation(model)
-    ours, report = (dataclasses.asdict(iizuka.CONFIGS[name])
-                    for name in ("jain_unnormalised", "jain"))
+    ours, report = (
+        dataclasses.asdict(iizuka.CONFIGS[name]) for name in ("jain_unnormalised", "jain")
+    )
     assert {key for key in ours if ours[key] != report[key]} == {"momentum"}
 
 
@@ -155,8 +171,10 @@ def test_the_colours_are_those_of_a_sigmoid():
     config = iizuka.CONFIGS["iizuka2016"]
     for ab, s in ((-100, 0), (0, 0.5), (100, 1)):
         assert ab * config.ab_scale + config.ab_offset == pytest.approx(s)
-    assert iizuka.build_model(_small("iizuka2016")).get_layer(
-        "colour_ab").activation.__name__ == "sigmoid"
+    assert (
+        iizuka.build_model(_small("iizuka2016")).get_layer("colour_ab").activation.__name__
+        == "sigmoid"
+    )
 
 
 def test_adadelta_and_the_weight_of_the_classes():
@@ -181,7 +199,8 @@ def test_adadelta_and_the_weight_of_the_classes():
 @pytest.mark.parametrize("name", iizuka.CONFIGS)
 def test_it_learns(name):
     share = learning.share_of_mean_colour(
-        iizuka.build_model, train.compile_model, _small(name), steps=80)
+        iizuka.build_model, train.compile_model, _small(name), steps=80
+    )
     assert share < 0.5
 
 
@@ -189,7 +208,8 @@ def test_it_learns(name):
 @pytest.mark.parametrize("name", iizuka.CONFIGS)
 def test_it_learns_well(name):
     share = learning.share_of_mean_colour(
-        iizuka.build_model, train.compile_model, _small(name), steps=200)
+        iizuka.build_model, train.compile_model, _small(name), steps=200
+    )
     assert share < 0.1
 
 
@@ -216,14 +236,16 @@ def test_the_export_loads_bare_and_takes_l_alone(name, shape, tmp_path):
     l = np.random.default_rng(0).uniform(0, 100, (2, *shape, 1)).astype(np.float32)
     np.save(tmp_path / "l.npy", l)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-c", BARE], cwd=tmp_path, env=environment, text=True,
-                          capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", BARE], cwd=tmp_path, env=environment, text=True, capture_output=True
+    )
     assert done.returncode == 0, done.stderr
     ab = np.load(tmp_path / "ab.npy")
     x = {"l": l / 50 - 1}
     if name == "iizuka2016":
         x["l_global"] = keras.ops.convert_to_numpy(
-            keras.ops.image.resize(x["l"], (32, 32), antialias=True))
+            keras.ops.image.resize(x["l"], (32, 32), antialias=True)
+        )
     direct = network.predict_on_batch(x)
     direct = direct["ab"] if isinstance(direct, dict) else direct
     expected = (direct - config.ab_offset) / config.ab_scale
@@ -242,12 +264,24 @@ def classes(tmp_path, monkeypatch):
     loose = sorted((tmp_path / "photos" / "day").iterdir())[0]
     loose.rename(tmp_path / "photos" / loose.name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("iizuka.train.CONFIGS", {
-        name: dataclasses.replace(
-            config, image_size=32, batch_size=2, steps=2, epochs=2,
-            low=((8, 2), (8, 2), (8, 2)), middle=(8,), whole=((8, 2),), dense=(16, 8, 8),
-            colour=((8, 2), (8, 2)) if name != "iizuka2016" else (8, "up", 8, "up", 8))
-        for name, config in iizuka.CONFIGS.items()})
+    monkeypatch.setattr(
+        "iizuka.train.CONFIGS",
+        {
+            name: dataclasses.replace(
+                config,
+                image_size=32,
+                batch_size=2,
+                steps=2,
+                epochs=2,
+                low=((8, 2), (8, 2), (8, 2)),
+                middle=(8,),
+                whole=((8, 2),),
+                dense=(16, 8, 8),
+                colour=((8, 2), (8, 2)) if name != "iizuka2016" else (8, "up", 8, "up", 8),
+            )
+            for name, config in iizuka.CONFIGS.items()
+        },
+    )
     return tmp_path
 
 
@@ -256,8 +290,15 @@ def test_classes_are_learned_where_there_are_folders(classes, capsys):
     said = capsys.readouterr().out
     assert "classification head: 2 classes" in said
     header = (classes / "runs" / "r" / "history.csv").read_text().splitlines()[0].split(",")
-    assert {"loss", "label_loss", "label_accuracy", "val_label_accuracy", "accuracy",
-            "val_accuracy", "mse_ab"} - set(header) <= {"mse_ab"}
+    assert {
+        "loss",
+        "label_loss",
+        "label_accuracy",
+        "val_label_accuracy",
+        "accuracy",
+        "val_accuracy",
+        "mse_ab",
+    } - set(header) <= {"mse_ab"}
     metadata = models.metadata(classes / "models" / "iizuka-iizuka2016.h5")
     assert metadata["config"]["classes"] == 2
     model = models.load(classes / "models" / "iizuka-iizuka2016.h5")
@@ -274,6 +315,7 @@ def test_without_class_folders_there_is_no_head_and_it_says_so(classes, capsys):
 @pytest.mark.parametrize("name", iizuka.CONFIGS)
 def test_a_stopped_run_goes_on_to_the_same_bits(classes, name):
     """Batch normalisation's moving statistics and ADADELTA's included."""
+
     def state(run):
         with np.load(classes / "runs" / run / "checkpoint.npz") as stored:
             return {key: stored[key] for key in stored.files if key != "progress"}

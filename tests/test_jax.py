@@ -24,7 +24,9 @@ class Without:  # as on a machine that has no TensorFlow
 
 sys.meta_path.insert(0, Without())
 """
-CODE = WITHOUT + """
+CODE = (
+    WITHOUT
+    + """
 import numpy as np
 from common import cli, colorize
 from tests import drawn, tiny
@@ -35,14 +37,19 @@ coloured = colorize.Colorizer("models/tiny-fused.h5")(drawn.picture(1, 50, 70))
 np.save("coloured.npy", coloured)
 assert "tensorflow" not in sys.modules
 """
+)
 
 
 def test_without_tensorflow(tmp_path):
     pytest.importorskip("jax")
     drawn.folder(tmp_path / "photos", 30, 40)
     process = subprocess.run(
-        [sys.executable, "-c", CODE], cwd=tmp_path, text=True, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"})
+        [sys.executable, "-c", CODE],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
+    )
     assert process.returncode == 0, process.stderr
     assert "goes on after 1 epochs" in process.stdout
     coloured = np.load(tmp_path / "coloured.npy")
@@ -58,7 +65,9 @@ def test_without_tensorflow(tmp_path):
     assert difference.max() <= 2  # float32 on two backends, then rounding to 8 bit
 
 
-FEUP = WITHOUT + """
+FEUP = (
+    WITHOUT
+    + """
 from common import cli
 from feup import pretext, train
 flags = ["--data", "photos", "--split-by", "folder", "--resnet18-weights", "random"]
@@ -68,6 +77,7 @@ for config in ("resnet18_mobilenet_v2", "eccv16_rebalanced"):
 assert cli.run(pretext.main, [*flags, "--colorizer-epochs", "1", "--epochs", "1", "--labels",
                               "100", "--seeds", "1", "--batch", "8"]) == 0
 """
+)
 
 
 @pytest.mark.slow
@@ -77,8 +87,12 @@ def test_the_losses_and_the_pretext_task_without_tensorflow(tmp_path):
         for label in ("one", "two"):
             drawn.folder(tmp_path / "photos" / split / label, count // 2, 32)
     process = subprocess.run(
-        [sys.executable, "-c", FEUP], cwd=tmp_path, text=True, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"})
+        [sys.executable, "-c", FEUP],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
+    )
     assert process.returncode == 0, process.stderr
     metadata = models.metadata(tmp_path / "models" / "feup-resnet18_mobilenet_v2.h5")
     assert "jax" in metadata["versions"] and np.isfinite(metadata["test_loss"])

@@ -79,8 +79,11 @@ def test_the_default_config_comes_first_and_is_the_report():
 
 def test_activations_are_relu_inside_and_tanh_last():
     model = koala.build_model(koala.CONFIGS["lee2021"])
-    activations = [layer.activation.__name__ for layer in model.layers
-                   if isinstance(layer, keras.layers.Conv2D)]
+    activations = [
+        layer.activation.__name__
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
     assert activations == ["relu"] * 13 + ["tanh"]
 
 

@@ -109,12 +109,15 @@ def test_blocks_meet_without_a_seam():
     np.testing.assert_allclose(whole, np.stack(rows), atol=1e-3)
 
 
-@pytest.mark.parametrize("change", [
-    lambda rgb: rgb[::-1, ::2, ::-1],
-    np.asfortranarray,
-    lambda rgb: rgb.astype(">u2") * 257,
-    lambda rgb: (rgb / 255).astype(">f4"),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rgb: rgb[::-1, ::2, ::-1],
+        np.asfortranarray,
+        lambda rgb: rgb.astype(">u2") * 257,
+        lambda rgb: (rgb / 255).astype(">f4"),
+    ],
+)
 def test_memory_layout_does_not_matter(change):
     rgb = change(data.chelsea()[:64, :64])
     rgb.setflags(write=False)
@@ -205,9 +208,7 @@ def test_tensors_agree_with_arrays(grid, kind):
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     to_numpy = keras.ops.convert_to_numpy
     np.testing.assert_allclose(to_numpy(found), colours, atol=5e-4)
-    np.testing.assert_allclose(
-        to_numpy(lab.rgb_to_l(tensor, keras.ops)), colours[:, 0], atol=5e-4
-    )
+    np.testing.assert_allclose(to_numpy(lab.rgb_to_l(tensor, keras.ops)), colours[:, 0], atol=5e-4)
     np.testing.assert_allclose(
         to_numpy(lab.lab_to_rgb(found, keras.ops)), lab.lab_to_rgb(colours), atol=1e-4
     )
@@ -222,12 +223,18 @@ def test_bfloat16_is_computed_in_float32():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found), [[53.389, 0, 0]], atol=6e-3)
 
 
-@pytest.mark.parametrize("function, values", [
-    (lab.rgb_to_lab, [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.04045] * 3, [1.0, 0.0, 0.0]]),
-    (lab.lab_to_rgb, [[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [8.0, 0.0, 0.0], [50.0, 150.0, -150.0]]),
-    (lab.rgb_to_l, [[0.0, 0.0, 0.0], [0.2, 0.0, 0.0]]),
-    (lab.l_to_grey, [0.0, 7.9996, 100.0]),
-])
+@pytest.mark.parametrize(
+    "function, values",
+    [
+        (lab.rgb_to_lab, [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.04045] * 3, [1.0, 0.0, 0.0]]),
+        (
+            lab.lab_to_rgb,
+            [[0.0, 0.0, 0.0], [100.0, 0.0, 0.0], [8.0, 0.0, 0.0], [50.0, 150.0, -150.0]],
+        ),
+        (lab.rgb_to_l, [[0.0, 0.0, 0.0], [0.2, 0.0, 0.0]]),
+        (lab.l_to_grey, [0.0, 7.9996, 100.0]),
+    ],
+)
 def test_gradients_are_finite(function, values):
     tensorflow = pytest.importorskip("tensorflow")
     x = tensorflow.constant(values)
@@ -268,24 +275,27 @@ def test_compiled_with_unknown_batch():
 # --- What is refused -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function, array, words", [
-    (lab.rgb_to_lab, np.full((2, 2, 3), 200.0), "divide 0-255 by 255"),
-    (lab.rgb_to_lab, np.full((2, 2, 3), -0.1), "divide 0-255 by 255"),
-    (lab.rgb_to_lab, np.full((2, 2, 3), np.nan), r"\[0, 1\]"),
-    (lab.rgb_to_lab, np.zeros((2, 2, 3), np.int64), "Received: int64"),
-    (lab.rgb_to_lab, np.zeros((2, 2, 3), bool), "Received: bool"),
-    (lab.rgb_to_lab, np.zeros((2, 2, 4), np.uint8), r"shape \(2, 2, 4\)"),
-    (lab.rgb_to_lab, np.uint8(3), r"shape \(\)"),
-    (lab.rgb_to_l, np.full((2, 2), 200.0), "divide 0-255 by 255"),
-    (lab.grey_to_l, np.zeros((2, 2), np.int32), "Received: int32"),
-    (lab.lab_to_rgb, np.zeros((2, 2, 3), np.uint8), "another encoding"),
-    (lab.lab_to_rgb, np.full((2, 2, 3), 128.0), r"undo an 8-bit encoding"),
-    (lab.lab_to_rgb, np.full((2, 2, 3), -5.0), r"\[0, 100\]"),
-    (lab.lab_to_rgb, np.zeros((2, 2)), r"shape \(2, 2\)"),
-    (lab.into_gamut, np.zeros((2, 2, 3), np.int32), "another encoding"),
-    (lab.l_to_grey, np.array([255.0]), r"\[0, 100\]"),
-    (lab.l_to_grey, np.array([50]), "another encoding"),
-])
+@pytest.mark.parametrize(
+    "function, array, words",
+    [
+        (lab.rgb_to_lab, np.full((2, 2, 3), 200.0), "divide 0-255 by 255"),
+        (lab.rgb_to_lab, np.full((2, 2, 3), -0.1), "divide 0-255 by 255"),
+        (lab.rgb_to_lab, np.full((2, 2, 3), np.nan), r"\[0, 1\]"),
+        (lab.rgb_to_lab, np.zeros((2, 2, 3), np.int64), "Received: int64"),
+        (lab.rgb_to_lab, np.zeros((2, 2, 3), bool), "Received: bool"),
+        (lab.rgb_to_lab, np.zeros((2, 2, 4), np.uint8), r"shape \(2, 2, 4\)"),
+        (lab.rgb_to_lab, np.uint8(3), r"shape \(\)"),
+        (lab.rgb_to_l, np.full((2, 2), 200.0), "divide 0-255 by 255"),
+        (lab.grey_to_l, np.zeros((2, 2), np.int32), "Received: int32"),
+        (lab.lab_to_rgb, np.zeros((2, 2, 3), np.uint8), "another encoding"),
+        (lab.lab_to_rgb, np.full((2, 2, 3), 128.0), r"undo an 8-bit encoding"),
+        (lab.lab_to_rgb, np.full((2, 2, 3), -5.0), r"\[0, 100\]"),
+        (lab.lab_to_rgb, np.zeros((2, 2)), r"shape \(2, 2\)"),
+        (lab.into_gamut, np.zeros((2, 2, 3), np.int32), "another encoding"),
+        (lab.l_to_grey, np.array([255.0]), r"\[0, 100\]"),
+        (lab.l_to_grey, np.array([50]), "another encoding"),
+    ],
+)
 def test_values_of_another_kind_are_refused(function, array, words):
     with pytest.raises(ValueError, match=words):
         function(array)

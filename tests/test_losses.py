@@ -18,8 +18,11 @@ def drawn():
     rgb = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     true = lab.rgb_to_lab(rgb)[..., 1:] * SCALE + OFFSET
     predicted = true + rng.normal(0, 0.1, true.shape)
-    return (true.astype(np.float32), predicted.astype(np.float32),
-            rng.uniform(0.2, 5, 313).astype(np.float32))
+    return (
+        true.astype(np.float32),
+        predicted.astype(np.float32),
+        rng.uniform(0.2, 5, 313).astype(np.float32),
+    )
 
 
 def number(loss):
@@ -80,7 +83,8 @@ def test_cross_entropy_by_its_definition(drawn, size, weighted):
     logits = np.random.default_rng(1).normal(0, 3, (2, size, size, 313)).astype(np.float32)
     loss = losses.BinCrossEntropy(SCALE, OFFSET, weights)
     assert number(loss(true, logits)) == pytest.approx(
-        cross_entropy(true, logits, weights), rel=1e-4)  # shares in float32
+        cross_entropy(true, logits, weights), rel=1e-4
+    )  # shares in float32
 
 
 def test_cross_entropy_by_hand():
@@ -99,9 +103,13 @@ def test_sizes_that_do_not_fit_are_refused(drawn):
         losses.BinCrossEntropy(SCALE, OFFSET)(drawn[0], np.zeros((2, 3, 3, 313)))
 
 
-@pytest.mark.parametrize("make", [
-    lambda weights: losses.RebalancedMeanSquaredError(weights, SCALE, OFFSET),
-    lambda weights: losses.BinCrossEntropy(SCALE, OFFSET, weights)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda weights: losses.RebalancedMeanSquaredError(weights, SCALE, OFFSET),
+        lambda weights: losses.BinCrossEntropy(SCALE, OFFSET, weights),
+    ],
+)
 def test_weights_are_one_for_each_bin(make):
     with pytest.raises(ValueError, match="313 bins.*Received: shape"):
         make(np.ones(312))
@@ -150,8 +158,9 @@ def test_the_gradient_of_the_rebalanced_error(drawn):
 def test_the_gradient_of_the_cross_entropy(drawn):
     """At equal logits: weight * (1/313 - share) of a place, over the number of places."""
     true, _, weights = drawn
-    found = gradient(losses.BinCrossEntropy(SCALE, OFFSET, weights), true,
-                     np.zeros((1, 4, 4, 313), np.float32))
+    found = gradient(
+        losses.BinCrossEntropy(SCALE, OFFSET, weights), true, np.zeros((1, 4, 4, 313), np.float32)
+    )
     mean = true[0].reshape(4, 2, 4, 2, 2).mean((1, 3))
     squared = squared_distances(mean)
     shares = np.exp(-squared / 50) * (squared <= np.sort(squared, -1)[..., 4:5])
@@ -160,10 +169,14 @@ def test_the_gradient_of_the_cross_entropy(drawn):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", [
-    losses.RebalancedMeanSquaredError(np.linspace(0.5, 2, 313), SCALE, OFFSET, name="r"),
-    losses.BinCrossEntropy(SCALE, OFFSET, np.linspace(0.5, 2, 313)),
-    losses.BinCrossEntropy(SCALE, OFFSET)])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.RebalancedMeanSquaredError(np.linspace(0.5, 2, 313), SCALE, OFFSET, name="r"),
+        losses.BinCrossEntropy(SCALE, OFFSET, np.linspace(0.5, 2, 313)),
+        losses.BinCrossEntropy(SCALE, OFFSET),
+    ],
+)
 def test_a_loss_comes_back_from_its_config(drawn, loss):
     true, predicted, _ = drawn
     if isinstance(loss, losses.BinCrossEntropy):

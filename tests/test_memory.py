@@ -12,7 +12,8 @@ from common import prepare
 from tests import drawn
 
 ROOT = Path(__file__).parent.parent
-PREPARE = """
+PREPARE = (
+    """
 import sys
 from pathlib import Path
 from common import prepare
@@ -22,15 +23,20 @@ for batch in dataset.batches("train", 64):
 for start in range(0, dataset.count("train") - 64, 64):
     dataset.read("train", range(start, start + 64))
 print(dataset.count("train"))
-""" + drawn.PRINT_PEAK
+"""
+    + drawn.PRINT_PEAK
+)
 
 
-EVALUATE = """
+EVALUATE = (
+    """
 import sys
 from common import evaluate, records
 report = evaluate.evaluate([], records.open_dataset(sys.argv[1]), out=None)
 print(report["rows"][0]["metrics"]["mse_ab"]["n"])
-""" + drawn.PRINT_PEAK
+"""
+    + drawn.PRINT_PEAK
+)
 
 
 def _photos(folder, count, size, split=""):
@@ -47,8 +53,13 @@ def _photos(folder, count, size, split=""):
 def _run(code, *arguments):
     """The two numbers that the code prints last: pictures, and the peak in KiB."""
     out = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, check=True,
-        capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "jax"}).stdout
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+    ).stdout
     return tuple(map(int, out.split()[-2:]))
 
 

@@ -62,13 +62,16 @@ def ssim_by_formula(true, predicted, data_range=255.0, sigma=1.5, side=11):
     for channel in range(true.shape[-1]):
         for top in range(true.shape[0] - side + 1):
             for left in range(true.shape[1] - side + 1):
-                x, y = (np.float64(picture[top:top + side, left:left + side, channel])
-                        for picture in (true, predicted))
+                x, y = (
+                    np.float64(picture[top : top + side, left : left + side, channel])
+                    for picture in (true, predicted)
+                )
                 mx, my = (window * x).sum(), (window * y).sum()
                 vx, vy = (window * (x - mx) ** 2).sum(), (window * (y - my) ** 2).sum()
                 vxy = (window * (x - mx) * (y - my)).sum()
-                found.append((2 * mx * my + c1) * (2 * vxy + c2)
-                             / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
+                found.append(
+                    (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+                )
     return np.mean(found)
 
 
@@ -76,7 +79,8 @@ def test_ssim_is_the_formula_of_wang():
     true, predicted = noise(0), noise(1)
     # 1e-5: float32 keeps a variance of 65,025 ± 0.004
     assert metrics.ssim_rgb(true, predicted) == pytest.approx(
-        ssim_by_formula(true, predicted), abs=1e-5)
+        ssim_by_formula(true, predicted), abs=1e-5
+    )
     ab, other = (lab.rgb_to_lab(picture)[..., 1:] for picture in (true, predicted))
     assert metrics.ssim_ab(ab, other) == pytest.approx(ssim_by_formula(ab, other), abs=1e-5)
 
@@ -84,7 +88,8 @@ def test_ssim_is_the_formula_of_wang():
 def test_ssim_switches_reach_the_formula():
     ab, other = (lab.rgb_to_lab(noise(seed))[..., 1:] for seed in (0, 1))
     assert metrics.ssim_ab(ab, other, data_range=100) == pytest.approx(
-        ssim_by_formula(ab, other, data_range=100), abs=1e-5)
+        ssim_by_formula(ab, other, data_range=100), abs=1e-5
+    )
 
 
 def test_ssim_of_constant_pictures_is_defined():
@@ -101,19 +106,34 @@ def test_ssim_refuses_pictures_smaller_than_its_window():
         metrics.ssim_rgb(constant(1, side=10), constant(1, side=10))
 
 
-@pytest.mark.parametrize("switches", [
-    {}, {"sigma": 0.8, "win_size": 7}, {"use_sample_covariance": True, "win_size": 13},
-    {"gaussian_weights": False, "win_size": 7}, {"K1": 0.05, "K2": 0.1, "data_range": 200},
-    {"gaussian_weights": False, "use_sample_covariance": True, "win_size": 5}])
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"sigma": 0.8, "win_size": 7},
+        {"use_sample_covariance": True, "win_size": 13},
+        {"gaussian_weights": False, "win_size": 7},
+        {"K1": 0.05, "K2": 0.1, "data_range": 200},
+        {"gaussian_weights": False, "use_sample_covariance": True, "win_size": 5},
+    ],
+)
 def test_ssim_is_scikit_images_with_every_switch(switches):
     true, predicted = noise(0, side=40), noise(1, side=40)
-    pairs = ((metrics.ssim_rgb, true, predicted),
-             (metrics.ssim_ab, *(lab.rgb_to_lab(rgb)[..., 1:] for rgb in (true, predicted))))
-    all_switches = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "win_size": 11,
-                    "use_sample_covariance": False} | switches
+    pairs = (
+        (metrics.ssim_rgb, true, predicted),
+        (metrics.ssim_ab, *(lab.rgb_to_lab(rgb)[..., 1:] for rgb in (true, predicted))),
+    )
+    all_switches = {
+        "data_range": 255,
+        "gaussian_weights": True,
+        "sigma": 1.5,
+        "win_size": 11,
+        "use_sample_covariance": False,
+    } | switches
     for metric, x, y in pairs:
         expected = reference.structural_similarity(
-            np.float64(x), np.float64(y), channel_axis=-1, **all_switches)
+            np.float64(x), np.float64(y), channel_axis=-1, **all_switches
+        )
         # float32 keeps a square of 64, about the level, to 0.0003, beside constants from 6.5
         assert metric(x, y, **switches) == pytest.approx(expected, abs=1e-5)
 
@@ -121,10 +141,12 @@ def test_ssim_is_scikit_images_with_every_switch(switches):
 def test_mse_and_psnr_are_scikit_images():
     true, predicted = noise(0), noise(1)
     assert metrics.psnr_rgb(true, predicted) == pytest.approx(
-        reference.peak_signal_noise_ratio(true, predicted, data_range=255), rel=1e-6)
+        reference.peak_signal_noise_ratio(true, predicted, data_range=255), rel=1e-6
+    )
     ab, other = (lab.rgb_to_lab(rgb)[..., 1:] for rgb in (true, predicted))
     assert metrics.mse_ab(ab, other) == pytest.approx(
-        reference.mean_squared_error(np.float64(ab), np.float64(other)), rel=1e-6)
+        reference.mean_squared_error(np.float64(ab), np.float64(other)), rel=1e-6
+    )
 
 
 # --- CIEDE2000 ------------------------------------------------------------------------------------
@@ -153,7 +175,8 @@ SHARMA = [
     ((22.7233, 20.0904, -46.6940), (23.0331, 14.9730, -42.5619), 2.0373),
     ((90.8027, -2.0831, 1.4410), (91.1528, -1.6435, 0.0447), 1.4441),
     ((6.7747, -0.2908, -2.4247), (5.8714, -0.0985, -2.2286), 0.6377),
-    ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082)]
+    ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+]
 
 
 @pytest.mark.parametrize(("one", "other", "expected"), SHARMA)
@@ -181,10 +204,12 @@ def test_ciede2000_is_scikit_images_pixel_by_pixel(far):
     other[..., 0] = np.clip(other[..., 0], 0, 100)
     other[:30] *= np.float32([1, -1, -1])  # hues about opposite
     other[30:60, :, 1:] = 0
-    found = delta_e.ciede2000(*(list(np.ascontiguousarray(np.moveaxis(each, -1, 0)))
-                                for each in (one, other)))
-    np.testing.assert_allclose(found, deltaE_ciede2000(np.float64(one), np.float64(other)),
-                               rtol=0, atol=1e-4)
+    found = delta_e.ciede2000(
+        *(list(np.ascontiguousarray(np.moveaxis(each, -1, 0))) for each in (one, other))
+    )
+    np.testing.assert_allclose(
+        found, deltaE_ciede2000(np.float64(one), np.float64(other)), rtol=0, atol=1e-4
+    )
 
 
 def test_ciede2000_of_colours_beyond_any_screen_is_finite():
@@ -228,7 +253,8 @@ def test_balanced_auc_weighs_pixels_by_their_true_colour():
     of_red = 1 - math.hypot(80, 70) / 150
     assert metrics.auc_ab(ab, predicted) == pytest.approx(100 * (0.75 + 0.25 * of_red))
     assert metrics.auc_ab(ab, predicted, weights=weights) == pytest.approx(
-        100 * (0.75 * 1 + 0.25 * 9 * of_red) / (0.75 + 0.25 * 9))
+        100 * (0.75 * 1 + 0.25 * 9 * of_red) / (0.75 + 0.25 * 9)
+    )
     assert metrics.rarity(ab, weights=weights) == pytest.approx(0.75 + 0.25 * 9)
     # a colour that training never had
     weights[grey] = 0
@@ -238,8 +264,9 @@ def test_balanced_auc_weighs_pixels_by_their_true_colour():
 def test_the_balanced_mean_over_pictures_is_that_over_all_pixels():
     weights = np.random.default_rng(3).uniform(0, 4, 313).astype(np.float32)
     true, other = (np.stack([spread_ab(seed), spread_ab(seed + 9) / 5]) for seed in (0, 1))
-    found = metrics.summary(list(metrics.auc_ab(true, other, weights=weights)),
-                            metrics.rarity(true, weights=weights))
+    found = metrics.summary(
+        list(metrics.auc_ab(true, other, weights=weights)), metrics.rarity(true, weights=weights)
+    )
     together = metrics.auc_ab(np.concatenate(true), np.concatenate(other), weights=weights)
     assert found == {"mean": pytest.approx(together), "n": 2, "infinite": 0}
 
@@ -258,6 +285,7 @@ def test_l_drift_by_hand():
 def test_l_drift_is_what_clipping_does_to_lightness():
     # L* 50 with a* = b* = 120 is no colour of a screen: scikit-image's conversion, then clipped
     from skimage.color import lab2rgb, rgb2lab
+
     l, ab = np.full((16, 16, 1), 50, np.float32), np.full((16, 16, 2), 120, np.float32)
     with pytest.warns(UserWarning, match="negative Z values"):
         clipped = np.rint(255 * lab2rgb(np.concatenate([l, ab], -1)))
@@ -278,7 +306,8 @@ def test_colourfulness_of_half_red_half_green():
     assert metrics.colourfulness(picture) == pytest.approx(255 + 0.3 * 127.5)
     # |rg| = 255: deviation 0, mean 255
     assert metrics.colourfulness(picture, absolute=True) == pytest.approx(
-        0.3 * math.hypot(255, 127.5))
+        0.3 * math.hypot(255, 127.5)
+    )
 
 
 def test_colourfulness_of_grey_is_zero():
@@ -294,7 +323,8 @@ def test_colourfulness_error_does_not_cancel():
     means = [metrics.colourfulness(pictures).mean() for pictures in pairs]
     assert means[0] == means[1], "the difference of means sees nothing"
     assert metrics.colourfulness_error(grey, vivid, absolute=True) == pytest.approx(
-        0.3 * math.hypot(255, 127.5))
+        0.3 * math.hypot(255, 127.5)
+    )
 
 
 # --- recolouring ----------------------------------------------------------------------------------
@@ -360,8 +390,10 @@ def test_a_batch_is_its_pictures(metric):
     true, predicted = (np.stack([noise(seed), noise(seed + 1)]) for seed in (0, 2))
     if metric in ON_AB:
         true, predicted = (lab.rgb_to_lab(rgb)[..., 1:] for rgb in (true, predicted))
-    assert metric(true, predicted).tolist() == [metric(true[0], predicted[0]),
-                                                metric(true[1], predicted[1])]
+    assert metric(true, predicted).tolist() == [
+        metric(true[0], predicted[0]),
+        metric(true[1], predicted[1]),
+    ]
 
 
 # --- scores and their mean ------------------------------------------------------------------------
@@ -380,7 +412,8 @@ def test_score_of_grey_and_of_the_truth():
     assert perfect["ciede2000"] == perfect["l_drift_largest"] == 0 and perfect["auc_ab"] == 100
     assert 0 < grey["l_drift"] <= grey["l_drift_largest"] < 0.3, "rounding to 8 bit"
     assert grey["colourfulness_error"] == pytest.approx(
-        perfect["colourfulness"] - grey["colourfulness"])
+        perfect["colourfulness"] - grey["colourfulness"]
+    )
     assert "auc_ab_balanced" not in grey
 
 
@@ -409,18 +442,28 @@ def test_score_is_each_metric_by_itself_and_a_truth_serves_many():
     flat = np.broadcast_to(np.float32([3, 10]), ab.shape)
     for predicted in (ab, flat, ab):  # the second time from what the first left in the truth
         made = metrics.recolour(truth.lab.array[..., :1], predicted)
-        pictures = {"rgb": rgb, "lab": lab.rgb_to_lab(rgb), "ab": lab.rgb_to_lab(rgb)[..., 1:],
-                    "rgb_predicted": made, "lab_predicted": lab.rgb_to_lab(made),
-                    "ab_predicted": predicted}
+        pictures = {
+            "rgb": rgb,
+            "lab": lab.rgb_to_lab(rgb),
+            "ab": lab.rgb_to_lab(rgb)[..., 1:],
+            "rgb_predicted": made,
+            "lab_predicted": lab.rgb_to_lab(made),
+            "ab_predicted": predicted,
+        }
         found = metrics.score(truth, predicted, weights=weights)
         assert found == {
-            key: metric.function(*(pictures[name] for name in metric.pictures), **metric.given,
-                                 **({"weights": weights} if metric.by_rarity else {}))
-            for key, metric in metrics.chosen(weights).items()}
+            key: metric.function(
+                *(pictures[name] for name in metric.pictures),
+                **metric.given,
+                **({"weights": weights} if metric.by_rarity else {}),
+            )
+            for key, metric in metrics.chosen(weights).items()
+        }
     assert truth.values(weights) == {
         "colourfulness": metrics.colourfulness(rgb),
         "colourfulness_absolute": metrics.colourfulness(rgb, absolute=True),
-        "rarity": metrics.rarity(pictures["ab"], weights=weights)}
+        "rarity": metrics.rarity(pictures["ab"], weights=weights),
+    }
 
 
 def test_a_picture_is_checked_and_worked_on_once():
@@ -453,8 +496,14 @@ def test_the_protocol_lists_every_switch():
     assert metrics.METRICS["psnr_rgb"].switches == {"data_range": 255}
     assert metrics.METRICS["colourfulness"].switches == {"absolute": False}
     assert metrics.METRICS["ssim_ab"].switches == {
-        "data_range": 255, "gaussian_weights": True, "sigma": 1.5, "win_size": 11,
-        "use_sample_covariance": False, "K1": 0.01, "K2": 0.03}
+        "data_range": 255,
+        "gaussian_weights": True,
+        "sigma": 1.5,
+        "win_size": 11,
+        "use_sample_covariance": False,
+        "K1": 0.01,
+        "K2": 0.03,
+    }
     assert metrics.METRICS["colourfulness_absolute"].switches == {"absolute": True}
     assert metrics.METRICS["auc_ab"].switches == {"top": 150, "weights": None}
     assert "training" in metrics.METRICS["auc_ab_balanced"].switches["weights"]

@@ -33,18 +33,23 @@ np.save("ab.npy", ab)
 """
 
 
-@pytest.mark.parametrize("load", ["model = keras.models.load_model('m.h5', compile=False)",
-                                  "model = keras.models.load_model('m.h5')"])
+@pytest.mark.parametrize(
+    "load",
+    [
+        "model = keras.models.load_model('m.h5', compile=False)",
+        "model = keras.models.load_model('m.h5')",
+    ],
+)
 @pytest.mark.parametrize("embedding", [None, "mobilenet_v2"])
 def test_bare_load_in_an_empty_folder(tmp_path, load, embedding):
     config = drawn.Config(embedding=embedding)
     path = drawn.exported(tmp_path / "m.h5", config)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    subprocess.run([sys.executable, "-c", BARE.format(load=load)], cwd=tmp_path, check=True,
-                   env=environment)
+    subprocess.run(
+        [sys.executable, "-c", BARE.format(load=load)], cwd=tmp_path, check=True, env=environment
+    )
     rng = np.random.default_rng(0)
-    inputs = {"l": rng.uniform(0, 100, (2, 32, 32, 1)).astype(np.float32),
-              "embedding": None}
+    inputs = {"l": rng.uniform(0, 100, (2, 32, 32, 1)).astype(np.float32), "embedding": None}
     inputs["embedding"] = rng.normal(size=(2, 1000)).astype(np.float32)
     ours = models.predict(models.load(path), inputs)
     assert ours == pytest.approx(np.load(tmp_path / "ab.npy"), abs=1e-4)  # other batch functions
@@ -123,11 +128,18 @@ def _weights(path):
     path.with_name("m.weights.h5").rename(path)
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (_lambda, "Lambda of .*could run code"), (_custom, "Own of .*could run code"),
-    (_named_like_ours, "of os, which could run code"), (_no_colorizer, "is no colorizer"),
-    (_weights, "holds no model"), (lambda path: path.write_bytes(b"junk"), "no HDF5 file"),
-    (lambda path: None, "There is no model")])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_lambda, "Lambda of .*could run code"),
+        (_custom, "Own of .*could run code"),
+        (_named_like_ours, "of os, which could run code"),
+        (_no_colorizer, "is no colorizer"),
+        (_weights, "holds no model"),
+        (lambda path: path.write_bytes(b"junk"), "no HDF5 file"),
+        (lambda path: None, "There is no model"),
+    ],
+)
 def test_what_is_not_a_safe_colorizer_is_refused(tmp_path, make, message):
     make(tmp_path / "m.h5")
     with pytest.raises(UserError, match=message):

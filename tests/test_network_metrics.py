@@ -55,8 +55,9 @@ def dataset(tmp_path_factory):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 picture = drawn.picture(seed + 10 * at + 100 * count, SIDE)
                 path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-    return prepare.prepare(home / "drawn", SIDE, "squash", split_by="folder",
-                           folder=home / "shards")
+    return prepare.prepare(
+        home / "drawn", SIDE, "squash", split_by="folder", folder=home / "shards"
+    )
 
 
 MOBILENET = applications.NETWORKS["mobilenet_v2"]
@@ -67,20 +68,31 @@ def networks(tmp_path, monkeypatch):
     """networks(*asked, **more) for `evaluate`, of tiny networks whose weights lie in a file."""
     keras.utils.set_random_seed(3)
     network = tiny()
-    network.layers[-1].set_weights([50 * np.random.default_rng(0).normal(size=(6, 1000)),
-                                    np.float32(np.arange(1000) < 3) * 1e3])  # three classes win
+    network.layers[-1].set_weights(
+        [
+            50 * np.random.default_rng(0).normal(size=(6, 1000)),
+            np.float32(np.arange(1000) < 3) * 1e3,
+        ]
+    )  # three classes win
     network.save_weights(tmp_path / "tiny.weights.h5")
     for name in ("mobilenet_v2", "inception_v3"):
-        monkeypatch.setitem(applications.NETWORKS, name, dataclasses.replace(
-            applications.NETWORKS[name], build=tiny, size=SEEN))
+        monkeypatch.setitem(
+            applications.NETWORKS,
+            name,
+            dataclasses.replace(applications.NETWORKS[name], build=tiny, size=SEEN),
+        )
     monkeypatch.setattr(network_metrics, "classes", lambda: CLASSES)
     monkeypatch.setattr(pretrained, "fetch", offline)
 
     def networks(*asked, weights=None, **more):
         file = str(tmp_path / "tiny.weights.h5")
         return lambda names, size: network_metrics.Networks(
-            asked, names, size, weights=weights or {"CLASSIFIER_WEIGHTS": file,
-                                                    "INCEPTION_V3_WEIGHTS": file}, **more)
+            asked,
+            names,
+            size,
+            weights=weights or {"CLASSIFIER_WEIGHTS": file, "INCEPTION_V3_WEIGHTS": file},
+            **more,
+        )
 
     networks.network = network
     return networks
@@ -97,15 +109,13 @@ def pictures(dataset, ab=None):
     if ab is None:
         return rgb
     colours = lab.rgb_to_lab(rgb)
-    return metrics.recolour(colours[..., :1], np.broadcast_to(np.float32(ab),
-                                                              (*rgb.shape[:3], 2)))
+    return metrics.recolour(colours[..., :1], np.broadcast_to(np.float32(ab), (*rgb.shape[:3], 2)))
 
 
 def looked_at(network, rgb):
     """(features, classes), by the network itself."""
     x = ops.image.resize(np.float32(rgb), (SEEN, SEEN), antialias=True)
-    outputs = keras.Model(network.input, [network.layers[-2].output, network.output])(
-        x / 127.5 - 1)
+    outputs = keras.Model(network.input, [network.layers[-2].output, network.output])(x / 127.5 - 1)
     features, logits = map(keras.ops.convert_to_numpy, outputs)
     return features, logits.argmax(-1)
 
@@ -113,8 +123,10 @@ def looked_at(network, rgb):
 # --- figures --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("keys", "title"), [
-    (("fid", "kid"), "FID"), (("frechet", "kernel"), "MobileNetV2 Fréchet distance")])
+@pytest.mark.parametrize(
+    ("keys", "title"),
+    [(("fid", "kid"), "FID"), (("frechet", "kernel"), "MobileNetV2 Fréchet distance")],
+)
 def test_distances_of_sets_are_those_of_the_networks_features(dataset, networks, keys, title):
     report, rows = scored(dataset, networks(*keys), batch_size=5)
     true, _ = looked_at(networks.network, pictures(dataset))
@@ -125,7 +137,8 @@ def test_distances_of_sets_are_those_of_the_networks_features(dataset, networks,
         root = np.sqrt(np.maximum(np.linalg.eigvals(expected[0] @ expected[1]).real, 0))
         frechet, kernel = (rows[name]["metrics"][key] for key in keys)
         assert frechet["mean"] == pytest.approx(
-            off @ off + np.trace(sum(expected)) - 2 * root.sum(), rel=1e-3)
+            off @ off + np.trace(sum(expected)) - 2 * root.sum(), rel=1e-3
+        )
         mean, deviation, size = set_distances.kernel_distance(made, true)
         assert kernel["mean"] == pytest.approx(mean, rel=1e-3) and kernel["subset"] == size == 6
         assert kernel["deviation"] == pytest.approx(deviation, rel=1e-3)
@@ -134,9 +147,10 @@ def test_distances_of_sets_are_those_of_the_networks_features(dataset, networks,
         assert not {*keys} & rows[name]["values"].keys()
     assert not any({*keys} & pair["metrics"].keys() for pair in report["pairs"])
     assert report["protocol"]["metrics"][keys[0]]["title"] == title
-    best, = (name for name, row in rows.items() if keys[0] in row["best"])
+    (best,) = (name for name, row in rows.items() if keys[0] in row["best"])
     assert rows[best]["metrics"][keys[0]]["mean"] == min(
-        row["metrics"][keys[0]]["mean"] for row in rows.values())
+        row["metrics"][keys[0]]["mean"] for row in rows.values()
+    )
 
 
 def test_figures_of_networks_do_not_depend_on_the_batch(dataset, networks):
@@ -164,8 +178,9 @@ def test_top1_and_agreement_by_hand(dataset, networks):
 
 
 def test_without_class_folders_there_is_agreement_alone(dataset, networks, monkeypatch):
-    monkeypatch.setattr(type(dataset), "names", lambda self, split: [
-        f"{at}.png" for at in range(self.count(split))])
+    monkeypatch.setattr(
+        type(dataset), "names", lambda self, split: [f"{at}.png" for at in range(self.count(split))]
+    )
     report, rows = scored(dataset, networks("top1"))
     assert "top1" not in rows["grey"]["metrics"] and "top1_agreement" in rows["grey"]["metrics"]
     assert any("no WordNet ids" in note for note in report["notes"])
@@ -216,15 +231,20 @@ def test_lpips_is_a_picture_by_picture_column(dataset, networks, monkeypatch):
 @pytest.mark.slow
 def test_another_networks_features_go_under_its_own_name(dataset, networks, monkeypatch):
     monkeypatch.setitem(applications.NETWORKS, "mobilenet_v2", MOBILENET)  # no tiny one
-    _, rows = scored(dataset, networks("lpips", network="mobilenet_v2",
-                                       weights={"MOBILENET_V2_WEIGHTS": "random"}))
+    _, rows = scored(
+        dataset,
+        networks("lpips", network="mobilenet_v2", weights={"MOBILENET_V2_WEIGHTS": "random"}),
+    )
     distance = perceptual.features("mobilenet_v2", "random")
-    expected = distance(pictures(dataset, (0, 0)) / np.float32(255),
-                        pictures(dataset) / np.float32(255))
+    expected = distance(
+        pictures(dataset, (0, 0)) / np.float32(255), pictures(dataset) / np.float32(255)
+    )
     assert rows["grey"]["values"]["lpips"] == pytest.approx(
-        keras.ops.convert_to_numpy(expected), rel=1e-3)
-    asked = networks("lpips", network="mobilenet_v2",
-                     weights={"MOBILENET_V2_WEIGHTS": "random"})(["a.png"], SIDE)
+        keras.ops.convert_to_numpy(expected), rel=1e-3
+    )
+    asked = networks("lpips", network="mobilenet_v2", weights={"MOBILENET_V2_WEIGHTS": "random"})(
+        ["a.png"], SIDE
+    )
     assert asked.columns["lpips"].title == "MobileNetV2 feature distance, RANDOM weights"
 
 
@@ -238,8 +258,9 @@ def test_missing_predictions_are_left_out_of_every_figure(dataset, networks, tmp
     _, rows = scored(dataset, networks("fid", "kid", "top1"), tmp_path / "theirs", batch_size=5)
     row, used = rows["theirs"], [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
     true, theirs = (looked_at(networks.network, rgb[used])[0] for rgb in (pictures(dataset), made))
-    assert row["metrics"]["fid"]["mean"] == pytest.approx(set_distances.frechet_distance(
-        *map(set_distances.Moments, (true, theirs))), rel=1e-3)
+    assert row["metrics"]["fid"]["mean"] == pytest.approx(
+        set_distances.frechet_distance(*map(set_distances.Moments, (true, theirs))), rel=1e-3
+    )
     assert row["metrics"]["fid"]["n"] == 10 and row["metrics"]["kid"]["subset"] == 5
     assert [at for at, value in enumerate(row["values"]["top1"]) if value is None] == [0, 5]
     assert "fid" not in row["best"]
@@ -247,8 +268,7 @@ def test_missing_predictions_are_left_out_of_every_figure(dataset, networks, tmp
 
 def test_too_few_pictures_have_no_distance(dataset, networks):
     report, rows = scored(dataset, networks("fid", "kid"), limit=3)
-    assert rows["grey"]["metrics"]["fid"] == {"mean": None, "n": 3, "infinite": 0,
-                                              "interval": None}
+    assert rows["grey"]["metrics"]["fid"] == {"mean": None, "n": 3, "infinite": 0, "interval": None}
     assert " - " in page.table(report)
 
 
@@ -261,8 +281,9 @@ def test_weights_that_are_not_at_hand_are_told_and_never_random(dataset, network
     keys = ("lpips", "fid", "kid", "frechet", "kernel", "top1", "top1_agreement")
     for row in report["rows"]:
         # 24 pixels are too few for AlexNet, whatever its weights
-        assert [row["metrics"][key].get("lacks") for key in keys] == [
-            "too small"] + 6 * ["no weights"]
+        assert [row["metrics"][key].get("lacks") for key in keys] == ["too small"] + 6 * [
+            "no weights"
+        ]
         assert not {*keys} & row["values"].keys()
     text = page.table(report)
     assert text.count("no weights") == 2 * 6 + 2 and "RANDOM" not in text
@@ -275,24 +296,36 @@ def test_weights_that_are_not_at_hand_are_told_and_never_random(dataset, network
 
 def test_lpips_without_its_weights_is_told(networks):
     asked = networks("lpips", weights={"LPIPS_WEIGHTS": "auto"})(["a.png"], 64)
-    note, = asked.notes
+    (note,) = asked.notes
     assert note.startswith("LPIPS: no weights. ") and "LPIPS_WEIGHTS=folder" in note
 
 
 @pytest.mark.parametrize("weights", ["imagenet", "nowhere.h5"])
 def test_weights_that_are_named_must_be_there(networks, weights):
-    for asked, variable in (("fid", "INCEPTION_V3_WEIGHTS"), ("top1", "CLASSIFIER_WEIGHTS"),
-                            ("frechet", "CLASSIFIER_WEIGHTS")):
+    for asked, variable in (
+        ("fid", "INCEPTION_V3_WEIGHTS"),
+        ("top1", "CLASSIFIER_WEIGHTS"),
+        ("frechet", "CLASSIFIER_WEIGHTS"),
+    ):
         with pytest.raises(UserError, match=variable):
             networks(asked, weights={variable: weights})(["n00000000/a.png"], SIDE)
 
 
 def test_random_weights_are_taken_where_they_are_asked_for_and_say_so(dataset, networks):
-    report, _ = scored(dataset, networks("fid", "top1", weights={
-        "CLASSIFIER_WEIGHTS": "random", "INCEPTION_V3_WEIGHTS": "random"}))
+    report, _ = scored(
+        dataset,
+        networks(
+            "fid",
+            "top1",
+            weights={"CLASSIFIER_WEIGHTS": "random", "INCEPTION_V3_WEIGHTS": "random"},
+        ),
+    )
     header = page.table(report).splitlines()[2]
-    for title in ("FID, RANDOM weights", "Top-1, MobileNetV2, RANDOM weights",
-                  "Agreement, MobileNetV2, RANDOM weights"):
+    for title in (
+        "FID, RANDOM weights",
+        "Top-1, MobileNetV2, RANDOM weights",
+        "Agreement, MobileNetV2, RANDOM weights",
+    ):
         assert title in header
 
 
@@ -315,9 +348,17 @@ def test_a_file_may_have_a_background_class_or_for_features_no_top(networks, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "size", "dimensions"), [
-    ("mobilenet_v2", 224, 1280), ("inception_v3", 299, 2048), ("inception_resnet_v2", 299, 1536),
-    ("vgg16", 224, 4096), ("resnet50", 224, 2048), ("densenet121", 224, 1024)])
+@pytest.mark.parametrize(
+    ("name", "size", "dimensions"),
+    [
+        ("mobilenet_v2", 224, 1280),
+        ("inception_v3", 299, 2048),
+        ("inception_resnet_v2", 299, 1536),
+        ("vgg16", 224, 4096),
+        ("resnet50", 224, 2048),
+        ("densenet121", 224, 1024),
+    ],
+)
 def test_features_enter_the_last_layer_of_each_network(name, size, dimensions):
     assert applications.NETWORKS[name].size == size
     seer = network_metrics.seer(name, "random", "X")
@@ -327,8 +368,11 @@ def test_features_enter_the_last_layer_of_each_network(name, size, dimensions):
 
 
 def test_the_classes_are_those_of_keras(monkeypatch):
-    decode = types.SimpleNamespace(decode_predictions=lambda scores, top: [
-        [(f"n{row.argmax():08d}", "name", 1.0)] for row in scores])
+    decode = types.SimpleNamespace(
+        decode_predictions=lambda scores, top: [
+            [(f"n{row.argmax():08d}", "name", 1.0)] for row in scores
+        ]
+    )
     monkeypatch.setattr(keras.applications, "imagenet_utils", decode)
     monkeypatch.setattr(pretrained, "fetch", lambda build, name, cached: build())
     found = network_metrics.classes()
@@ -363,15 +407,23 @@ def test_json_csv_table_and_page_show_the_figures(dataset, networks, tmp_path):
     assert float(row["fid"]) == report["rows"][0]["metrics"]["fid"]["mean"]
     assert float(row["kid_deviation"]) == kid["deviation"] and "fid_deviation" not in row
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
-    for shown in (f"{kid['mean']:.5f}".replace("-", "−"), f"±{kid['deviation']:.5f}",
-                  "Top-1, MobileNetV2"):
+    for shown in (
+        f"{kid['mean']:.5f}".replace("-", "−"),
+        f"±{kid['deviation']:.5f}",
+        "Top-1, MobileNetV2",
+    ):
         assert shown in text
     assert f"±{kid['deviation']:.5f}" in page.table(report)
 
 
-@pytest.mark.parametrize(("asked", "told"), [
-    ("fid,psnr", "There is no metric psnr"), ("fid,", "There is no metric of an empty name"),
-    ("LPIPS", "There is no metric LPIPS")])
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("fid,psnr", "There is no metric psnr"),
+        ("fid,", "There is no metric of an empty name"),
+        ("LPIPS", "There is no metric LPIPS"),
+    ],
+)
 def test_an_unknown_metric_is_one_line(dataset, tmp_path, monkeypatch, capsys, asked, told):
     monkeypatch.chdir(tmp_path)
     code = cli.run(evaluate.main, ["--data", str(dataset.folder), "--metrics", asked])
@@ -382,9 +434,17 @@ def test_an_unknown_metric_is_one_line(dataset, tmp_path, monkeypatch, capsys, a
 
 def test_the_command_takes_all(dataset, networks, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code = cli.run(evaluate.main, [
-        "--data", str(dataset.folder), "--metrics", "all", "--classifier-weights",
-        str(tmp_path / "tiny.weights.h5")])
+    code = cli.run(
+        evaluate.main,
+        [
+            "--data",
+            str(dataset.folder),
+            "--metrics",
+            "all",
+            "--classifier-weights",
+            str(tmp_path / "tiny.weights.h5"),
+        ],
+    )
     out = capsys.readouterr().out
     assert code == 0 and "no weights" in out and "too small" in out
     assert "MobileNetV2 kernel distance" in out and "Top-1, MobileNetV2" in out

@@ -11,8 +11,9 @@ from common import normalization
 from common.normalization import FusedBatchNormalization, exchange
 
 tf = pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow",
-                                reason="elsewhere the fused layer is Keras's")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="elsewhere the fused layer is Keras's"
+)
 PRECISION = {"float32": 2**-23, "bfloat16": 2**-8}
 POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -34,8 +35,15 @@ def _batch(kind, rng):
     return rng.normal(100, 0.1, (4, 16, 16, 24)), 10000  # a thousand times the deviation
 
 
-KINDS = ("plain", "batch of one", "three channels", "one pixel", "two pixels",
-         "constant channels", "far from zero")
+KINDS = (
+    "plain",
+    "batch of one",
+    "three channels",
+    "one pixel",
+    "two pixels",
+    "constant channels",
+    "far from zero",
+)
 
 
 def _layer(kind, channels, rng, **options):
@@ -47,6 +55,7 @@ def _layer(kind, channels, rng, **options):
 
 def _step(layer, inputs, upstream, training=True):
     """Outputs, weights after the step and gradients, as float64."""
+
     @tf.function(jit_compile=False)
     def step():
         with tf.GradientTape() as tape:
@@ -54,12 +63,15 @@ def _step(layer, inputs, upstream, training=True):
             outputs = layer(inputs, training=training)
         variables = [variable.value for variable in layer.trainable_variables]
         return outputs, tape.gradient(outputs, [inputs, *variables], upstream)
+
     outputs, gradients = step()
     moving = layer.moving_mean, layer.moving_variance
     values = {"outputs": outputs, "mean": moving[0], "variance": moving[1], "inputs": gradients[0]}
     values |= dict(zip(("gamma", "beta"), gradients[1:], strict=False))
-    return {name: np.asarray(keras.ops.cast(value, "float32"), np.float64)
-            for name, value in values.items()}
+    return {
+        name: np.asarray(keras.ops.cast(value, "float32"), np.float64)
+        for name, value in values.items()
+    }
 
 
 def _exactly(layer, inputs, upstream):
@@ -72,10 +84,14 @@ def _exactly(layer, inputs, upstream):
     normal = (x - mean) * scale
     to_gamma, to_beta = (g * normal).sum(axes), g.sum(axes)
     kept = layer.momentum
-    return {"outputs": normal * gamma + beta, "gamma": to_gamma, "beta": to_beta,
-            "inputs": gamma * scale * (g - to_beta / count - normal * to_gamma / count),
-            "mean": moving_mean * kept + mean * (1 - kept),
-            "variance": moving_variance * kept + variance * (1 - kept)}
+    return {
+        "outputs": normal * gamma + beta,
+        "gamma": to_gamma,
+        "beta": to_beta,
+        "inputs": gamma * scale * (g - to_beta / count - normal * to_gamma / count),
+        "mean": moving_mean * kept + mean * (1 - kept),
+        "variance": moving_variance * kept + variance * (1 - kept),
+    }
 
 
 @pytest.mark.parametrize("dtype", PRECISION)
@@ -84,8 +100,9 @@ def test_training_agrees_with_float64(kind, dtype):
     rng = np.random.default_rng(0)
     inputs, allowed = _batch(kind, rng)
     inputs, upstream = (tf.cast(a, dtype) for a in (inputs, rng.normal(size=inputs.shape)))
-    layer = _layer(FusedBatchNormalization, inputs.shape[-1], rng, dtype=POLICY[dtype],
-                   momentum=0.7)
+    layer = _layer(
+        FusedBatchNormalization, inputs.shape[-1], rng, dtype=POLICY[dtype], momentum=0.7
+    )
     expected = _exactly(layer, inputs, upstream)
     for name, value in _step(layer, inputs, upstream).items():
         # Sums are taken in float32; only what has the inputs' type is rounded to it.
@@ -97,8 +114,9 @@ def test_training_agrees_with_float64(kind, dtype):
 
 
 @pytest.mark.parametrize("dtype", PRECISION)
-@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}, {"epsilon": 1e-6},
-                                     {"trainable": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"scale": False}, {"center": False}, {"epsilon": 1e-6}, {"trainable": False}]
+)
 @pytest.mark.parametrize("training", [True, False])
 def test_every_mode_agrees_with_keras(options, training, dtype):
     values = []
@@ -115,17 +133,33 @@ def test_every_mode_agrees_with_keras(options, training, dtype):
         assert value == pytest.approx(keras_s[name], rel=0, abs=rounding * scale), name
 
 
-@pytest.mark.parametrize("shape, options", [
-    ((4, 8), {}), ((2, 5, 5, 8), {"axis": 1}), ((2, 3, 5, 5, 8), {}),
-    ((2, 5, 5, 8), {"dtype": "float64"}), ((2, 5, 5, 8), {"dtype": "bfloat16"}),
-    pytest.param((2, 5, 5, 8), {"renorm": True}, marks=pytest.mark.skipif(
-        "renorm" not in inspect.signature(keras.layers.BatchNormalization).parameters,
-        reason="this version of Keras has no renorm"))])
+@pytest.mark.parametrize(
+    "shape, options",
+    [
+        ((4, 8), {}),
+        ((2, 5, 5, 8), {"axis": 1}),
+        ((2, 3, 5, 5, 8), {}),
+        ((2, 5, 5, 8), {"dtype": "float64"}),
+        ((2, 5, 5, 8), {"dtype": "bfloat16"}),
+        pytest.param(
+            (2, 5, 5, 8),
+            {"renorm": True},
+            marks=pytest.mark.skipif(
+                "renorm" not in inspect.signature(keras.layers.BatchNormalization).parameters,
+                reason="this version of Keras has no renorm",
+            ),
+        ),
+    ],
+)
 def test_what_the_kernel_cannot_take_goes_keras_s_way(shape, options):
     inputs = np.random.default_rng(0).normal(size=shape)
     ours, keras_s = FusedBatchNormalization(**options), layers.BatchNormalization(**options)
-    assert np.array_equal(*(np.asarray(keras.ops.cast(layer(inputs, training=True), "float32"))
-                            for layer in (ours, keras_s)))
+    assert np.array_equal(
+        *(
+            np.asarray(keras.ops.cast(layer(inputs, training=True), "float32"))
+            for layer in (ours, keras_s)
+        )
+    )
 
 
 def test_a_mask_is_kept_to():
@@ -159,8 +193,9 @@ def _exchanged(model, fused):
 
 
 def _normalizations(model):
-    return [layer for layer in model._flatten_layers()
-            if isinstance(layer, layers.BatchNormalization)]
+    return [
+        layer for layer in model._flatten_layers() if isinstance(layer, layers.BatchNormalization)
+    ]
 
 
 def test_a_network_is_exchanged_and_back(tmp_path):
@@ -192,12 +227,13 @@ def test_a_network_is_exchanged_and_back(tmp_path):
 def _trained(steps, network=None):
     keras.utils.set_random_seed(1)
     network = network or _exchanged(_network(), fused=True)
-    network.compile(keras.optimizers.SGD(0.01), keras.losses.MeanSquaredError(),
-                    jit_compile=False)
+    network.compile(keras.optimizers.SGD(0.01), keras.losses.MeanSquaredError(), jit_compile=False)
     for step in steps:
         rng = np.random.default_rng(step)
-        network.train_on_batch({"l": rng.normal(size=(4, 8, 8, 1)).astype(np.float32)},
-                               rng.normal(size=(4, 8, 8, 2)).astype(np.float32))
+        network.train_on_batch(
+            {"l": rng.normal(size=(4, 8, 8, 1)).astype(np.float32)},
+            rng.normal(size=(4, 8, 8, 2)).astype(np.float32),
+        )
     return network
 
 

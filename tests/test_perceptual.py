@@ -13,12 +13,28 @@ from common.cli import UserError
 from tests.test_torch_weights import saved
 
 CONVOLUTIONS = {  # torchvision's: kernel size, channels in, channels out
-    "alexnet": {0: (11, 3, 64), 3: (5, 64, 192), 6: (3, 192, 384), 8: (3, 384, 256),
-                10: (3, 256, 256)},
-    "vgg16": {0: (3, 3, 64), 2: (3, 64, 64), 5: (3, 64, 128), 7: (3, 128, 128),
-              10: (3, 128, 256), 12: (3, 256, 256), 14: (3, 256, 256), 17: (3, 256, 512),
-              19: (3, 512, 512), 21: (3, 512, 512), 24: (3, 512, 512), 26: (3, 512, 512),
-              28: (3, 512, 512)},
+    "alexnet": {
+        0: (11, 3, 64),
+        3: (5, 64, 192),
+        6: (3, 192, 384),
+        8: (3, 384, 256),
+        10: (3, 256, 256),
+    },
+    "vgg16": {
+        0: (3, 3, 64),
+        2: (3, 64, 64),
+        5: (3, 64, 128),
+        7: (3, 128, 128),
+        10: (3, 128, 256),
+        12: (3, 256, 256),
+        14: (3, 256, 256),
+        17: (3, 256, 512),
+        19: (3, 512, 512),
+        21: (3, 512, 512),
+        24: (3, 512, 512),
+        26: (3, 512, 512),
+        28: (3, 512, 512),
+    },
 }
 WIDTHS = {"alexnet": (64, 192, 384, 256, 256), "vgg16": (64, 128, 256, 512, 512)}
 
@@ -30,7 +46,8 @@ def state_of(network):
     for number, (size, channels, filters) in CONVOLUTIONS[network].items():
         deviation = np.sqrt(2 / (size * size * channels))
         state[f"features.{number}.weight"] = rng.normal(
-            0, deviation, (filters, channels, size, size)).astype("f4")
+            0, deviation, (filters, channels, size, size)
+        ).astype("f4")
         state[f"features.{number}.bias"] = rng.normal(0, 0.1, filters).astype("f4")
     return state
 
@@ -67,12 +84,17 @@ def pool(x, size, stride):
 def maps_of_alexnet(x, state):
     maps = []
     for number, stride, padding, pooled in (
-            (0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False),
-            (10, 1, 1, False)):
+        (0, 4, 2, False),
+        (3, 1, 2, True),
+        (6, 1, 1, True),
+        (8, 1, 1, False),
+        (10, 1, 1, False),
+    ):
         if pooled:
             x = pool(x, 3, 2)
-        x = convolve(x, state[f"features.{number}.weight"], state[f"features.{number}.bias"],
-                     stride, padding)
+        x = convolve(
+            x, state[f"features.{number}.weight"], state[f"features.{number}.bias"], stride, padding
+        )
         maps.append(x)
     return maps
 
@@ -83,14 +105,16 @@ def maps_of_vgg16(x, state):
         if i:
             x = pool(x, 2, 2)
         for number in block:
-            x = convolve(x, state[f"features.{number}.weight"], state[f"features.{number}.bias"],
-                         padding=1)
+            x = convolve(
+                x, state[f"features.{number}.weight"], state[f"features.{number}.bias"], padding=1
+            )
         maps.append(x)
     return maps
 
 
-@pytest.mark.parametrize("network, maps_of, size", [
-    ("alexnet", maps_of_alexnet, 67), ("vgg16", maps_of_vgg16, 35)])
+@pytest.mark.parametrize(
+    "network, maps_of, size", [("alexnet", maps_of_alexnet, 67), ("vgg16", maps_of_vgg16, 35)]
+)
 def test_lpips_is_what_plain_numpy_makes_of_its_definition(network, maps_of, size):
     state, linear = state_of(network), linear_of(network)
     rgb, other = pictures(1, size), pictures(1, size, seed=1)
@@ -100,8 +124,10 @@ def test_lpips_is_what_plain_numpy_makes_of_its_definition(network, maps_of, siz
         x = (x - [-0.030, -0.088, -0.188]) / [0.458, 0.448, 0.450]
         return [m / np.sqrt((m * m).sum(-1, keepdims=True)) for m in maps_of(x, state)]
 
-    expected = sum(((ours - theirs) ** 2 * weight).sum(-1).mean() for ours, theirs, weight in
-                   zip(unit_maps(rgb[0]), unit_maps(other[0]), linear, strict=True))
+    expected = sum(
+        ((ours - theirs) ** 2 * weight).sum(-1).mean()
+        for ours, theirs, weight in zip(unit_maps(rgb[0]), unit_maps(other[0]), linear, strict=True)
+    )
     found = call(perceptual.published(network, state, linear), rgb, other)
     assert found == pytest.approx([expected], rel=1e-4)
 
@@ -114,7 +140,8 @@ def test_a_distance_is_zero_of_equals_symmetric_and_one_a_picture(network):
     assert (call(distance, rgb, other) > 1e-3).all()
     assert call(distance, rgb, other) == pytest.approx(call(distance, other, rgb), rel=1e-5)
     assert call(distance, rgb, other)[1:] == pytest.approx(
-        call(distance, rgb[1:], other[1:]), rel=1e-4)
+        call(distance, rgb[1:], other[1:]), rel=1e-4
+    )
 
 
 def test_a_small_picture_has_a_distance():
@@ -131,14 +158,23 @@ def lpips_files(tmp_path, monkeypatch):
     """A folder of files that pass for the published ones."""
     folder = tmp_path / "lpips"
     folder.mkdir()
-    linear = saved(folder / "alex.pth", {
-        f"lin{i}.model.1.weight": weight.reshape(1, -1, 1, 1)
-        for i, weight in enumerate(linear_of("alexnet"))})
+    linear = saved(
+        folder / "alex.pth",
+        {
+            f"lin{i}.model.1.weight": weight.reshape(1, -1, 1, 1)
+            for i, weight in enumerate(linear_of("alexnet"))
+        },
+    )
     network = saved(tmp_path / "network.pth", state_of("alexnet"))
     named = folder / f"alexnet-owt-{files.sha256(network)[:8]}.pth"
     network.rename(named)
-    monkeypatch.setitem(perceptual.LPIPS, "alexnet", dataclasses.replace(
-        perceptual.LPIPS["alexnet"], network=named.name, sha256=files.sha256(linear)))
+    monkeypatch.setitem(
+        perceptual.LPIPS,
+        "alexnet",
+        dataclasses.replace(
+            perceptual.LPIPS["alexnet"], network=named.name, sha256=files.sha256(linear)
+        ),
+    )
     return folder
 
 
@@ -210,7 +246,8 @@ def test_the_loss_is_the_distance_of_the_coloured_pictures():
     found = losses.PerceptualLoss(distance, SCALING)(y_true, ab / 110)
     rgb = lab.lab_to_rgb(np.concatenate([colours[..., :1], ab], -1))
     assert float(found) == pytest.approx(
-        call(distance, lab.lab_to_rgb(colours), rgb).mean(), rel=1e-3)
+        call(distance, lab.lab_to_rgb(colours), rgb).mean(), rel=1e-3
+    )
     assert float(losses.PerceptualLoss(distance, SCALING)(y_true, y_true[..., 1:])) < 1e-6
 
 

@@ -24,9 +24,11 @@ RGB16 = (RGB.astype(np.uint16) * 257) ^ 0x35
 ALPHA16 = ALPHA.astype(np.uint16) * 257
 RGBA16 = np.dstack([RGB16, ALPHA16])
 BLACK_WHITE = np.where(GREY > 100, 255, 0).astype(np.uint8)
-XMP = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
-       b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
-       b'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>')
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+    b'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
 
 
 # --- Files made for the tests ---------------------------------------------------------------------
@@ -49,16 +51,23 @@ def tiff(*pages, **options):
 
 def png16(pixels, kind, *chunks):
     """A 16-bit PNG of any colour type, written by hand."""
+
     def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(
-            ">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     size = pixels.shape[1::-1]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    return b"".join([
-        b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 16, kind, 0, 0, 0)),
-        *(chunk(*each) for each in chunks), chunk(b"IDAT", zlib.compress(rows)),
-        chunk(b"IEND", b"")])
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 16, kind, 0, 0, 0)),
+            *(chunk(*each) for each in chunks),
+            chunk(b"IDAT", zlib.compress(rows)),
+            chunk(b"IEND", b""),
+        ]
+    )
 
 
 def icc(space, tags):
@@ -87,27 +96,39 @@ def gamma(value):
 
 def parametric(*values):
     kind = {1: 0, 3: 1, 4: 2, 5: 3, 7: 4}[len(values)]
-    return b"para\0\0\0\0" + struct.pack(f">HH{len(values)}i", kind, 0,
-                                         *(round(value * 65536) for value in values))
+    return b"para\0\0\0\0" + struct.pack(
+        f">HH{len(values)}i", kind, 0, *(round(value * 65536) for value in values)
+    )
 
 
 def table(inputs, lab):
     """An 8-bit table from 2 ** inputs corners to Lab; lab(corner of 0 and 1) -> L, a, b."""
     ramp = bytes(range(256))
     corners = [[(i >> (inputs - 1 - j)) & 1 for j in range(inputs)] for i in range(2**inputs)]
-    nodes = b"".join(bytes([round(lightness * 2.55), round(a) + 128, round(b) + 128])
-                     for lightness, a, b in map(lab, corners))
+    nodes = b"".join(
+        bytes([round(lightness * 2.55), round(a) + 128, round(b) + 128])
+        for lightness, a, b in map(lab, corners)
+    )
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
-    return (b"mft1\0\0\0\0" + bytes([inputs, 3, 2, 0]) + identity + ramp * inputs + nodes
-            + ramp * 3)
+    return b"mft1\0\0\0\0" + bytes([inputs, 3, 2, 0]) + identity + ramp * inputs + nodes + ramp * 3
 
 
-ADOBE = {b"rXYZ": xyz(0.60974, 0.31111, 0.01947), b"gXYZ": xyz(0.20528, 0.62567, 0.06087),
-         b"bXYZ": xyz(0.14919, 0.06322, 0.74457)}
+ADOBE = {
+    b"rXYZ": xyz(0.60974, 0.31111, 0.01947),
+    b"gXYZ": xyz(0.20528, 0.62567, 0.06087),
+    b"bXYZ": xyz(0.14919, 0.06322, 0.74457),
+}
 WIDE = icc(b"RGB", {**ADOBE, **{name: gamma(2.2) for name in (b"rTRC", b"gTRC", b"bTRC")}})
-WIDE_PARAMETRIC = icc(b"RGB", {**ADOBE, **{
-    name: parametric(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-    for name in (b"rTRC", b"gTRC", b"bTRC")}})
+WIDE_PARAMETRIC = icc(
+    b"RGB",
+    {
+        **ADOBE,
+        **{
+            name: parametric(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+            for name in (b"rTRC", b"gTRC", b"bTRC")
+        },
+    },
+)
 GREY18 = icc(b"GRAY", {b"kTRC": gamma(1.8)})
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -118,23 +139,26 @@ def _cmyk_lab(corner):
 
 
 CMYK_ICC = icc(b"CMYK", {b"A2B0": table(4, _cmyk_lab)}).replace(b"XYZ \x07", b"Lab \x07", 1)
-RGB_TABLE = icc(b"RGB", {b"A2B0": table(3, lambda c: (100 * sum(c) / 3, 30 * (c[0] - c[1]), 0))}
-                ).replace(b"XYZ \x07", b"Lab \x07", 1)
+RGB_TABLE = icc(
+    b"RGB", {b"A2B0": table(3, lambda c: (100 * sum(c) / 3, 30 * (c[0] - c[1]), 0))}
+).replace(b"XYZ \x07", b"Lab \x07", 1)
 
 
 @pytest.fixture
 def read(tmp_path):
     """The pages of a picture file given as bytes."""
+
     def pages(data, name="photo", **options):
         path = tmp_path / name
         path.write_bytes(data)
         with photos.read(path, **options) as photo:
             return list(photo.pages())
+
     return pages
 
 
 def only(pages):
-    page, = pages
+    (page,) = pages
     return page.pixels
 
 
@@ -154,17 +178,23 @@ EXACT = {
     "png palette": (saved(PALETTE, "PNG"), PALETTE_RGB),
     "png palette transparent": (
         saved(PALETTE, "PNG", transparency=3),
-        np.dstack([PALETTE_RGB, np.where(np.asarray(PALETTE) == 3, 0, 255)]).astype(np.uint8)),
+        np.dstack([PALETTE_RGB, np.where(np.asarray(PALETTE) == 3, 0, 255)]).astype(np.uint8),
+    ),
     "png grey, one value transparent": (
-        saved(GREY, "PNG", transparency=int(GREY[0, 0])), np.dstack([GREY] * 3 + [CLEAR])),
+        saved(GREY, "PNG", transparency=int(GREY[0, 0])),
+        np.dstack([GREY] * 3 + [CLEAR]),
+    ),
     "png grey 16": (png16(GREY16, 0), GREY16),
-    "png grey alpha 16": (png16(np.dstack([GREY16, ALPHA16]), 4),
-                          np.dstack([GREY16] * 3 + [ALPHA16])),
+    "png grey alpha 16": (
+        png16(np.dstack([GREY16, ALPHA16]), 4),
+        np.dstack([GREY16] * 3 + [ALPHA16]),
+    ),
     "png rgb 16": (png16(RGB16, 2), RGB16),
     "png rgba 16": (png16(RGBA16, 6), RGBA16),
     "png grey 16, one value transparent": (
         png16(GREY16, 0, (b"tRNS", struct.pack(">H", GREY16[0, 0]))),
-        np.dstack([GREY16] * 3 + [CLEAR.astype(np.uint16) * 257])),
+        np.dstack([GREY16] * 3 + [CLEAR.astype(np.uint16) * 257]),
+    ),
     "webp": (saved(RGB, "WEBP", lossless=True), RGB),
     "webp alpha": (saved(RGBA, "WEBP", lossless=True, exact=True), RGBA),
     "bmp": (saved(RGB, "BMP"), RGB),
@@ -175,27 +205,45 @@ EXACT = {
     "tiff white is zero": (tiff(255 - GREY, photometric="miniswhite"), GREY),
     "tiff white is zero 16": (tiff(65535 - GREY16, photometric="miniswhite"), GREY16),
     "tiff white is zero 16, big-endian": (
-        tiff(65535 - GREY16, photometric="miniswhite", byteorder=">"), GREY16),
-    "tiff fax": (saved(Image.fromarray(BLACK_WHITE).convert("1", dither=0), "TIFF",
-                       compression="group4"), BLACK_WHITE),
+        tiff(65535 - GREY16, photometric="miniswhite", byteorder=">"),
+        GREY16,
+    ),
+    "tiff fax": (
+        saved(Image.fromarray(BLACK_WHITE).convert("1", dither=0), "TIFF", compression="group4"),
+        BLACK_WHITE,
+    ),
     "tiff lzw": (saved(RGB, "TIFF", compression="tiff_lzw"), RGB),
     "tiff rgba": (tiff(RGBA, photometric="rgb", extrasamples=["unassalpha"]), RGBA),
     "tiff palette": (saved(PALETTE, "TIFF"), PALETTE_RGB),
     "tiff grey 16": (tiff(GREY16, photometric="minisblack"), GREY16),
     "tiff grey alpha 16": (
-        tiff(np.dstack([GREY16, ALPHA16]), photometric="minisblack", planarconfig="contig",
-             extrasamples=["unassalpha"]), np.dstack([GREY16] * 3 + [ALPHA16])),
+        tiff(
+            np.dstack([GREY16, ALPHA16]),
+            photometric="minisblack",
+            planarconfig="contig",
+            extrasamples=["unassalpha"],
+        ),
+        np.dstack([GREY16] * 3 + [ALPHA16]),
+    ),
     "tiff rgb 16": (tiff(RGB16, photometric="rgb"), RGB16),
     "tiff rgb 16 big-endian": (tiff(RGB16, photometric="rgb", byteorder=">"), RGB16),
-    "tiff rgb 16 deflate": (tiff(RGB16, photometric="rgb", compression="zlib", predictor=True),
-                            RGB16),
-    "tiff rgb 16 planes": (tiff(np.moveaxis(RGB16, 2, 0).copy(), photometric="rgb",
-                                planarconfig="separate"), RGB16),
+    "tiff rgb 16 deflate": (
+        tiff(RGB16, photometric="rgb", compression="zlib", predictor=True),
+        RGB16,
+    ),
+    "tiff rgb 16 planes": (
+        tiff(np.moveaxis(RGB16, 2, 0).copy(), photometric="rgb", planarconfig="separate"),
+        RGB16,
+    ),
     "tiff rgba 16": (tiff(RGBA16, photometric="rgb", extrasamples=["unassalpha"]), RGBA16),
-    "tiff rgb 16 lzw": (cv2.imencode(".tif", RGB16[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1]
-                        .tobytes(), RGB16),
-    "tiff grey 16 lzw": (cv2.imencode(".tif", GREY16, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1]
-                         .tobytes(), GREY16),
+    "tiff rgb 16 lzw": (
+        cv2.imencode(".tif", RGB16[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes(),
+        RGB16,
+    ),
+    "tiff grey 16 lzw": (
+        cv2.imencode(".tif", GREY16, [cv2.IMWRITE_TIFF_COMPRESSION, 5])[1].tobytes(),
+        GREY16,
+    ),
 }
 
 
@@ -220,10 +268,22 @@ def test_alpha_times_colour_is_divided_out(read):
 
 def test_twelve_bit_white_is_white(read):
     packed = bytes([0xFF, 0xFF, 0xFF, 0x00, 0x08, 0x00])  # 4095, 4095, 0, 2048
-    tags = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1),
-            (279, 6)]
-    directory = struct.pack("<H", len(tags)) + b"".join(
-        struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4)
+    tags = [
+        (256, 4),
+        (257, 1),
+        (258, 12),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, 1),
+        (279, 6),
+    ]
+    directory = (
+        struct.pack("<H", len(tags))
+        + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        + bytes(4)
+    )
     pixels = only(read(b"II*\0" + struct.pack("<I", 14) + packed + directory))
     np.testing.assert_array_equal(pixels, [[65535, 65535, 0, round(2048 * 65535 / 4095)]])
 
@@ -236,9 +296,13 @@ def test_cmyk_without_a_profile(read):
 def test_cmyk_with_a_profile(read):
     data = saved(CMYK, "TIFF", icc_profile=CMYK_ICC)
     expected = ImageCms.profileToProfile(
-        CMYK, ImageCms.ImageCmsProfile(io.BytesIO(CMYK_ICC)), ImageCms.createProfile("sRGB"),
-        ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION)
+        CMYK,
+        ImageCms.ImageCmsProfile(io.BytesIO(CMYK_ICC)),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        "RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
     pixels = only(read(data))
     np.testing.assert_array_equal(pixels, np.asarray(expected))
     assert np.abs(pixels.astype(int) - np.asarray(CMYK.convert("RGB"))).max() > 20
@@ -277,17 +341,21 @@ def test_orientation_is_applied(read, kind, orientation):
         data = tiff(RGB16, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
         stored, scale = Image.fromarray(RGB), 257
     else:
-        data = saved(RGB, kind, exif=exif(orientation), **(
-            {"lossless": True} if kind == "WEBP" else {}))
-        stored, scale = Image.open(io.BytesIO(saved(RGB, kind) if kind == "JPEG" else
-                                              saved(RGB, "PNG"))), 1
+        data = saved(
+            RGB, kind, exif=exif(orientation), **({"lossless": True} if kind == "WEBP" else {})
+        )
+        stored, scale = (
+            Image.open(io.BytesIO(saved(RGB, kind) if kind == "JPEG" else saved(RGB, "PNG"))),
+            1,
+        )
     turned = stored.copy()
     turned.getexif()[0x0112] = orientation
     expected = np.asarray(ImageOps.exif_transpose(turned)).astype(int) * scale
     np.testing.assert_allclose(only(read(data)), expected, atol=0x35 if scale > 1 else 0)
     eight = photos.decode(data, 32, "squash").astype(int)
     np.testing.assert_allclose(
-        eight, photos.fit(np.round(expected / scale).astype(np.uint8), 32, "squash"), atol=1)
+        eight, photos.fit(np.round(expected / scale).astype(np.uint8), 32, "squash"), atol=1
+    )
 
 
 # --- Profiles -------------------------------------------------------------------------------------
@@ -308,7 +376,7 @@ def test_grey_profile(read, pixels, kind):
         data = saved(pixels, kind, icc_profile=GREY18)
     else:
         data = png16(pixels, 0, (b"iCCP", b"grey\0\0" + zlib.compress(GREY18)))
-    page, = read(data)
+    (page,) = read(data)
     assert page.depth == (16 if pixels is GREY16 else 8)
     light = (pixels / np.iinfo(pixels.dtype).max) ** (461 / 256)  # CIE: L* of a relative luminance
     expected = np.where(light > 0.008856, 116 * np.cbrt(light) - 16, 903.3 * light)
@@ -317,15 +385,21 @@ def test_grey_profile(read, pixels, kind):
     assert np.abs(lightness(pixels) - expected).max() > 7
 
 
-@pytest.mark.parametrize("profile", [WIDE, WIDE_PARAMETRIC, RGB_TABLE],
-                         ids=["gamma", "parametric", "table"])
+@pytest.mark.parametrize(
+    "profile", [WIDE, WIDE_PARAMETRIC, RGB_TABLE], ids=["gamma", "parametric", "table"]
+)
 @pytest.mark.parametrize("deep", [False, True], ids=["8 bit", "16 bit"])
 def test_colour_profile(read, profile, deep):
     data = tiff(RGB16 if deep else RGB, photometric="rgb", iccprofile=profile)
-    expected = np.asarray(ImageCms.profileToProfile(
-        Image.fromarray(RGB), ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-        ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION)).astype(int)
+    expected = np.asarray(
+        ImageCms.profileToProfile(
+            Image.fromarray(RGB),
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    ).astype(int)
     converted = only(read(data))
     assert converted.dtype == (np.uint16 if deep else np.uint8)
     eight = np.round(converted / 257).astype(int) if deep else converted
@@ -334,9 +408,12 @@ def test_colour_profile(read, profile, deep):
 
 
 def test_srgb_and_unfit_profiles_change_nothing(read, tmp_path):
-    for data in (saved(RGB, "PNG", icc_profile=SRGB), saved(RGB, "PNG", icc_profile=GREY18),
-                 saved(RGB, "PNG", icc_profile=b"nonsense"),
-                 saved(RGB, "PNG", icc_profile=WIDE[:150])):
+    for data in (
+        saved(RGB, "PNG", icc_profile=SRGB),
+        saved(RGB, "PNG", icc_profile=GREY18),
+        saved(RGB, "PNG", icc_profile=b"nonsense"),
+        saved(RGB, "PNG", icc_profile=WIDE[:150]),
+    ):
         np.testing.assert_array_equal(only(read(data)), RGB)
     np.testing.assert_array_equal(only(read(saved(GREY, "PNG", icc_profile=SRGB))), GREY)
 
@@ -348,19 +425,26 @@ def test_srgb_and_unfit_profiles_change_nothing(read, tmp_path):
 def test_a_truncated_file_is_an_error(read, name):
     data = EXACT[name][0]
     if name.startswith("tiff") or name == "gif":  # TIFF's directory may lie before its pixels
-        data = data[:len(data) - 40]
+        data = data[: len(data) - 40]
     with pytest.raises(PhotoError):
-        read(data[:len(data) * 2 // 3])
+        read(data[: len(data) * 2 // 3])
     with pytest.raises(PhotoError):
-        photos.decode(data[:len(data) * 2 // 3], 32, "squash")
+        photos.decode(data[: len(data) * 2 // 3], 32, "squash")
 
 
-@pytest.mark.parametrize(("data", "reason"), [
-    (b"", "not a picture"), (b"hello, world" * 20, "not a picture"), (b"II*\0", "damaged"),
-    (tiff(RGB.astype(np.float32), photometric="rgb"), "8 or 16 bits"),
-    (tiff(GREY.astype(np.float32)), "8 or 16 bits"), (tiff(GREY.astype(np.int32)), "8 or 16 bits"),
-    (tiff(GREY, subfiletype=1, extratags=[(50706, 1, 4, b"\1\4\0\0", True)]), "camera raw"),
-], ids=["empty", "text", "header", "float rgb", "float", "int", "raw"])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a picture"),
+        (b"hello, world" * 20, "not a picture"),
+        (b"II*\0", "damaged"),
+        (tiff(RGB.astype(np.float32), photometric="rgb"), "8 or 16 bits"),
+        (tiff(GREY.astype(np.float32)), "8 or 16 bits"),
+        (tiff(GREY.astype(np.int32)), "8 or 16 bits"),
+        (tiff(GREY, subfiletype=1, extratags=[(50706, 1, 4, b"\1\4\0\0", True)]), "camera raw"),
+    ],
+    ids=["empty", "text", "header", "float rgb", "float", "int", "raw"],
+)
 def test_reason(read, data, reason):
     for refused in (lambda: read(data), lambda: photos.decode(data, 32, "squash")):
         with pytest.raises(PhotoError, match=reason):
@@ -405,15 +489,27 @@ def test_camera_raw_by_name(tmp_path):
 
 
 def test_find_and_is_picture(tmp_path):
-    for name in ("b.jpg", "a/ö.v1.final.PNG", "a/写真.webp", ".hidden.jpg", ".cache/c.jpg",
-                 "notes.txt", "no suffix"):
+    for name in (
+        "b.jpg",
+        "a/ö.v1.final.PNG",
+        "a/写真.webp",
+        ".hidden.jpg",
+        ".cache/c.jpg",
+        "notes.txt",
+        "no suffix",
+    ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"text")
     (tmp_path / "no suffix").write_bytes(saved(RGB, "JPEG"))
     found = photos.find(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in found] == [
-        "a/ö.v1.final.PNG", "a/写真.webp", "b.jpg", "no suffix", "notes.txt"]
+        "a/ö.v1.final.PNG",
+        "a/写真.webp",
+        "b.jpg",
+        "no suffix",
+        "notes.txt",
+    ]
     assert [photos.is_picture(path) for path in found] == [True, True, True, True, False]
     assert not photos.is_picture(tmp_path / ".hidden.jpg")
 
@@ -430,13 +526,17 @@ def test_fit_averages_areas(dtype):
     np.testing.assert_allclose(fitted, mean, atol=0.51 if dtype != np.float32 else 1e-4)
     centre = photos.fit(pixels, 16, "centre")
     np.testing.assert_allclose(
-        centre, pixels[:, 32:96].astype(np.float64).reshape(16, 4, 16, 4, 3).mean(axis=(1, 3)),
-        atol=0.51 if dtype != np.float32 else 1e-4)
+        centre,
+        pixels[:, 32:96].astype(np.float64).reshape(16, 4, 16, 4, 3).mean(axis=(1, 3)),
+        atol=0.51 if dtype != np.float32 else 1e-4,
+    )
     boxed = photos.fit(pixels, 16, "letterbox", pad=7)
     np.testing.assert_array_equal(boxed[[0, 3, 12, 15]], np.full((4, 16, 3), 7))
     np.testing.assert_allclose(
-        boxed[4:12], pixels.astype(np.float64).reshape(8, 8, 16, 8, 3).mean(axis=(1, 3)),
-        atol=0.51 if dtype != np.float32 else 1e-4)
+        boxed[4:12],
+        pixels.astype(np.float64).reshape(8, 8, 16, 8, 3).mean(axis=(1, 3)),
+        atol=0.51 if dtype != np.float32 else 1e-4,
+    )
 
 
 def test_fit_pads_with_white():
@@ -451,7 +551,7 @@ def test_fit_and_unfit_by_bands(shape, cut):
     rng = np.random.default_rng(0)
     pixels = rng.random(shape, np.float32)
     whole = photos.fit(pixels, 32, cut, pad=1.0)
-    bands = (pixels[start:start + 7] for start in range(0, shape[0], 7))
+    bands = (pixels[start : start + 7] for start in range(0, shape[0], 7))
     assert whole.shape == (32, 32)
     np.testing.assert_allclose(photos.fit(bands, 32, cut, 1.0, shape), whole, atol=1e-5)
     small = rng.random((32, 32, 2), np.float32)
@@ -500,11 +600,13 @@ def rewritten(tmp_path, data, name="photo"):
     source, target = tmp_path / name, tmp_path / f"result-{name}"
     source.write_bytes(data)
     with photos.read(source) as photo:
+
         def pages():
             for page in photo.pages():
                 if page.pixels.ndim == 2:
                     page.pixels = np.repeat(page.pixels[..., None], 3, 2)
                 yield page
+
         photos.write(target, pages(), photo)
     return target, photo
 
@@ -513,9 +615,13 @@ def rewritten(tmp_path, data, name="photo"):
 def test_metadata_is_kept(tmp_path, kind):
     block = exif(6)
     if kind == "PNG 16":
-        data = png16(RGB16, 2, (b"pHYs", struct.pack(">IIB", 11811, 5906, 1)),
-                     (b"eXIf", block.tobytes().removeprefix(b"Exif\0\0")),
-                     (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP))
+        data = png16(
+            RGB16,
+            2,
+            (b"pHYs", struct.pack(">IIB", 11811, 5906, 1)),
+            (b"eXIf", block.tobytes().removeprefix(b"Exif\0\0")),
+            (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+        )
     elif kind == "PNG":
         xmp = PngImagePlugin.PngInfo()
         xmp.add_itxt("XML:com.adobe.xmp", XMP.decode())
@@ -547,16 +653,30 @@ def test_metadata_is_kept(tmp_path, kind):
             assert image.info["dpi"] == pytest.approx((150, 300), rel=1e-3)  # turned as well
 
 
-@pytest.mark.parametrize("name", [
-    "png rgb", "png rgba", "png rgb 16", "png rgba 16", "webp", "webp alpha", "bmp", "tiff lzw",
-    "tiff rgba", "tiff rgb 16", "tiff rgba 16", "tiff rgb 16 deflate"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "png rgb",
+        "png rgba",
+        "png rgb 16",
+        "png rgba 16",
+        "webp",
+        "webp alpha",
+        "bmp",
+        "tiff lzw",
+        "tiff rgba",
+        "tiff rgb 16",
+        "tiff rgba 16",
+        "tiff rgb 16 deflate",
+    ],
+)
 def test_pixels_are_written_exactly(tmp_path, name):
     data, expected = EXACT[name]
     target, photo = rewritten(tmp_path, data)
     assert photo.written == photo.format == name.split()[0].upper()
     assert Image.open(target).format == photo.format
     with photos.read(target) as again:
-        page, = again.pages()
+        (page,) = again.pages()
     assert page.pixels.dtype == expected.dtype
     np.testing.assert_array_equal(page.pixels, expected)
     if photo.format == "TIFF":  # an outside reader, and the compression kept or replaced
@@ -573,11 +693,14 @@ def test_all_pages_are_written(tmp_path):
             assert page.dtype == expected.dtype
 
 
-@pytest.mark.parametrize(("data", "format_", "note"), [
-    (saved(PALETTE, "GIF"), "GIF", "GIF in, PNG out"),
-    (saved(RGB, "PPM"), "PPM", "PPM in, PNG out"),
-    (saved(RGB, "JPEG2000"), "JPEG2000", "JPEG2000 in, PNG out"),
-])
+@pytest.mark.parametrize(
+    ("data", "format_", "note"),
+    [
+        (saved(PALETTE, "GIF"), "GIF", "GIF in, PNG out"),
+        (saved(RGB, "PPM"), "PPM", "PPM in, PNG out"),
+        (saved(RGB, "JPEG2000"), "JPEG2000", "JPEG2000 in, PNG out"),
+    ],
+)
 def test_other_formats_become_png(tmp_path, data, format_, note):
     target, photo = rewritten(tmp_path, data)
     assert (photo.format, photo.written) == (format_, "PNG") and note in photo.notes
@@ -593,8 +716,9 @@ def test_an_animation_gives_its_first_picture(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about this very EXIF
-@pytest.mark.parametrize("block", [
-    b"II*\0\xff\xff\xff\x7f", b"nonsense", b"MM\0*\0\0\0\x08\0\xff\1"])
+@pytest.mark.parametrize(
+    "block", [b"II*\0\xff\xff\xff\x7f", b"nonsense", b"MM\0*\0\0\0\x08\0\xff\1"]
+)
 def test_damaged_exif_is_no_reason_to_fail(tmp_path, block):
     target, _ = rewritten(tmp_path, saved(RGB, "JPEG", exif=b"Exif\0\0" + block), "photo.jpg")
     assert Image.open(target).size == (60, 40)

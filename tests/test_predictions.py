@@ -21,8 +21,9 @@ def dataset(tmp_path_factory):
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{seed:02d}.png" if seed < 8 else f"t{seed - 8:02d}.png"
         write(folder / name, drawn.picture(seed, SIDE))
-    return prepare.prepare(home / "drawn", SIDE, "squash", split_by="folder",
-                           folder=home / "shards")
+    return prepare.prepare(
+        home / "drawn", SIDE, "squash", split_by="folder", folder=home / "shards"
+    )
 
 
 def write(path, rgb):
@@ -45,19 +46,30 @@ def scored(dataset, *folders, **options):
 # --- names ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("names", "found", "expected"), [
-    (["x/a.png"], ["x/a.png", "a.png"], {"x/a.png": "x/a.png"}),
-    (["x/a.jpg"], ["x/a.jpg.png"], {"x/a.jpg": "x/a.jpg.png"}),
-    (["x/a.jpg"], ["x/a.png"], {"x/a.jpg": "x/a.png"}),
-    (["x/a.jpg", "x/a.jpg.b.jpg"], ["x/a.jpg.png", "x/a.jpg.b.png"],
-     {"x/a.jpg": "x/a.jpg.png", "x/a.jpg.b.jpg": "x/a.jpg.b.png"}),
-    (["x/a.jpg", "y/b.jpg"], ["b.png", "other/a.jpg"],
-     {"x/a.jpg": "other/a.jpg", "y/b.jpg": "b.png"}),
-    # two pictures, or two files, of one name: which is whose cannot be told
-    (["x/a.png", "y/a.png"], ["a.png"], {}),
-    (["x/a.png", "y/a.png"], ["x/a.png", "z/a.png"], {"x/a.png": "x/a.png"}),
-    (["a.tif"], ["a.png", "a.jpg"], {}),
-    (["a.png"], ["b.png"], {}), (["a.png"], [], {})])
+@pytest.mark.parametrize(
+    ("names", "found", "expected"),
+    [
+        (["x/a.png"], ["x/a.png", "a.png"], {"x/a.png": "x/a.png"}),
+        (["x/a.jpg"], ["x/a.jpg.png"], {"x/a.jpg": "x/a.jpg.png"}),
+        (["x/a.jpg"], ["x/a.png"], {"x/a.jpg": "x/a.png"}),
+        (
+            ["x/a.jpg", "x/a.jpg.b.jpg"],
+            ["x/a.jpg.png", "x/a.jpg.b.png"],
+            {"x/a.jpg": "x/a.jpg.png", "x/a.jpg.b.jpg": "x/a.jpg.b.png"},
+        ),
+        (
+            ["x/a.jpg", "y/b.jpg"],
+            ["b.png", "other/a.jpg"],
+            {"x/a.jpg": "other/a.jpg", "y/b.jpg": "b.png"},
+        ),
+        # two pictures, or two files, of one name: which is whose cannot be told
+        (["x/a.png", "y/a.png"], ["a.png"], {}),
+        (["x/a.png", "y/a.png"], ["x/a.png", "z/a.png"], {"x/a.png": "x/a.png"}),
+        (["a.tif"], ["a.png", "a.jpg"], {}),
+        (["a.png"], ["b.png"], {}),
+        (["a.png"], [], {}),
+    ],
+)
 def test_which_file_is_whose(names, found, expected):
     assert predictions.match(names, found) == expected
 
@@ -91,7 +103,8 @@ def test_figures_are_of_the_picture_as_it_is(dataset, tmp_path):
     _, (row,) = scored(dataset, tmp_path, batch_size=3)
     for at, (name, rgb) in enumerate(truth(dataset).items()):
         assert row["values"]["psnr_rgb"][at] == pytest.approx(
-            metrics.psnr_rgb(rgb, made[name]), rel=1e-5)
+            metrics.psnr_rgb(rgb, made[name]), rel=1e-5
+        )
     assert row["metrics"]["l_drift"]["mean"] > 5, "their lightness is their own"
 
 
@@ -101,15 +114,24 @@ def test_missing_pictures_are_left_out_and_counted(dataset, tmp_path):
     write(tmp_path / "stranger.png", rgb)
     (tmp_path / "notes.txt").write_text("no picture")
     report, (row,) = scored(dataset, f"half={tmp_path}")
-    assert row["counts"] == {"used": 1, "missing": 3, "others": 1, "resized": 0, "grey": 0,
-                             "alpha": 0, "unreadable": 0}
+    assert row["counts"] == {
+        "used": 1,
+        "missing": 3,
+        "others": 1,
+        "resized": 0,
+        "grey": 0,
+        "alpha": 0,
+        "unreadable": 0,
+    }
     assert row["missing"] == dataset.names("test")[1:] and row["others"] == ["stranger.png"]
     assert row["metrics"]["mse_ab"]["n"] == 1 and row["values"]["mse_ab"][1:] == [None] * 3
     assert row["best"] == [], "its mean is over other pictures"
     assert row["colourfulness_delta"] == pytest.approx(
-        metrics.colourfulness(np.uint8(rgb // 2)) - metrics.colourfulness(rgb), rel=1e-4)
-    pair, = (pair for pair in report["pairs"] if pair["name"] == "half"
-             and pair["against"] == "grey")
+        metrics.colourfulness(np.uint8(rgb // 2)) - metrics.colourfulness(rgb), rel=1e-4
+    )
+    (pair,) = (
+        pair for pair in report["pairs"] if pair["name"] == "half" and pair["against"] == "grey"
+    )
     assert pair["metrics"]["mse_ab"]["n"] == 1
     text = page.table(report)
     assert "pictures: 1 used, 3 missing, 1 of other names" in text and "n=1" in text
@@ -124,7 +146,11 @@ def test_other_sizes_grey_and_alpha_are_brought_to_the_true_pictures(dataset, tm
         write(tmp_path / name, picture)
     _, (row,) = scored(dataset, tmp_path)
     assert {key: count for key, count in row["counts"].items() if count} == {
-        "used": 4, "resized": 1, "grey": 1, "alpha": 1}
+        "used": 4,
+        "resized": 1,
+        "grey": 1,
+        "alpha": 1,
+    }
     psnr = row["values"]["psnr_rgb"]
     assert psnr[0] == psnr[3] == "inf", "area averaging takes the doubling back"
     assert psnr[1] == pytest.approx(metrics.psnr_rgb(b[1], np.dstack([grey] * 3)), rel=1e-5)
@@ -156,17 +182,22 @@ def test_pictures_of_numbers_that_are_no_colours_are_unreadable(dataset, tmp_pat
     _, (row,) = scored(dataset, tmp_path)
     assert row["counts"]["unreadable"] == 3 and row["counts"]["used"] == 1
     assert {found["reason"].split(";")[0] for found in row["unreadable"]} == {
-        "its samples are float32"}
+        "its samples are float32"
+    }
     assert row["values"]["mse_ab"][:3] == [None] * 3 and row["metrics"]["mse_ab"]["n"] == 1
 
 
 # --- the command ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("make", "told"), [
-    (lambda folder: None, "There is no folder"),
-    (lambda folder: folder.mkdir(), "it has no picture"),
-    (lambda folder: write(folder / "x.png", drawn.picture(0)), "are like x.png")])
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda folder: None, "There is no folder"),
+        (lambda folder: folder.mkdir(), "it has no picture"),
+        (lambda folder: write(folder / "x.png", drawn.picture(0)), "are like x.png"),
+    ],
+)
 def test_where_nothing_fits_there_is_one_line(dataset, tmp_path, monkeypatch, capsys, make, told):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "theirs")
@@ -180,8 +211,10 @@ def test_predictions_stand_in_the_table_and_on_the_page(dataset, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     for name, rgb in list(truth(dataset).items())[1:]:
         write(tmp_path / "theirs" / name, rgb)
-    code = cli.run(evaluate.main, ["--data", str(dataset.folder), "--predictions", "them=theirs",
-                                   "--against", "them"])
+    code = cli.run(
+        evaluate.main,
+        ["--data", str(dataset.folder), "--predictions", "them=theirs", "--against", "them"],
+    )
     out = capsys.readouterr().out
     assert code == 0 and "grey against them: worse" in out and "3 used, 1 missing" in out
     text = (tmp_path / "reports/eval/index.html").read_text(encoding="utf-8")

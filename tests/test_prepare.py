@@ -92,11 +92,13 @@ def test_other_fractions_lie_beside_the_usual_split(tmp_path, monkeypatch):
     other = prepare.prepare("photos", 8, "squash", fractions=(0.8, 0.1, 0.1))
     assert other.folder.name == f"{usual.folder.name}-80-10-10"
     assert set(usual.sha256("test")) < set(other.sha256("test"))
-    assert not set(usual.sha256("train")) & set(prepare.prepare(
-        "photos", 8, "squash", fractions=(0.95, 0.025, 0.025)).sha256("test"))
+    assert not set(usual.sha256("train")) & set(
+        prepare.prepare("photos", 8, "squash", fractions=(0.95, 0.025, 0.025)).sha256("test")
+    )
     # A split that says itself what goes where is one for all.
-    (tmp_path / "list.csv").write_text("".join(
-        f"picture-{i:03d}.png,{'test' if i % 3 else 'train'}\n" for i in range(120)))
+    (tmp_path / "list.csv").write_text(
+        "".join(f"picture-{i:03d}.png,{'test' if i % 3 else 'train'}\n" for i in range(120))
+    )
     listed = prepare.prepare("photos", 9, "squash", split_by="list.csv")
     again = prepare.prepare("photos", 9, "squash", fractions=(0.8, 0.1, 0.1))
     assert again.folder == listed.folder and again.count("test") == 80
@@ -105,8 +107,14 @@ def test_other_fractions_lie_beside_the_usual_split(tmp_path, monkeypatch):
 def test_so_many_pictures_and_no_more(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     drawn.folder(tmp_path / "data" / "raw" / "faces", 20, 8)
-    entry = {"folder": "raw/faces", "split_by": "content", "pictures": [9, 4, 3],
-             "url": "https://example.org", "fetch": "by hand", "recipe": {"epochs": 7}}
+    entry = {
+        "folder": "raw/faces",
+        "split_by": "content",
+        "pictures": [9, 4, 3],
+        "url": "https://example.org",
+        "fetch": "by hand",
+        "recipe": {"epochs": 7},
+    }
     monkeypatch.setattr(prepare, "catalogue", lambda: {"faces": entry})
     dataset = prepare.prepare("faces", 8, "squash", fractions=(0.95, 0.025, 0.025))
     assert [dataset.count(split) for split in records.SPLITS] == [9, 4, 3]
@@ -120,8 +128,9 @@ def test_so_many_pictures_and_no_more(tmp_path, monkeypatch):
 
 
 def test_split_by_list(source, tmp_path):
-    rows = [f"picture-{i:03d}.png,{'test' if i < 4 else 'val' if i < 6 else 'train'}"
-            for i in range(20)]
+    rows = [
+        f"picture-{i:03d}.png,{'test' if i < 4 else 'val' if i < 6 else 'train'}" for i in range(20)
+    ]
     (tmp_path / "split.csv").write_text("path,split\n" + "\n".join(rows))
     dataset = _prepare(source, tmp_path, split_by=str(tmp_path / "split.csv"))
     assert [dataset.count(split) for split in records.SPLITS] == [14, 2, 4]
@@ -132,9 +141,14 @@ def test_split_by_list(source, tmp_path):
         _prepare(source, tmp_path, split_by="folder")
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    (None, "There is no split list"), ("a.png,training,2\n", "entry 1"),
-    ("a.png,maybe\n", "maybe")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "There is no split list"),
+        ("a.png,training,2\n", "entry 1"),
+        ("a.png,maybe\n", "maybe"),
+    ],
+)
 def test_a_wrong_split_list(source, tmp_path, text, message):
     if text:
         (tmp_path / "split.csv").write_text(text)
@@ -146,7 +160,7 @@ def test_bad_files_are_left_out_listed_and_counted(tmp_path, capsys):
     source = drawn.folder(tmp_path / "photos", 40)
     good = (source / "picture-000.png").read_bytes()
     (source / "empty.jpg").write_bytes(b"")
-    (source / "cut.png").write_bytes(good[:len(good) // 2])
+    (source / "cut.png").write_bytes(good[: len(good) // 2])
     (source / "text.jpg").write_text("no picture at all")
     (source / "notes.txt").write_text("notes")
     dataset = _prepare(source, tmp_path)
@@ -230,18 +244,25 @@ def test_a_killed_build_completes_to_the_bytes_of_an_undisturbed_one(tmp_path):
     command = [sys.executable, "-c", code, str(source)]
     environment = {**os.environ, "KERAS_BACKEND": "jax" if not _has("tensorflow") else "tensorflow"}
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    subprocess.run([*command, str(whole)], cwd=ROOT, env=environment, check=True,
-                   capture_output=True)
-    build = subprocess.Popen([*command, str(stopped)], cwd=ROOT, env=environment,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, str(whole)], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    build = subprocess.Popen(
+        [*command, str(stopped)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     while build.poll() is None and len(list(stopped.glob("*.tfrecord"))) < 2:
         time.sleep(0.001)
     build.send_signal(signal.SIGKILL)
     build.wait()
     manifest = json.loads((stopped / "manifest.json").read_text())
     assert not manifest["complete"]
-    subprocess.run([*command, str(stopped)], cwd=ROOT, env=environment, check=True,
-                   capture_output=True)
+    subprocess.run(
+        [*command, str(stopped)], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
     assert len(list(whole.glob("*.tfrecord"))) > 5
     assert _bytes(stopped) == _bytes(whole)
 
@@ -253,8 +274,16 @@ def _has(name):
 
 
 def test_a_file_that_changes_under_a_build_is_named(source, tmp_path):
-    settings = {"schema": 1, "image_size": 32, "cut": "squash", "split_by": "content",
-                "fractions": [0.9, 0.05, 0.05], "seed": 0, "data": "x", "source": str(source)}
+    settings = {
+        "schema": 1,
+        "image_size": 32,
+        "cut": "squash",
+        "split_by": "content",
+        "fractions": [0.9, 0.05, 0.05],
+        "seed": 0,
+        "data": "x",
+        "source": str(source),
+    }
     manifest = prepare._plan(source, settings)
     shard = manifest["shards"][0]
     name = shard["files"]["name"][0]
@@ -262,8 +291,15 @@ def test_a_file_that_changes_under_a_build_is_named(source, tmp_path):
     data[-1] ^= 1
     (source / name).write_bytes(data)
     with pytest.raises(UserError, match=f"{name} changed while"):
-        prepare._shard(shard, folder=tmp_path, source=source, size=32, cut="squash",
-                       max_megapixels=300, advance=lambda count: None)
+        prepare._shard(
+            shard,
+            folder=tmp_path,
+            source=source,
+            size=32,
+            cut="squash",
+            max_megapixels=300,
+            advance=lambda count: None,
+        )
     assert not list(tmp_path.glob("*.tfrecord"))
 
 
@@ -271,8 +307,10 @@ def test_samples_are_natural_views_with_no_photo_in_two_splits(tmp_path):
     from common import samples
 
     folder = samples.make(tmp_path / "samples")
-    views = {split: {path.stem.rsplit("-", 1)[0] for path in (folder / split).iterdir()}
-             for split in records.SPLITS}
+    views = {
+        split: {path.stem.rsplit("-", 1)[0] for path in (folder / split).iterdir()}
+        for split in records.SPLITS
+    }
     assert not views["train"] & views["validation"] and not views["train"] & views["test"]
     assert not views["validation"] & views["test"]
     assert 100 <= len(list((folder / "train").iterdir())) <= 1500

@@ -31,13 +31,17 @@ def bases(dataset, split):
 
 
 def test_the_presets_are_the_published_protocols():
-    found = {name: (preset.pictures, preset.image_size, preset.cut)
-             for name, preset in presets.PRESETS.items()}
+    found = {
+        name: (preset.pictures, preset.image_size, preset.cut)
+        for name, preset in presets.PRESETS.items()
+    }
     assert found == {
         "imagenet-val5k-256": (5000, 256, "squash"),
         "imagenet-ctest10k-256": (10000, 256, "squash"),
-        "cifar10": (10000, 32, "squash"), "stl10": (8000, 96, "squash"),
-        "folder": (None, 256, "squash")}
+        "cifar10": (10000, 32, "squash"),
+        "stl10": (8000, 96, "squash"),
+        "folder": (None, 256, "squash"),
+    }
     known = prepare.catalogue()
     assert all(preset.data is None or preset.data in known for preset in presets.PRESETS.values())
 
@@ -57,7 +61,8 @@ def test_a_list_says_which(source):
         presets.dataset(preset, source)
     (source / "ctest10k.txt").write_text(
         "val/ILSVRC2012_val_00000005.JPEG\r\nILSVRC2012_val_00000001.JPEG\n\n"
-        "ILSVRC2012_val_00000002.JPEG\n")
+        "ILSVRC2012_val_00000002.JPEG\n"
+    )
     dataset = presets.dataset(preset, source)
     assert bases(dataset, "test") == [1, 2, 5] and bases(dataset, "train") == [0, 3, 4, 6]
 
@@ -72,7 +77,7 @@ def test_two_presets_of_one_folder_keep_apart(source):
 def test_too_few_pictures_are_an_error(source):
     with pytest.raises(UserError, match="over 9 pictures, and .* has 7"):
         presets.dataset(small("imagenet-val5k-256", pictures=9), source)
-    picture, = source.rglob("*_00000002.JPEG")
+    (picture,) = source.rglob("*_00000002.JPEG")
     picture.write_bytes(picture.read_bytes()[:60])
     with pytest.raises(UserError):  # either as a damaged data set or as one that is too small
         presets.dataset(small("imagenet-val5k-256", pictures=4), source)
@@ -101,8 +106,9 @@ def run(capsys):
 
 
 def test_a_preset_stands_in_the_json_and_above_the_table(source, run, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "imagenet-val5k-256",
-                        small("imagenet-val5k-256", pictures=4))
+    monkeypatch.setitem(
+        presets.PRESETS, "imagenet-val5k-256", small("imagenet-val5k-256", pictures=4)
+    )
     code, out, errors = run("--preset", "imagenet-val5k-256", "--data", source)
     assert code == 0 and not errors and "imagenet-val5k-256: " in out
     report = json.loads((source.parent / "reports/eval/metrics.json").read_text())
@@ -110,8 +116,12 @@ def test_a_preset_stands_in_the_json_and_above_the_table(source, run, monkeypatc
     assert report["protocol"]["preset"]["pictures"] == report["data"]["pictures"] == 4
     page = (source.parent / "reports/eval/index.html").read_text(encoding="utf-8")
     assert "the first 5,000 by file name" in page
-    code, _, errors = run("--preset", "imagenet-val5k-256", "--data",
-                          next((source.parent / "data/tfrecords").iterdir()))
+    code, _, errors = run(
+        "--preset",
+        "imagenet-val5k-256",
+        "--data",
+        next((source.parent / "data/tfrecords").iterdir()),
+    )
     assert code == 2 and "makes its own shards" in errors[0]
 
 
@@ -120,8 +130,16 @@ def test_the_folder_preset_takes_any_folder(source, run):
     assert code == 0 and "at 256 x 256" in out
 
 
-@pytest.mark.parametrize("change", [("--size", 64), ("--cut", "centre"), ("--split", "test"),
-                                    ("--split-by", "folder"), ("--limit", 3)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("--size", 64),
+        ("--cut", "centre"),
+        ("--split", "test"),
+        ("--split-by", "folder"),
+        ("--limit", 3),
+    ],
+)
 def test_nothing_of_a_preset_can_be_changed(source, run, change):
     code, out, errors = run("--preset", "folder", "--data", source, *change)
     assert code == 2 and not out and len(errors) == 1

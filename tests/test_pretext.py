@@ -36,8 +36,11 @@ def folder(tmp_path, monkeypatch):
         cv2.imwrite(str(path / f"{number}.png"), stripes(number, label))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RESNET18_WEIGHTS", "random")
-    narrow = {"resnet18_mse": dataclasses.replace(
-        feup.CONFIGS["resnet18_mse"], decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2)))}
+    narrow = {
+        "resnet18_mse": dataclasses.replace(
+            feup.CONFIGS["resnet18_mse"], decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2))
+        )
+    }
     monkeypatch.setattr("feup.train.CONFIGS", narrow)
     monkeypatch.setattr("feup.pretext.CONFIGS", narrow)
     monkeypatch.setattr("feup.pretext.SETTLING", 2)
@@ -45,9 +48,20 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(*arguments):
-    return cli.run(pretext.main, [
-        "--data=photos", "--split-by=folder", "--colorizer-epochs=1", "--epochs=2", "--batch=16",
-        "--precision=float32", "--labels=100", "--seeds=1", *arguments])
+    return cli.run(
+        pretext.main,
+        [
+            "--data=photos",
+            "--split-by=folder",
+            "--colorizer-epochs=1",
+            "--epochs=2",
+            "--batch=16",
+            "--precision=float32",
+            "--labels=100",
+            "--seeds=1",
+            *arguments,
+        ],
+    )
 
 
 @pytest.fixture
@@ -82,7 +96,8 @@ def test_labels_are_a_share_of_each_class_and_smaller_shares_lie_in_larger_ones(
     assert shares[0] < shares[1] < shares[2]
     assert sorted(labels[sorted(shares[0])]) == [0, 1]  # one of each, though 1 % is none
     assert np.bincount(labels[sorted(shares[2])]).tolist() == [
-        round(count / 2) for count in np.bincount(labels)]
+        round(count / 2) for count in np.bincount(labels)
+    ]
     assert shares[1] != set(pretext.labelled(dataset, 10, 1))
 
 
@@ -100,8 +115,10 @@ def test_a_frozen_encoder_stays_as_it_was_and_the_other_does_not(dataset, monkey
     tuned = task.train(Cell("random", "fine-tuned", 100, 0))["history"]
     assert frozen[-1]["loss"] < frozen[0]["loss"] and tuned[-1]["loss"] < tuned[0]["loss"]
     features = task._features("random", 0)("train", np.arange(4))[0]
-    assert features.shape == (4, 128) and (features == task._features("random", 0)(
-        "train", np.arange(4))[0]).all()
+    assert (
+        features.shape == (4, 128)
+        and (features == task._features("random", 0)("train", np.arange(4))[0]).all()
+    )
 
 
 def test_it_learns_to_tell_the_classes(dataset):
@@ -124,9 +141,11 @@ def test_the_interval_is_students():
 
 def results(*accuracies, tuning="frozen"):
     """{cell: result} of a random and a colorization encoder, an accuracy a seed each."""
-    return {Cell(name, tuning, 10.0, seed): {"test": {"accuracy": value, "loss": 1.0}}
-            for name, values in zip(("random", "colorization"), accuracies, strict=True)
-            for seed, value in enumerate(values)}
+    return {
+        Cell(name, tuning, 10.0, seed): {"test": {"accuracy": value, "loss": 1.0}}
+        for name, values in zip(("random", "colorization"), accuracies, strict=True)
+        for seed, value in enumerate(values)
+    }
 
 
 def test_gaps_are_taken_seed_by_seed():
@@ -134,11 +153,16 @@ def test_gaps_are_taken_seed_by_seed():
     assert pretext.gaps(found, "colorization", "frozen", 10.0) == pytest.approx([0.1] * 3)
 
 
-@pytest.mark.parametrize(("theirs", "word"), [
-    ((0.30, 0.61, 0.90), "better than"), ((0.10, 0.41, 0.70), "worse than"),
-    ((0.10, 0.61, 0.80), "no telling from")])
+@pytest.mark.parametrize(
+    ("theirs", "word"),
+    [
+        ((0.30, 0.61, 0.90), "better than"),
+        ((0.10, 0.41, 0.70), "worse than"),
+        ((0.10, 0.61, 0.80), "no telling from"),
+    ],
+)
 def test_better_is_said_where_the_interval_leaves_out_zero(theirs, word):
-    said, = pretext.verdict(results((0.2, 0.5, 0.8), theirs))
+    (said,) = pretext.verdict(results((0.2, 0.5, 0.8), theirs))
     assert said.startswith(f"colorization, frozen, 10 % of the labels: {word} random, ")
 
 
@@ -157,7 +181,11 @@ def test_from_pictures_to_the_page_and_on_after_a_stop(folder, capsys, monkeypat
     assert "no rows for imagenet and pretrained: RESNET18_WEIGHTS=random." in said
     out = next((folder / "reports/pretext").iterdir())
     assert {path.name for path in out.iterdir()} == {
-        "pretext.md", "index.html", "curves.png", "results.json"}
+        "pretext.md",
+        "index.html",
+        "curves.png",
+        "results.json",
+    }
     table = json.loads((out / "results.json").read_text())
     assert len(table) == 2 * 2 * 2 * 2
     assert {cell["percent"] for cell in table if cell["pictures"] < 10} == {10.0}
@@ -193,12 +221,18 @@ def test_imagenets_weights_make_two_more_encoders(folder):
     assert "- colorization: of a colorizer, 1 epochs from random weights" in text
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("--labels=0,10",), "invalid list of percents from 0 to 100 value: '0,10'"),
-    (("--labels=10,10",), "invalid list of percents"), (("--labels=many",), "invalid list of"),
-    (("--seeds=0",), "at least 1"), (("--size=36",), "cannot see 36 x 36"),
-    (("--resnet18-weights=nowhere.pth",), "There is no weights file nowhere.pth"),
-    (("--data=nowhere",), "There is no folder nowhere")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--labels=0,10",), "invalid list of percents from 0 to 100 value: '0,10'"),
+        (("--labels=10,10",), "invalid list of percents"),
+        (("--labels=many",), "invalid list of"),
+        (("--seeds=0",), "at least 1"),
+        (("--size=36",), "cannot see 36 x 36"),
+        (("--resnet18-weights=nowhere.pth",), "There is no weights file nowhere.pth"),
+        (("--data=nowhere",), "There is no folder nowhere"),
+    ],
+)
 def test_a_mistake_is_one_line(folder, capsys, arguments, message):
     try:
         code = run(*arguments)
@@ -218,10 +252,13 @@ def test_pictures_without_classes_cannot_be_told_apart(folder, capsys):
 
 
 def test_a_split_without_pictures_is_named(folder, capsys):
-    names = [path.relative_to(folder / "photos").as_posix()
-             for path in sorted((folder / "photos").rglob("*.png"))]
-    (folder / "split.csv").write_text("".join(
-        f"{name},{'validation' if i % 5 else 'train'}\n" for i, name in enumerate(names)))
+    names = [
+        path.relative_to(folder / "photos").as_posix()
+        for path in sorted((folder / "photos").rglob("*.png"))
+    ]
+    (folder / "split.csv").write_text(
+        "".join(f"{name},{'validation' if i % 5 else 'train'}\n" for i, name in enumerate(names))
+    )
     assert run("--split-by=split.csv") == 2
     assert "has no test pictures with a class" in capsys.readouterr().err
 

@@ -52,11 +52,15 @@ def test_a_file_with_or_without_its_top_fills_an_encoder(tmp_path, top, suffix):
     network = encoder()
     about = fill(network, str(path))
     for name in ("conv1", "bn1", "conv2"):
-        for ours, theirs in zip(network.get_layer(name).get_weights(),
-                                whole.get_layer(name).get_weights(), strict=True):
+        for ours, theirs in zip(
+            network.get_layer(name).get_weights(), whole.get_layer(name).get_weights(), strict=True
+        ):
             assert (ours == theirs).all(), name
-    assert about == {"network": "tiny", "weights": path.name,
-                     "sha256": pretrained.weights_sha256(network)}
+    assert about == {
+        "network": "tiny",
+        "weights": path.name,
+        "sha256": pretrained.weights_sha256(network),
+    }
 
 
 def test_random_weights_are_drawn_by_seed_and_unlike_zero():

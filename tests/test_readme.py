@@ -18,7 +18,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 def test_the_example_colours_a_grey_photo(tmp_path):
-    example, = re.findall(r"run as printed.*?```python\n(.*?)```", README.read_text(), re.DOTALL)
+    (example,) = re.findall(r"run as printed.*?```python\n(.*?)```", README.read_text(), re.DOTALL)
     config = koala.CONFIGS["lee2021"]
     embedder = embeddings.load("mobilenet_v2", "random")
     embedder.keep(tmp_path / "models")
@@ -26,16 +26,28 @@ def test_the_example_colours_a_grey_photo(tmp_path):
     # Untrained, its colours would be next to none: stretch them, but not beyond the gamut.
     last = network.get_layer("decoder_ab")
     last.set_weights([80 * last.get_weights()[0], last.get_weights()[1]])
-    models.export(models.wrap(network, config), tmp_path / "models" / "koala.h5", {
-        "config": dataclasses.asdict(config), "image_size": config.image_size, "cut": config.cut,
-        "embedding": embedder.metadata})
+    models.export(
+        models.wrap(network, config),
+        tmp_path / "models" / "koala.h5",
+        {
+            "config": dataclasses.asdict(config),
+            "image_size": config.image_size,
+            "cut": config.cut,
+            "embedding": embedder.metadata,
+        },
+    )
     grey = 60 + drawn.picture(3, 300, 420)[..., 0] // 2
     cv2.imwrite(str(tmp_path / "photo.jpg"), grey)
 
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     (tmp_path / "script.py").write_text(example)
-    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, check=True, env=environment,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        check=True,
+        env=environment,
+        capture_output=True,
+    )
 
     theirs = cv2.imread(str(tmp_path / "coloured.png"))[..., ::-1]
     photo = cv2.imread(str(tmp_path / "photo.jpg"), cv2.IMREAD_GRAYSCALE)
@@ -45,7 +57,9 @@ def test_the_example_colours_a_grey_photo(tmp_path):
     assert np.abs(reference).mean() > 1
     # What differs is how the picture is made small (a Gaussian, not area averaging) and rounding.
     assert np.abs(ab - reference).mean() < 0.15 * np.abs(reference).mean(), (
-        np.abs(ab - reference).mean(), np.abs(reference).mean())
+        np.abs(ab - reference).mean(),
+        np.abs(reference).mean(),
+    )
 
 
 def test_the_two_commands_come_first():

@@ -30,7 +30,7 @@ def test_tensorflow_reads_our_records_and_we_read_tensorflows(tmp_path):
     rgb = drawn.picture(5, 24)
     ours = tmp_path / "ours.tfrecord"
     records.write_shard(ours, [records.encode_example(rgb, "a", 7)])
-    raw, = tf.data.TFRecordDataset([str(ours)])
+    (raw,) = tf.data.TFRecordDataset([str(ours)])
     example = tf.train.Example.FromString(raw.numpy())
     assert example.features.feature["label"].int64_list.value == [7]
     assert example.features.feature["name"].bytes_list.value == [b"a"]
@@ -65,7 +65,8 @@ def test_batches_cover_a_split_once_and_in_order(dataset):
 
 def test_ahead_keeps_order_and_passes_errors_on():
     assert list(records.ahead(lambda n: n * n, range(50), depth=7, workers=3)) == [
-        n * n for n in range(50)]
+        n * n for n in range(50)
+    ]
 
     def fails(number):
         if number == 3:
@@ -94,14 +95,17 @@ def test_a_flipped_bit_is_found(dataset, tmp_path):
         list(damaged.batches("train", 100))
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda f: (f / "train-00000.tfrecord").unlink(), "is missing. Run the same"),
-    (lambda f: (f / "train-00000.tfrecord").write_bytes(b"x"), "has 1 bytes, not"),
-    (lambda f: (f / "manifest.json").write_text("{"), "is corrupt. Delete"),
-    (lambda f: (f / "manifest.json").unlink(), "Run `make data` first"),
-    (lambda f: _edit(f, schema=99), "has schema 99"),
-    (lambda f: _edit(f, complete=False), "not finished"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "train-00000.tfrecord").unlink(), "is missing. Run the same"),
+        (lambda f: (f / "train-00000.tfrecord").write_bytes(b"x"), "has 1 bytes, not"),
+        (lambda f: (f / "manifest.json").write_text("{"), "is corrupt. Delete"),
+        (lambda f: (f / "manifest.json").unlink(), "Run `make data` first"),
+        (lambda f: _edit(f, schema=99), "has schema 99"),
+        (lambda f: _edit(f, complete=False), "not finished"),
+    ],
+)
 def test_a_mismatch_is_refused_in_one_line(dataset, tmp_path, change, message):
     folder = _copy(dataset, tmp_path / "copy")
     change(folder)

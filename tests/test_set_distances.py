@@ -46,8 +46,9 @@ def test_frechet_of_any_normals_is_that_of_scipys_root():
     random = np.random.default_rng(2)
     one, other = (random.normal(size=(40, 6)) @ random.normal(size=(6, 6)) for _ in range(2))
     c, d = np.cov(one.T), np.cov(other.T)
-    expected = (np.sum((one.mean(0) - other.mean(0)) ** 2)
-                + np.trace(c + d - 2 * linalg.sqrtm(c @ d).real))
+    expected = np.sum((one.mean(0) - other.mean(0)) ** 2) + np.trace(
+        c + d - 2 * linalg.sqrtm(c @ d).real
+    )
     assert distance(one, other) == pytest.approx(expected, rel=1e-8)
     assert distance(other, one) == pytest.approx(expected, rel=1e-8)
 
@@ -57,8 +58,12 @@ def test_frechet_of_fewer_pictures_than_dimensions():
     one, other = random.normal(size=(12, 40)), random.normal(0.3, 2, size=(15, 40))
     # tr (C D)^(1/2) is the sum of the singular values of X Y^T, of the centred rows
     x, y = ((rows - rows.mean(0)) / np.sqrt(len(rows) - 1) for rows in (one, other))
-    expected = (np.sum((one.mean(0) - other.mean(0)) ** 2) + (x**2).sum() + (y**2).sum()
-                - 2 * np.linalg.svd(x @ y.T, compute_uv=False).sum())
+    expected = (
+        np.sum((one.mean(0) - other.mean(0)) ** 2)
+        + (x**2).sum()
+        + (y**2).sum()
+        - 2 * np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    )
     # the root of an eigenvalue that should be 0 and is 1e-15 of the largest
     assert distance(one, other) == pytest.approx(expected, rel=1e-5)
 
@@ -70,8 +75,13 @@ def by_loops(one, other):
     def kernel(x, y):
         return (sum(x * y) / len(x) + 1) ** 3
 
-    terms = [kernel(one[i], one[j]) + kernel(other[i], other[j]) - kernel(one[i], other[j])
-             - kernel(one[j], other[i]) for i, j in itertools.permutations(range(len(one)), 2)]
+    terms = [
+        kernel(one[i], one[j])
+        + kernel(other[i], other[j])
+        - kernel(one[i], other[j])
+        - kernel(one[j], other[i])
+        for i, j in itertools.permutations(range(len(one)), 2)
+    ]
     return np.mean(terms)
 
 
@@ -80,7 +90,8 @@ def test_the_kernel_distance_is_that_of_plain_loops():
     one, other = random.normal(size=(9, 5)), random.normal(0.5, 1.5, size=(9, 5))
     assert set_distances.mmd(one, other) == pytest.approx(by_loops(one, other), rel=1e-10)
     assert set_distances.mmd(np.float32(one), np.float32(other)) == pytest.approx(
-        by_loops(one, other), rel=1e-4)
+        by_loops(one, other), rel=1e-4
+    )
     assert set_distances.mmd(one, one) == pytest.approx(0, abs=1e-12)
 
 
@@ -107,9 +118,13 @@ def test_subsets_are_seeded_and_of_half_the_pictures_at_most():
     assert (mean, deviation, size) == set_distances.kernel_distance(one, other)
     assert mean != set_distances.kernel_distance(one, other, seed=1)[0]
     assert mean == pytest.approx(by_loops(one, other), abs=2 * deviation)
-    few = [set_distances.kernel_distance(one, other, subsets=1, size=4, seed=seed)
-           for seed in range(40)]
+    few = [
+        set_distances.kernel_distance(one, other, subsets=1, size=4, seed=seed)
+        for seed in range(40)
+    ]
     assert {size for _, _, size in few} == {4} and {deviation for _, deviation, _ in few} == {0}
-    everything = [set_distances.mmd(one[list(at)], other[list(at)])
-                  for at in itertools.combinations(range(21), 4)]
+    everything = [
+        set_distances.mmd(one[list(at)], other[list(at)])
+        for at in itertools.combinations(range(21), 4)
+    ]
     assert all(np.isclose(mean, everything).any() for mean, _, _ in few)

@@ -35,14 +35,17 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dataset(source):
-    return prepare.prepare(source, SIDE, "centre", split_by="folder",
-                           folder=source.parent / "shards")
+    return prepare.prepare(
+        source, SIDE, "centre", split_by="folder", folder=source.parent / "shards"
+    )
 
 
 @pytest.fixture(scope="module")
 def model(dataset, tmp_path_factory):
-    path = drawn.exported(tmp_path_factory.mktemp("models") / "giveaway.h5",
-                          train_sha256="".join(digest[:12] for digest in dataset.sha256("test")))
+    path = drawn.exported(
+        tmp_path_factory.mktemp("models") / "giveaway.h5",
+        train_sha256="".join(digest[:12] for digest in dataset.sha256("test")),
+    )
     return evaluate.Model(path, "giveaway", dataset, 9)
 
 
@@ -74,15 +77,27 @@ def test_pictures_are_what_the_key_says(model, dataset):
 def test_the_page_gives_nothing_away(model, dataset):
     key, pictures = survey.make(model, dataset, "test", 9, 3)
     text = survey.html(key["survey"], pictures)
-    for word in ("secret", "giveaway", "original", dataset.name, *(
-            picture["name"] for picture in key["pictures"])):
+    for word in (
+        "secret",
+        "giveaway",
+        "original",
+        dataset.name,
+        *(picture["name"] for picture in key["pictures"]),
+    ):
         assert word not in text, word
     # every picture is written alike, at the same length, and their order is that of their hashes
     tags = re.findall(r"<img [^>]*>", text)
     digests = [re.search(r'data-picture="([0-9a-f]{64})"', tag).group(1) for tag in tags]
     contents = [re.search(r"base64,([^\"]*)", tag).group(1) for tag in tags]
-    assert len({tag.replace(digest, "").replace(content, "") for tag, digest, content in
-                zip(tags, digests, contents, strict=True)}) == 1
+    assert (
+        len(
+            {
+                tag.replace(digest, "").replace(content, "")
+                for tag, digest, content in zip(tags, digests, contents, strict=True)
+            }
+        )
+        == 1
+    )
     assert len(set(map(len, contents))) == 1 and digests == sorted(digests)
     heads = {base64.b64decode(content)[:33] for content in contents}  # signature and header
     assert len(heads) == 1, "one format, one size, one depth"
@@ -107,7 +122,8 @@ def test_a_model_gets_the_embeddings_of_its_pictures(dataset):
         def read(self, split, places, embedding):
             assert embedding
             return dataset.read(split, places) | {
-                "embedding": np.array(places, np.float32)[:, None]}
+                "embedding": np.array(places, np.float32)[:, None]
+            }
 
         def __call__(self, batch):
             assert len(batch.lab) == len(batch.embedding) == len(batch.places) == 4
@@ -170,14 +186,22 @@ def test_the_command_leaves_a_page_and_its_key(run, model, source, tmp_path):
     code, _, err = koala(run, model, source, "--seed=1")
     assert code == 2 and "holds a survey" in err and len(err.splitlines()) == 1
     assert json.loads((folder / "key.json").read_text()) == key
-    assert koala(run, model, source, "--seed=1", "--out=other", "--recoloured=2",
-                 "--originals=1")[0] == 0
+    assert (
+        koala(run, model, source, "--seed=1", "--out=other", "--recoloured=2", "--originals=1")[0]
+        == 0
+    )
     assert len(json.loads((tmp_path / "other/key.json").read_text())["pictures"]) == 3
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--recoloured=90"], "survey needs 93"), (["--model=nobody"], "no model nobody"),
-    (["--originals=0"], "at least 1"), (["--split=val"], "invalid choice")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--recoloured=90"], "survey needs 93"),
+        (["--model=nobody"], "no model nobody"),
+        (["--originals=0"], "at least 1"),
+        (["--split=val"], "invalid choice"),
+    ],
+)
 def test_a_mistake_is_one_line(run, model, source, arguments, message):
     code, err = 2, ""
     try:
@@ -193,8 +217,12 @@ def test_a_mistake_is_one_line(run, model, source, arguments, message):
 
 def test_wilsons_intervals_are_the_published_ones():
     """Newcombe 1998, Statistics in Medicine 17, table I, method 3."""
-    for count, total, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605),
-                                    (0, 20, 0.0000, 0.1611), (1, 29, 0.0061, 0.1718)):
+    for count, total, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
         found = survey_results.Share(count, total).interval
         assert found == pytest.approx((low, high), abs=5e-5)
     low, high = survey_results.Share(29, 29).interval
@@ -206,20 +234,37 @@ def digest(name):
 
 
 def key(survey_id="a" * 16, recoloured="ABC", originals="XY", model="koala"):
-    return {"kind": survey.KEY, "schema": 1, "survey": survey_id,
-            "model": {"name": model, "sha256": digest(model)}, "data": {"name": "photos"},
-            "published": {"share": 0.4587, "source": "a paper"} if model == "koala" else None,
-            "pictures": [{"sha256": digest(survey_id + name), "name": name, "kind": kind}
-                         for kind, names in (("recoloured", recoloured), ("original", originals))
-                         for name in names]}
+    return {
+        "kind": survey.KEY,
+        "schema": 1,
+        "survey": survey_id,
+        "model": {"name": model, "sha256": digest(model)},
+        "data": {"name": "photos"},
+        "published": {"share": 0.4587, "source": "a paper"} if model == "koala" else None,
+        "pictures": [
+            {"sha256": digest(survey_id + name), "name": name, "kind": kind}
+            for kind, names in (("recoloured", recoloured), ("original", originals))
+            for name in names
+        ],
+    }
 
 
 def answer(number, real, survey_id="a" * 16, names="ABCXY", **changed):
     """A file of verdicts: those named in `real` were taken for real."""
-    return {"kind": survey.VERDICTS, "schema": 1, "survey": survey_id,
-            "person": f"{number:032x}", "seed": 1, "verdicts": [
-                {"picture": digest(survey_id + name),
-                 "verdict": "real" if name in real else "recoloured"} for name in names]} | changed
+    return {
+        "kind": survey.VERDICTS,
+        "schema": 1,
+        "survey": survey_id,
+        "person": f"{number:032x}",
+        "seed": 1,
+        "verdicts": [
+            {
+                "picture": digest(survey_id + name),
+                "verdict": "real" if name in real else "recoloured",
+            }
+            for name in names
+        ],
+    } | changed
 
 
 def write(folder, **contents):
@@ -231,9 +276,14 @@ def write(folder, **contents):
 
 
 def test_shares_are_counted_over_all_by_model_and_by_picture(run, tmp_path):
-    folder = write(tmp_path / "in", key=key(), one=answer(1, "AXY"), two=answer(2, "ABX"),
-                   other=key("b" * 16, "PQ", "Z", "feup"),
-                   three=answer(3, "PZ", "b" * 16, "PQZ"))
+    folder = write(
+        tmp_path / "in",
+        key=key(),
+        one=answer(1, "AXY"),
+        two=answer(2, "ABX"),
+        other=key("b" * 16, "PQ", "Z", "feup"),
+        three=answer(3, "PZ", "b" * 16, "PQZ"),
+    )
     code, out, err = run(survey_results.main, "--in", folder)
     assert code == 0 and not err
     lines = [" ".join(line.split()) for line in out.splitlines()]
@@ -243,12 +293,17 @@ def test_shares_are_counted_over_all_by_model_and_by_picture(run, tmp_path):
     assert any(line.startswith("originals taken for recoloured 1 of 5 20.00%") for line in lines)
     assert "published: 45.87% of the recoloured taken for real (a paper)" in lines
     for model, share in (("koala", "3 of 6 50.00%"), ("feup", "1 of 2 50.00%")):
-        assert any(line.startswith(f"{model} {digest(model)[:8]} on photos {share}")
-                   for line in lines)
-    at = lines.index(f"Recoloured by koala {digest('koala')[:8]} on photos, taken for real, "
-                     "by picture")
-    assert [line.split()[:4] for line in lines[at + 1:at + 4]] == [
-        ["A", "2", "of", "2"], ["B", "1", "of", "2"], ["C", "0", "of", "2"]]
+        assert any(
+            line.startswith(f"{model} {digest(model)[:8]} on photos {share}") for line in lines
+        )
+    at = lines.index(
+        f"Recoloured by koala {digest('koala')[:8]} on photos, taken for real, by picture"
+    )
+    assert [line.split()[:4] for line in lines[at + 1 : at + 4]] == [
+        ["A", "2", "of", "2"],
+        ["B", "1", "of", "2"],
+        ["C", "0", "of", "2"],
+    ]
     at = lines.index("Originals taken for recoloured, by picture")
     assert lines[at + 1].startswith("Y 1 of 2")
 
@@ -264,8 +319,10 @@ BAD = {
     "nosurvey": (answer(9, "", survey=None), "it is damaged"),
     "noperson": (answer(9, "", person="Ann"), "it is damaged"),
     "noverdicts": (answer(9, "", verdicts={"a": "real"}), "it is damaged"),
-    "verdict": (answer(9, "", verdicts=[{"picture": digest("a" * 16 + "A"), "verdict": "maybe"}]),
-                "it is damaged"),
+    "verdict": (
+        answer(9, "", verdicts=[{"picture": digest("a" * 16 + "A"), "verdict": "maybe"}]),
+        "it is damaged",
+    ),
     "unknown": (answer(9, "", "c" * 16), "there is no key of its survey, cccccccccccccccc"),
     "strange": (answer(9, "", names="ABCXQ"), "it has pictures that are not of its survey"),
     "twice": (answer(9, "", names="ABCXYA"), "it has two verdicts on one picture"),
@@ -284,7 +341,7 @@ def test_a_file_that_is_not_one_is_told_and_left_out(run, tmp_path, name):
     (folder / f"{name}.json").write_bytes(text.encode(errors="surrogateescape"))
     code, out, err = run(survey_results.main, "--in", folder)
     assert code == 1 and "1 person, 3 recoloured" in out
-    line, = err.splitlines()
+    (line,) = err.splitlines()
     assert line.startswith(f"left out: {folder / name}.json: {reason}")
 
 

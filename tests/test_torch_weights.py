@@ -14,8 +14,14 @@ from common.cli import UserError
 
 # --- a writer of such pickles, in the opcodes that torch.save leaves (protocol 2) ---------------
 
-KIND = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage",
-        "u1": "ByteStorage", "b1": "BoolStorage"}
+KIND = {
+    "f4": "FloatStorage",
+    "f8": "DoubleStorage",
+    "f2": "HalfStorage",
+    "i8": "LongStorage",
+    "u1": "ByteStorage",
+    "b1": "BoolStorage",
+}
 
 
 def text(value):
@@ -35,21 +41,36 @@ def called(module, name, *arguments):
 
 
 def storage(kind, key, count, view=b""):
-    return (b"(" + text("storage") + f"ctorch\n{kind}\n".encode() + text(key) + text("cpu")
-            + integer(count) + view + b"tQ")
+    return (
+        b"("
+        + text("storage")
+        + f"ctorch\n{kind}\n".encode()
+        + text(key)
+        + text("cpu")
+        + integer(count)
+        + view
+        + b"tQ"
+    )
 
 
 def tensor(stored, shape, strides, offset=0, name="_rebuild_tensor_v2"):
     rest = b"" if name == "_rebuild_tensor" else b"\x89" + called("collections", "OrderedDict")
-    return called("torch._utils", name, stored, integer(offset), integers(shape),
-                  integers(strides), rest)
+    return called(
+        "torch._utils", name, stored, integer(offset), integers(shape), integers(strides), rest
+    )
 
 
 def mapping(items):
     """An OrderedDict with the attribute that a state_dict has."""
-    return (called("collections", "OrderedDict") + b"("
-            + b"".join(text(name) + value for name, value in items.items())
-            + b"u" + b"}" + text("_metadata") + b"}sb")
+    return (
+        called("collections", "OrderedDict")
+        + b"("
+        + b"".join(text(name) + value for name, value in items.items())
+        + b"u"
+        + b"}"
+        + text("_metadata")
+        + b"}sb"
+    )
 
 
 def strides_of(array):
@@ -57,9 +78,16 @@ def strides_of(array):
 
 
 def contents_of(arrays, view=b""):
-    return mapping({name: tensor(
-        storage(KIND[array.dtype.str[1:]], str(i), array.size, view), array.shape,
-        strides_of(array)) for i, (name, array) in enumerate(arrays.items())})
+    return mapping(
+        {
+            name: tensor(
+                storage(KIND[array.dtype.str[1:]], str(i), array.size, view),
+                array.shape,
+                strides_of(array),
+            )
+            for i, (name, array) in enumerate(arrays.items())
+        }
+    )
 
 
 def pickled(code):
@@ -79,8 +107,13 @@ def zipped(path, code, numbers, folder="archive", **members):
 def older(path, code, numbers, itemsizes, magic=torch_weights.MAGIC):
     system = b"}(" + text("little_endian") + b"\x88u"
     keys = b"](" + b"".join(map(text, numbers)) + b"e"
-    parts = [pickled(integer_of(magic)), pickled(integer(1001)), pickled(system), pickled(code),
-             pickled(keys)]
+    parts = [
+        pickled(integer_of(magic)),
+        pickled(integer(1001)),
+        pickled(system),
+        pickled(code),
+        pickled(keys),
+    ]
     for key, value in numbers.items():
         parts += [struct.pack("<q", len(value) // itemsizes[key]), value]
     path.write_bytes(b"".join(parts))
@@ -104,10 +137,14 @@ def saved(path, arrays, zip_format=True):
 @pytest.fixture
 def arrays():
     rng = np.random.default_rng(0)
-    return {"conv.weight": rng.normal(size=(4, 3, 2, 2)).astype("f4"),
-            "double": rng.normal(size=(5,)), "half": rng.normal(size=(2, 3)).astype("f2"),
-            "num_batches_tracked": np.array(7, "i8"), "bytes": np.arange(3, dtype="u1"),
-            "truth": np.array([True, False])}
+    return {
+        "conv.weight": rng.normal(size=(4, 3, 2, 2)).astype("f4"),
+        "double": rng.normal(size=(5,)),
+        "half": rng.normal(size=(2, 3)).astype("f2"),
+        "num_batches_tracked": np.array(7, "i8"),
+        "bytes": np.arange(3, dtype="u1"),
+        "truth": np.array([True, False]),
+    }
 
 
 # --- what is read -----------------------------------------------------------------------------
@@ -125,13 +162,24 @@ def test_both_formats_give_the_tensors(tmp_path, arrays, zip_format):
 def test_views_of_one_storage_transposed_and_shifted(tmp_path):
     flat = np.arange(12, dtype="f4")
     one = storage("FloatStorage", "0", 12)
-    code = mapping({
-        "whole": tensor(one, (3, 4), (4, 1)), "transposed": tensor(one, (4, 3), (1, 4)),
-        "row": tensor(one, (4,), (1,), offset=4), "scalar": tensor(one, (), (), offset=11),
-        "spread": tensor(one, (2, 3), (0, 1)), "none": tensor(one, (0, 3), (3, 1)),
-        "old": tensor(one, (12,), (1,), name="_rebuild_tensor"),
-        "parameter": called("torch._utils", "_rebuild_parameter", tensor(one, (2,), (1,)),
-                            b"\x88", called("collections", "OrderedDict"))})
+    code = mapping(
+        {
+            "whole": tensor(one, (3, 4), (4, 1)),
+            "transposed": tensor(one, (4, 3), (1, 4)),
+            "row": tensor(one, (4,), (1,), offset=4),
+            "scalar": tensor(one, (), (), offset=11),
+            "spread": tensor(one, (2, 3), (0, 1)),
+            "none": tensor(one, (0, 3), (3, 1)),
+            "old": tensor(one, (12,), (1,), name="_rebuild_tensor"),
+            "parameter": called(
+                "torch._utils",
+                "_rebuild_parameter",
+                tensor(one, (2,), (1,)),
+                b"\x88",
+                called("collections", "OrderedDict"),
+            ),
+        }
+    )
     read = torch_weights.read(zipped(tmp_path / "a.pth", code, {"0": flat.tobytes()}))
     assert (read["whole"] == flat.reshape(3, 4)).all()
     assert (read["transposed"] == flat.reshape(3, 4).T).all()
@@ -174,8 +222,11 @@ def attack(tmp_path):
 @pytest.mark.parametrize("zip_format", [True, False])
 def test_nothing_that_is_in_a_file_is_run(tmp_path, zip_format):
     code = mapping({"x": attack(tmp_path)})
-    path = (zipped(tmp_path / "a.pth", code, {}) if zip_format
-            else older(tmp_path / "a.pth", code, {}, {}))
+    path = (
+        zipped(tmp_path / "a.pth", code, {})
+        if zip_format
+        else older(tmp_path / "a.pth", code, {}, {})
+    )
     refused(path, "posix.system, which could run code")
     pickle.loads(pickled(called("posix", "system", text("true"))))  # such code runs elsewhere
     assert not (tmp_path / "owned").exists()
@@ -190,14 +241,28 @@ def test_nor_is_what_stands_before_the_tensors(tmp_path, at):
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize(("module", "name"), [
-    ("builtins", "eval"), ("builtins", "getattr"), ("__builtin__", "apply"), ("os", "system"),
-    ("torch", "load"), ("torch._utils", "_rebuild_qtensor"), ("numpy", "fromfile"),
-    ("collections", "namedtuple"), ("torch", "__builtins__"), ("torch.hub", "load"),
-    ("copyreg", "_reconstructor"), ("common.torch_weights", "read")])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("builtins", "eval"),
+        ("builtins", "getattr"),
+        ("__builtin__", "apply"),
+        ("os", "system"),
+        ("torch", "load"),
+        ("torch._utils", "_rebuild_qtensor"),
+        ("numpy", "fromfile"),
+        ("collections", "namedtuple"),
+        ("torch", "__builtins__"),
+        ("torch.hub", "load"),
+        ("copyreg", "_reconstructor"),
+        ("common.torch_weights", "read"),
+    ],
+)
 def test_only_what_makes_tensors_is_known(tmp_path, module, name):
-    refused(zipped(tmp_path / "a.pth", f"c{module}\n{name}\n".encode(), {}),
-            f"{module}.{name}".replace("(", r"\("))
+    refused(
+        zipped(tmp_path / "a.pth", f"c{module}\n{name}\n".encode(), {}),
+        f"{module}.{name}".replace("(", r"\("),
+    )
 
 
 def test_what_a_pickle_does_to_the_functions_it_gets_ends_with_it(tmp_path):
@@ -212,19 +277,38 @@ def test_what_a_pickle_does_to_the_functions_it_gets_ends_with_it(tmp_path):
     refused(zipped(tmp_path / "a.pth", change, {}), "damaged")
 
 
-@pytest.mark.parametrize(("shape", "strides", "offset"), [
-    ((4,), (1,), 0), ((3,), (1,), 1), ((2,), (3,), 0), ((-1,), (1,), 0), ((2,), (-1,), 1),
-    ((2, 2), (1,), 0), ((1 << 40, 1 << 40), (0, 0), 0), ((1,), (1,), -1), ((1,), (1,), 1 << 62)])
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset"),
+    [
+        ((4,), (1,), 0),
+        ((3,), (1,), 1),
+        ((2,), (3,), 0),
+        ((-1,), (1,), 0),
+        ((2,), (-1,), 1),
+        ((2, 2), (1,), 0),
+        ((1 << 40, 1 << 40), (0, 0), 0),
+        ((1,), (1,), -1),
+        ((1,), (1,), 1 << 62),
+    ],
+)
 def test_a_tensor_beyond_its_storage_is_damage(tmp_path, shape, strides, offset):
     code = mapping({"x": tensor(storage("FloatStorage", "0", 3), shape, strides, offset)})
     refused(zipped(tmp_path / "a.pth", code, {"0": bytes(12)}), "damaged")
 
 
-@pytest.mark.parametrize("stored", [
-    storage("FloatStorage", "0", 4), storage("FloatStorage", "1", 3),
-    storage("FloatStorage", "0", -1), storage("FloatStorage", "0", 1 << 60),
-    storage("FloatStorage", "../../x", 3), integer(3), b"N",
-    storage("FloatStorage", "0", 3, view=integers((1, 2)))])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        storage("FloatStorage", "0", 4),
+        storage("FloatStorage", "1", 3),
+        storage("FloatStorage", "0", -1),
+        storage("FloatStorage", "0", 1 << 60),
+        storage("FloatStorage", "../../x", 3),
+        integer(3),
+        b"N",
+        storage("FloatStorage", "0", 3, view=integers((1, 2))),
+    ],
+)
 def test_a_storage_that_is_not_there_is_damage(tmp_path, stored):
     code = mapping({"x": tensor(stored, (3,), (1,))})
     refused(zipped(tmp_path / "a.pth", code, {"0": bytes(12)}), "damaged")

@@ -30,14 +30,30 @@ def home(tmp_path, monkeypatch):
 
 
 def _command(*flags):
-    return [sys.executable, "-m", "tests.tiny", "--data", "photos", "--precision", "float32",
-            "--run", "r", *flags]
+    return [
+        sys.executable,
+        "-m",
+        "tests.tiny",
+        "--data",
+        "photos",
+        "--precision",
+        "float32",
+        "--run",
+        "r",
+        *flags,
+    ]
 
 
 def _start(home, *flags):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(_command(*flags), cwd=home, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        _command(*flags),
+        cwd=home,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def _progress(home, name="r"):
@@ -98,7 +114,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(undisturbed, tmp_path, kill):
     assert ours.keys() == theirs.keys() and len(ours) > 10
     assert all(ours[key].tobytes() == theirs[key].tobytes() for key in theirs)
     assert _without_time(_progress(tmp_path)["history"]) == _without_time(
-        _progress(undisturbed[0])["history"])
+        _progress(undisturbed[0])["history"]
+    )
 
 
 def test_what_a_run_leaves_behind(undisturbed):
@@ -144,9 +161,11 @@ def test_finished_extended_and_claimed(home, capsys):
     assert _train(home, "--epochs", "2") == 0
     assert _progress(home)["epoch"] == 2
     capsys.readouterr()
-    for flags, named in ((("--seed", "1"), "seed was 0, is 1"),
-                         (("--batch", "3"), "config.batch_size was 2"),
-                         (("--config", "decay"), "config_name was plain, is decay")):
+    for flags, named in (
+        (("--seed", "1"), "seed was 0, is 1"),
+        (("--batch", "3"), "config.batch_size was 2"),
+        (("--config", "decay"), "config_name was plain, is decay"),
+    ):
         code, said = _train(home, *flags), capsys.readouterr().err
         line = said.strip().splitlines()[-1]
         assert code == 2 and line.startswith("error: ") and "Traceback" not in said
@@ -192,8 +211,17 @@ def test_a_loss_that_is_no_number_stops_the_run(home, capsys):
     assert "The loss is " in said and "lower learning rate" in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize("flags", [("--config", "none"), ("--epochs", "0"), ("--batch", "x"),
-                                   ("--data", "nowhere"), ("--precision", "int8"), ("--what",)])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--config", "none"),
+        ("--epochs", "0"),
+        ("--batch", "x"),
+        ("--data", "nowhere"),
+        ("--precision", "int8"),
+        ("--what",),
+    ],
+)
 def test_wrong_arguments_are_one_line_and_exit_2(home, flags, capsys):
     try:
         code = cli.run(tiny.main, [*flags])
@@ -244,9 +272,14 @@ def test_each_pass_shows_every_picture_once_in_an_order_of_its_own(home):
 # --- options of training ---
 
 
-@pytest.mark.parametrize(("flags", "title"), [
-    (("--bins",), "tiny-bins"), (("--rebalance",), "tiny-rebalance"),
-    (("--bins", "--rebalance"), "tiny-bins-rebalance")])
+@pytest.mark.parametrize(
+    ("flags", "title"),
+    [
+        (("--bins",), "tiny-bins"),
+        (("--rebalance",), "tiny-rebalance"),
+        (("--bins", "--rebalance"), "tiny-bins-rebalance"),
+    ],
+)
 def test_options_give_models_of_their_own_that_end_in_ab(home, flags, title):
     """The export's figures are those of the run's last epoch, and a model opens bare."""
     assert _train(home, *flags, "--epochs", "2") == 0
@@ -259,12 +292,19 @@ def test_options_give_models_of_their_own_that_end_in_ab(home, flags, title):
         prior = np.array(metadata["prior"])
         assert prior.shape == (313,) and prior.sum() == pytest.approx(1, abs=1e-4)
         assert 1 < np.count_nonzero(prior) < 313
-    bare = ("import keras, numpy as np, sys; m = keras.models.load_model(sys.argv[1], "
-            "compile=False); l = np.full((1, 32, 32, 1), 50, 'float32'); "
-            "print(m.predict({'l': l}, verbose=0).shape, m.output.dtype)")
+    bare = (
+        "import keras, numpy as np, sys; m = keras.models.load_model(sys.argv[1], "
+        "compile=False); l = np.full((1, 32, 32, 1), 50, 'float32'); "
+        "print(m.predict({'l': l}, verbose=0).shape, m.output.dtype)"
+    )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-c", bare, str(path)], text=True, capture_output=True,
-                          cwd=home / "photos", env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", bare, str(path)],
+        text=True,
+        capture_output=True,
+        cwd=home / "photos",
+        env=environment,
+    )
     assert done.stdout.strip() == "(1, 32, 32, 2) float32", done.stderr
 
 
@@ -309,8 +349,17 @@ def test_views_are_embedded_as_they_are_seen(home):
     network = drawn.build_model(config)
 
     def batch(embedder):
-        return training.Run(network, config, dataset, home, 5, 0, 300,
-                            compile_model=drawn.compile_model, embedder=embedder).batch(3)[0]
+        return training.Run(
+            network,
+            config,
+            dataset,
+            home,
+            5,
+            0,
+            300,
+            compile_model=drawn.compile_model,
+            embedder=embedder,
+        ).batch(3)[0]
 
     embedder = embeddings.load("mobilenet_v2", "random")
     stored, live = batch(None), batch(embedder)
@@ -354,7 +403,12 @@ def test_mixed_bfloat16_resumes_to_the_same_bits(tmp_path):
             command = _command("--epochs", number)
             command[command.index("float32")] = "mixed_bfloat16"
             command[command.index("r")] = name
-            subprocess.run(command, cwd=tmp_path, check=True, capture_output=True,
-                           env={**os.environ, "PYTHONPATH": str(ROOT)})
+            subprocess.run(
+                command,
+                cwd=tmp_path,
+                check=True,
+                capture_output=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
     a, b = _state(tmp_path, "a"), _state(tmp_path, "b")
     assert all(a[key].tobytes() == b[key].tobytes() for key in a)

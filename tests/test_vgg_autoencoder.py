@@ -72,8 +72,19 @@ COUNTS = {
     "zaman2020": ZAMAN,
     "zaman2020_unregularised": ZAMAN,
     "zaman2020_finetuned": ZAMAN,
-    "mobilenet_v2": 2_257_984 + GREY + 2_621_568 + 262_272 + 131_136 + 65_600 + 32_800
-    + 73_856 + 24_704 + 9_280 + 6_208 + 289 + 289,
+    "mobilenet_v2": 2_257_984
+    + GREY
+    + 2_621_568
+    + 262_272
+    + 131_136
+    + 65_600
+    + 32_800
+    + 73_856
+    + 24_704
+    + 9_280
+    + 6_208
+    + 289
+    + 289,
 }
 
 
@@ -137,14 +148,21 @@ def test_the_default_config_comes_first_and_is_the_report():
 # --- the grey picture -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "preprocess"), [
-    ("zaman2020", keras.applications.vgg16.preprocess_input),
-    ("mobilenet_v2", keras.applications.mobilenet_v2.preprocess_input)])
+@pytest.mark.parametrize(
+    ("name", "preprocess"),
+    [
+        ("zaman2020", keras.applications.vgg16.preprocess_input),
+        ("mobilenet_v2", keras.applications.mobilenet_v2.preprocess_input),
+    ],
+)
 def test_the_encoder_sees_the_grey_picture_it_was_trained_on(name, preprocess):
     network = vgg_autoencoder.build_model(_small(name))
     l = np.append(np.linspace(0, 100, 32 * 32 * 64 - 1), 100).astype(np.float32)
-    seen = keras.Model(network.input, network.get_layer("l_to_grey").output).predict_on_batch(
-        {"l": l.reshape(-1, 32, 32, 1)}).reshape(-1, 3)
+    seen = (
+        keras.Model(network.input, network.get_layer("l_to_grey").output)
+        .predict_on_batch({"l": l.reshape(-1, 32, 32, 1)})
+        .reshape(-1, 3)
+    )
     grey = 255 * lab.l_to_grey(l)[:, None].repeat(3, 1)
     level = 1 if name == "zaman2020" else 127.5  # how many grey values one of the network's is
     assert np.abs(level * (seen - preprocess(grey.copy()))).max() < 0.05
@@ -210,7 +228,8 @@ def test_it_learns(name):
 @pytest.mark.parametrize("name", vgg_autoencoder.CONFIGS)
 def test_it_learns_well(name):
     share = learning.share_of_mean_colour(
-        _drawn, train.compile_model, _small(name), steps=600 if name == "mobilenet_v2" else 300)
+        _drawn, train.compile_model, _small(name), steps=600 if name == "mobilenet_v2" else 300
+    )
     assert share < 0.1
 
 
@@ -231,12 +250,23 @@ def test_a_run_stopped_after_unfreezing_goes_on_to_the_same_bits(tmp_path, monke
 
         with monkeypatch.context() as patch:
             patch.setattr(training.Run, "batch", stopping)
-            code = cli.run(train.main, [
-                "--data=photos", "--config=mobilenet_v2", "--mobilenet-v2-weights=random",
-                "--steps=4", "--precision=float32", f"--run={name}"])
+            code = cli.run(
+                train.main,
+                [
+                    "--data=photos",
+                    "--config=mobilenet_v2",
+                    "--mobilenet-v2-weights=random",
+                    "--steps=4",
+                    "--precision=float32",
+                    f"--run={name}",
+                ],
+            )
         with np.load(Path("runs", name, "checkpoint.npz")) as stored:
-            return code, json.loads(str(stored["progress"])), {
-                key: stored[key] for key in stored.files if key != "progress"}
+            return (
+                code,
+                json.loads(str(stored["progress"])),
+                {key: stored[key] for key in stored.files if key != "progress"},
+            )
 
     code, progress, whole = run("whole")
     assert (code, progress["epoch"], progress["unfrozen"]) == (0, 3, True)
@@ -249,8 +279,12 @@ def test_a_run_stopped_after_unfreezing_goes_on_to_the_same_bits(tmp_path, monke
     metadata = models.metadata("runs/stopped/vgg_autoencoder-mobilenet_v2.h5")
     assert metadata["pretrained"]["mobilenet_v2"]["weights"] == "random"
     start = _drawn(config).get_layer("mobilenet_v2").get_weights()
-    trained = models.load("runs/stopped/vgg_autoencoder-mobilenet_v2.h5").get_layer(
-        "vgg_autoencoder").get_layer("mobilenet_v2").get_weights()
+    trained = (
+        models.load("runs/stopped/vgg_autoencoder-mobilenet_v2.h5")
+        .get_layer("vgg_autoencoder")
+        .get_layer("mobilenet_v2")
+        .get_weights()
+    )
     assert any((a != b).any() for a, b in zip(start, trained, strict=True))
 
 
@@ -276,8 +310,9 @@ except ImportError:
     model = keras.models.load_model("model.h5", compile=False)
     np.save("ab.npy", model.predict_on_batch({"l": np.load("l.npy")}))
 """
-    done = subprocess.run([sys.executable, "-I", "-c", script], cwd=tmp_path, capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     ab = np.load(tmp_path / "ab.npy")
     assert ab.std() > 0.1
@@ -294,33 +329,54 @@ def _report(without, with_):
     def row(figures):
         metrics = {key: {"mean": value} for key, value in zip(keys, figures, strict=True)}
         values = {key: [value, value] for key, value in zip(keys, figures, strict=True)}
-        return {"metrics": {**metrics, "psnr_rgb": {"mean": 20.0}}, "values": values,
-                "metadata": {"pretrained": {"vgg16": {"weights": "random"}}}}
+        return {
+            "metrics": {**metrics, "psnr_rgb": {"mean": 20.0}},
+            "values": values,
+            "metadata": {"pretrained": {"vgg16": {"weights": "random"}}},
+        }
 
-    return {"rows": [row((0, 300, 0.5)), row((8, 270, 0.7)), row(without), row(with_)],
-            "truth": {"metrics": {"colourfulness": {"mean": 44.1}}},
-            "data": {"name": "drawn", "pictures": 2, "image_size": 224}}
+    return {
+        "rows": [row((0, 300, 0.5)), row((8, 270, 0.7)), row(without), row(with_)],
+        "truth": {"metrics": {"colourfulness": {"mean": 44.1}}},
+        "data": {"name": "drawn", "pictures": 2, "image_size": 224},
+    }
 
 
-@pytest.mark.parametrize(("with_", "said", "answer"), [
-    ((20, 240, 0.75), "the colours are more vibrant (Colourfulness 20.00 against 15.00, higher on "
-     "2 of 2 pictures), closer to the truth", "better accuracy holds in"),
-    ((12, 240, 0.75), "less vibrant", "holds in part"),
-    ((12, 260, 0.65), "further from the truth", "does not hold"),
-    ((15, 250, 0.7), "not more vibrant", "does not hold")])
+@pytest.mark.parametrize(
+    ("with_", "said", "answer"),
+    [
+        (
+            (20, 240, 0.75),
+            "the colours are more vibrant (Colourfulness 20.00 against 15.00, higher on "
+            "2 of 2 pictures), closer to the truth",
+            "better accuracy holds in",
+        ),
+        ((12, 240, 0.75), "less vibrant", "holds in part"),
+        ((12, 260, 0.65), "further from the truth", "does not hold"),
+        ((15, 250, 0.7), "not more vibrant", "does not hold"),
+    ],
+)
 def test_the_verdict_is_made_from_the_numbers(with_, said, answer):
     verdict = compare.verdict(_report((15, 250, 0.7), with_))
     assert said in verdict and answer in verdict and "44.10" in verdict
 
 
 def test_the_comparison_has_both_sides_the_baselines_and_the_truth(tmp_path):
-    history = {key: [0.5, 0.25] for key in (
-        "epoch", "loss", "val_loss", "accuracy", "val_accuracy", "mse", "val_mse_ab")}
+    history = {
+        key: [0.5, 0.25]
+        for key in ("epoch", "loss", "val_loss", "accuracy", "val_accuracy", "mse", "val_mse_ab")
+    }
     histories = dict.fromkeys(compare.SIDES, history)
     text = compare.comparison(_report((15, 250, 0.7), (20, 240, 0.75)), histories)
-    for line in ("| grey | 300.0 | 0.500 |", "| mean colour | 270.0 |", "| without penalties | 250",
-                 "| with penalties | 240.0 | 0.750 | 20.00 | 20.00 |", "| true |  |  |  | 44.10 |",
-                 "| val_loss | 0.25000 | 0.25000 |", "random weights"):
+    for line in (
+        "| grey | 300.0 | 0.500 |",
+        "| mean colour | 270.0 |",
+        "| without penalties | 250",
+        "| with penalties | 240.0 | 0.750 | 20.00 | 20.00 |",
+        "| true |  |  |  | 44.10 |",
+        "| val_loss | 0.25000 | 0.25000 |",
+        "random weights",
+    ):
         assert line in text, line
     compare.draw_curves(tmp_path / "curves.png", histories, 1 / 128)
     assert cv2.imread(str(tmp_path / "curves.png")).std() > 0
@@ -335,18 +391,32 @@ def test_the_grid_shows_unseen_pictures_with_labels(tmp_path, monkeypatch):
     rows = min(dataset.count("test"), compare.SHOWN)
     assert rows and grid.shape == (compare.HEADER + 32 * rows, 32 * 4, 3)
     picture = dataset.read("test", [0])["rgb"][0][..., ::-1]
-    assert (grid[compare.HEADER:compare.HEADER + 32, 96:] == picture).all()
-    assert grid[:compare.HEADER].min() < 100  # ink
+    assert (grid[compare.HEADER : compare.HEADER + 32, 96:] == picture).all()
+    assert grid[: compare.HEADER].min() < 100  # ink
 
 
 @pytest.mark.slow
 def test_the_comparison_by_its_command(tmp_path):
     drawn.folder(tmp_path / "photos", 24, 60)
-    command = [sys.executable, "-m", "vgg_autoencoder.compare", "--data=photos", "--steps=1",
-               "--epochs=1", "--batch=1", "--vgg16-weights=random", "--precision=float32"]
+    command = [
+        sys.executable,
+        "-m",
+        "vgg_autoencoder.compare",
+        "--data=photos",
+        "--steps=1",
+        "--epochs=1",
+        "--batch=1",
+        "--vgg16-weights=random",
+        "--precision=float32",
+    ]
     for _ in range(2):  # the second time the runs are finished, and taken as they are
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True,
-                              env={**os.environ, "PYTHONPATH": str(ROOT)})
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
         assert done.returncode == 0, done.stderr
     assert "is finished" in done.stdout
     out = tmp_path / "reports" / "compare" / "vgg_autoencoder"
@@ -354,4 +424,6 @@ def test_the_comparison_by_its_command(tmp_path):
     for name in ("curves.png", "grid.png", "index.html", "metrics.json"):
         assert (out / name).stat().st_size > 1000, name
     assert {path.stem for path in (tmp_path / "models").iterdir()} == {
-        "vgg_autoencoder", "vgg_autoencoder-zaman2020_unregularised"}
+        "vgg_autoencoder",
+        "vgg_autoencoder-zaman2020_unregularised",
+    }

@@ -16,8 +16,13 @@ CONFIGS = {
 
 def main(argv=None):
     """Train the tiny network."""
-    return training.main(argv, report="tiny", configs=CONFIGS, build_model=drawn.build_model,
-                         compile_model=drawn.compile_model)
+    return training.main(
+        argv,
+        report="tiny",
+        configs=CONFIGS,
+        build_model=drawn.build_model,
+        compile_model=drawn.compile_model,
+    )
 
 
 if __name__ == "__main__":

@@ -24,16 +24,21 @@ SHOWN = 8  # pictures in grid.png
 HEADER = 28  # pixels above them
 
 # key of a metric, what the report says that penalties make of it, and the words for yes and no
-CLAIMS = (("colourfulness", "higher", "more vibrant", "less vibrant"),
-          ("mse_ab", "lower", "closer to the truth", "further from the truth"),
-          ("argmax_ab", "higher", "of higher \"accuracy\"", "of lower \"accuracy\""))
+CLAIMS = (
+    ("colourfulness", "higher", "more vibrant", "less vibrant"),
+    ("mse_ab", "lower", "closer to the truth", "further from the truth"),
+    ("argmax_ab", "higher", 'of higher "accuracy"', 'of lower "accuracy"'),
+)
 
 
 def main(argv=None):
     """From pictures to reports/compare/vgg_autoencoder."""
     args = _parser().parse_args(argv)
-    passed = [f"--{name.replace('_', '-')}={value}" for name, value in vars(args).items()
-              if value is not None]
+    passed = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in vars(args).items()
+        if value is not None
+    ]
     folders = {side: _train(name, args.data, passed) for side, name in SIDES.items()}
     config = CONFIGS[WITH]
     dataset = prepare.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
@@ -58,8 +63,11 @@ def _parser():
         parser.add_argument(f"--{flag}", type=cli.at_least(1), help="as for training")
     parser.add_argument("--seed", type=cli.at_least(0), help="as for training")
     parser.add_argument("--precision", choices=models.PRECISIONS, default="auto")
-    parser.add_argument("--vgg16-weights", default=os.environ.get("VGG16_WEIGHTS", "auto"),
-                        help="auto, imagenet, random, or a Keras weights file")
+    parser.add_argument(
+        "--vgg16-weights",
+        default=os.environ.get("VGG16_WEIGHTS", "auto"),
+        help="auto, imagenet, random, or a Keras weights file",
+    )
     return parser
 
 
@@ -71,9 +79,17 @@ def _title(name):
 def _train(name, data, passed):
     """Train one config in a process of its own, and return the run's folder."""
     run = f"compare-{name}-{Path(data).name}"
-    code = subprocess.run([
-        sys.executable, "-m", "common.quietly", "vgg_autoencoder.train", f"--config={name}",
-        f"--run={run}", *passed]).returncode
+    code = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "common.quietly",
+            "vgg_autoencoder.train",
+            f"--config={name}",
+            f"--run={run}",
+            *passed,
+        ]
+    ).returncode
     if code:
         raise UserError(f"{name} ended with exit code {code}; its last lines say why.")
     return Path("runs", run)
@@ -97,25 +113,43 @@ def comparison(report, histories):
     """
     grey, mean_colour, *_, without, with_ = report["rows"]
     keys = ("mse_ab", "argmax_ab", "psnr_rgb", "colourfulness")
-    lines = ["# Zaman 2020: with and without penalties", "", verdict(report), "",
-             "| | " + " | ".join(metrics.METRICS[key].title for key in keys) + " |",
-             "|---|" + "--:|" * len(keys)]
-    for name, row in (("grey", grey), ("mean colour", mean_colour),
-                      *zip(SIDES, (without, with_), strict=True), ("true", report["truth"])):
+    lines = [
+        "# Zaman 2020: with and without penalties",
+        "",
+        verdict(report),
+        "",
+        "| | " + " | ".join(metrics.METRICS[key].title for key in keys) + " |",
+        "|---|" + "--:|" * len(keys),
+    ]
+    for name, row in (
+        ("grey", grey),
+        ("mean colour", mean_colour),
+        *zip(SIDES, (without, with_), strict=True),
+        ("true", report["truth"]),
+    ):
         lines.append(f"| {name} | " + " | ".join(_cell(row, key) for key in keys) + " |")
     lines += ["", "| last epoch | " + " | ".join(SIDES) + " |", "|---|--:|--:|"]
     for key in ("epoch", "loss", "val_loss", "accuracy", "val_accuracy", "val_mse_ab"):
         digits = 0 if key == "epoch" else 1 if key == "val_mse_ab" else 5
-        lines.append(f"| {key} | " + " | ".join(
-            f"{history[key][-1]:.{digits}f}" for history in histories.values()) + " |")
+        lines.append(
+            f"| {key} | "
+            + " | ".join(f"{history[key][-1]:.{digits}f}" for history in histories.values())
+            + " |"
+        )
     data, encoder = report["data"], with_["metadata"]["pretrained"]["vgg16"]
     lines += [
-        "", f"{data['pictures']} test pictures of {data['name']} at {data['image_size']} x "
+        "",
+        f"{data['pictures']} test pictures of {data['name']} at {data['image_size']} x "
         f"{data['image_size']}, one run each; the encoder has {encoder['weights']} weights. Both "
-        "losses hold their penalties and do not compare: the error on ab does. \"Accuracy\" is "
+        'losses hold their penalties and do not compare: the error on ab does. "Accuracy" is '
         "Keras's, the share of pixels where the larger of a\\*, b\\* is the same one.",
-        "", "![curves](curves.png)", "", "![pictures](grid.png)", "",
-        "Every test picture's page: [index.html](index.html)."]
+        "",
+        "![curves](curves.png)",
+        "",
+        "![pictures](grid.png)",
+        "",
+        "Every test picture's page: [index.html](index.html).",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -131,18 +165,23 @@ def verdict(report):
     for key, better, yes, no in CLAIMS:
         before, after = _cell(without, key), _cell(with_, key)
         values = zip(without["values"][key], with_["values"][key], strict=True)
-        gains = [(after > before) if better == "higher" else (after < before)
-                 for before, after in values]
+        gains = [
+            (after > before) if better == "higher" else (after < before) for before, after in values
+        ]
         gain = float(after) - float(before)
         held.append(gain > 0 if better == "higher" else gain < 0)
         said = yes if held[-1] else no if gain else f"not {yes}"
-        findings.append(f"{said} ({metrics.METRICS[key].title} {after} against {before}, {better} "
-                        f"on {sum(gains)} of {len(gains)} pictures)")
+        findings.append(
+            f"{said} ({metrics.METRICS[key].title} {after} against {before}, {better} "
+            f"on {sum(gains)} of {len(gains)} pictures)"
+        )
     answer = "holds" if all(held) else "holds in part" if any(held) else "does not hold"
-    return (f"With penalties the colours are {findings[0]}, {findings[1]} and {findings[2]}; the "
-            f"true pictures' colourfulness is {_cell(report['truth'], 'colourfulness')}. That "
-            "regularisation gives more vibrant colours and better accuracy "
-            f"{answer} in these two runs.")
+    return (
+        f"With penalties the colours are {findings[0]}, {findings[1]} and {findings[2]}; the "
+        f"true pictures' colourfulness is {_cell(report['truth'], 'colourfulness')}. That "
+        "regularisation gives more vibrant colours and better accuracy "
+        f"{answer} in these two runs."
+    )
 
 
 # --- what it shows ----------------------------------------------------------------------------
@@ -158,17 +197,25 @@ def draw_curves(path, histories, ab_scale):
 
     figure = Figure(figsize=(15, 4), layout="constrained")
     panels = figure.subplots(1, 3)
-    titles = ("loss, penalties included", "squared error on ab, Lab units",
-              "Keras \"accuracy\" (argmax of a, b)")
+    titles = (
+        "loss, penalties included",
+        "squared error on ab, Lab units",
+        'Keras "accuracy" (argmax of a, b)',
+    )
     for number, (side, history) in enumerate(histories.items()):
         error = [value / ab_scale**2 for value in history["mse"]]
-        pairs = ((history["loss"], history["val_loss"]), (error, history["val_mse_ab"]),
-                 (history["accuracy"], history["val_accuracy"]))
+        pairs = (
+            (history["loss"], history["val_loss"]),
+            (error, history["val_mse_ab"]),
+            (history["accuracy"], history["val_accuracy"]),
+        )
         for axes, (training, validation) in zip(panels, pairs, strict=True):
-            axes.plot(history["epoch"], training, ".:", color=f"C{number}",
-                      label=f"{side}, training")
-            axes.plot(history["epoch"], validation, ".-", color=f"C{number}",
-                      label=f"{side}, validation")
+            axes.plot(
+                history["epoch"], training, ".:", color=f"C{number}", label=f"{side}, training"
+            )
+            axes.plot(
+                history["epoch"], validation, ".-", color=f"C{number}", label=f"{side}, validation"
+            )
     for axes, title in zip(panels, titles, strict=True):
         axes.set(xlabel="epoch", ylabel=title)
     traces.save_curves(path, figure, panels)
@@ -191,8 +238,16 @@ def draw_grid(path, dataset, paths):
     size = dataset.image_size
     header = np.full((HEADER, size * len(columns), 3), 255, np.uint8)
     for number, label in enumerate(columns):
-        cv2.putText(header, label, (number * size + 6, HEADER - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.5,
-                    (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(
+            header,
+            label,
+            (number * size + 6, HEADER - 9),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.5,
+            (0, 0, 0),
+            1,
+            cv2.LINE_AA,
+        )
     rows = np.concatenate(list(columns.values()), axis=2)
     _, png = cv2.imencode(".png", np.concatenate([header, *rows])[..., ::-1])
     with files.replacing(path) as temporary:

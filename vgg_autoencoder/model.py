@@ -9,8 +9,13 @@ from common import applications, lab
 # The encoder's stages from the picture to the code.
 ENCODERS = {
     "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_pool"),
-    "mobilenet_v2": ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu",
-                     "block_13_expand_relu", "out_relu"),
+    "mobilenet_v2": (
+        "block_1_expand_relu",
+        "block_3_expand_relu",
+        "block_6_expand_relu",
+        "block_13_expand_relu",
+        "out_relu",
+    ),
 }
 
 # L* between which the grey value is taken for a straight line: off by 0.04 of 255 at most. It is
@@ -31,18 +36,35 @@ def build_model(config):
 
     x = _normalised(stages.pop(), "code")  # S/32 x S/32
     for number, filters in enumerate(config.decoder, start=1):
-        x = layers.Conv2DTranspose(filters, 4, 2, "same", kernel_regularizer=_penalty(config),
-                                   name=f"decoder_deconv{number}")(x)
+        x = layers.Conv2DTranspose(
+            filters,
+            4,
+            2,
+            "same",
+            kernel_regularizer=_penalty(config),
+            name=f"decoder_deconv{number}",
+        )(x)
         if stages and stages[-1].shape[1] == x.shape[1]:
             stage = _normalised(stages.pop(), f"residual{number}")
-            stage = layers.Conv2D(filters, 1, kernel_regularizer=_penalty(config),
-                                  name=f"residual{number}_conv")(stage)
+            stage = layers.Conv2D(
+                filters, 1, kernel_regularizer=_penalty(config), name=f"residual{number}_conv"
+            )(stage)
             x = layers.Add(name=f"residual{number}_add")([x, stage])
         x = layers.ReLU(name=f"decoder_relu{number}")(x)
     # From zero, which is grey: drawn kernels would begin at the far ends of tanh.
-    a, b = (layers.Conv2DTranspose(1, 3, 1, "same", activation="tanh", kernel_initializer="zeros",
-                                   kernel_regularizer=_penalty(config), name=name)(x)
-            for name in "ab")  # S x S x 1 each
+    a, b = (
+        layers.Conv2DTranspose(
+            1,
+            3,
+            1,
+            "same",
+            activation="tanh",
+            kernel_initializer="zeros",
+            kernel_regularizer=_penalty(config),
+            name=name,
+        )(x)
+        for name in "ab"
+    )  # S x S x 1 each
     ab = layers.Concatenate(name="ab")([a, b])
 
     network = keras.Model({"l": l}, ab, name="vgg_autoencoder")
@@ -72,7 +94,8 @@ def _grey(l, config):
 def _encoder(config):
     """The network up to its last stage, frozen: (N, S, S, 3) -> its stages, a list."""
     whole = applications.NETWORKS[config.encoder].build(
-        include_top=False, weights=None, input_shape=(config.image_size, config.image_size, 3))
+        include_top=False, weights=None, input_shape=(config.image_size, config.image_size, 3)
+    )
     stages = [whole.get_layer(name).output for name in ENCODERS[config.encoder]]
     encoder = keras.Model(whole.input, stages, name=config.encoder)
     encoder.trainable = False
@@ -81,8 +104,9 @@ def _encoder(config):
 
 def _normalised(x, name):
     """Each place's features to mean 0 and deviation 1: VGG16's stages differ much."""
-    return layers.LayerNormalization(epsilon=1e-6, center=False, scale=False,
-                                     name=f"{name}_normalised")(x)
+    return layers.LayerNormalization(
+        epsilon=1e-6, center=False, scale=False, name=f"{name}_normalised"
+    )(x)
 
 
 def _penalty(config):

@@ -12,8 +12,12 @@ from vgg_autoencoder.model import ENCODERS, build_model
 def load_encoder(network, config, weights):
     """Put weights (`auto`, `imagenet`, `random` or a file) into the encoder; what they are."""
     name = config.encoder
-    return pretrained.fill(network.get_layer(name), weights, variable=f"{name.upper()}_WEIGHTS",
-                           application=applications.NETWORKS[name])
+    return pretrained.fill(
+        network.get_layer(name),
+        weights,
+        variable=f"{name.upper()}_WEIGHTS",
+        application=applications.NETWORKS[name],
+    )
 
 
 def compile_model(model, config, steps, loss=None):
@@ -22,15 +26,21 @@ def compile_model(model, config, steps, loss=None):
     metrics = training.accuracy(model)
     if not models.classifies(model):  # beside the loss, which holds the penalties as well
         metrics.append(keras.metrics.MeanSquaredError(name="mse"))
-    model.compile(keras.optimizers.Adam(rate), loss or keras.losses.MeanSquaredError(),
-                  metrics=metrics)
+    model.compile(
+        keras.optimizers.Adam(rate), loss or keras.losses.MeanSquaredError(), metrics=metrics
+    )
 
 
 def main(argv=None):
     """From pictures to models/vgg_autoencoder.h5."""
     return training.main(
-        argv, report="vgg_autoencoder", configs=CONFIGS, build_model=build_model,
-        compile_model=compile_model, pretrained=dict.fromkeys(ENCODERS, load_encoder))
+        argv,
+        report="vgg_autoencoder",
+        configs=CONFIGS,
+        build_model=build_model,
+        compile_model=compile_model,
+        pretrained=dict.fromkeys(ENCODERS, load_encoder),
+    )
 
 
 if __name__ == "__main__":
