@@ -11,9 +11,9 @@ export PYTHONUNBUFFERED := 1
 REPORTS   := $(patsubst %/train.py,%,$(wildcard */train.py))
 TRAIN     := $(REPORTS:%=train-%)
 REPRODUCE := $(patsubst %/reproduce.py,reproduce-%,$(wildcard $(REPORTS:=/reproduce.py)))
-COMPARE   := $(patsubst %/compare.py,compare-%,$(wildcard $(REPORTS:=/compare.py)))
-STUDY     := $(patsubst %/study.py,study-%,$(wildcard $(REPORTS:=/study.py)))
-PRETEXT   := $(patsubst %/pretext.py,pretext-%,$(wildcard $(REPORTS:=/pretext.py)))
+COMPARE   := $(patsubst %/experiments/regularisation.py,compare-%,$(wildcard $(REPORTS:=/experiments/regularisation.py)))
+STUDY     := $(patsubst %/experiments/study.py,study-%,$(wildcard $(REPORTS:=/experiments/study.py)))
+PRETEXT   := $(patsubst %/experiments/pretext.py,pretext-%,$(wildcard $(REPORTS:=/experiments/pretext.py)))
 SURVEY    := $(patsubst %/survey.py,survey-%,$(wildcard $(REPORTS:=/survey.py)))
 EACH      := $(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT) $(SURVEY)
 
@@ -41,7 +41,7 @@ run = set --; for name in $(GIVEN); do \
 	  1=*) set -- "$$@" "$$flag" ;; \
 	  *) set -- "$$@" "$$flag=$${!name}" ;; \
 	esac; done; \
-	exec .venv/bin/python -m common.quietly $(1) "$$@"
+	exec .venv/bin/python -m common.commands.quietly $(1) "$$@"
 
 # An error, before anything is set up, unless the variable is given.
 need-%:
@@ -64,7 +64,7 @@ setup: .venv/ready ## make .venv (GPU=1: with CUDA; HEADLESS=1: OpenCV without w
 	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
 
 data: .venv/ready ## DATA= to shards and embeddings in data/tfrecords
-	@$(call run,common.prepare)
+	@$(call run,common.commands.prepare)
 
 train-%: ## train, export to models/ and evaluate, all from nothing
 	$(error There is no report "$*". There are: $(TRAIN))
@@ -82,19 +82,19 @@ compare-%: ## train both sides of a report's claim and compare them
 	$(error There is no comparison of "$*". There are: $(COMPARE))
 
 $(COMPARE): compare-%: .venv/ready
-	@$(call run,$*.compare)
+	@$(call run,$*.experiments.regularisation)
 
 study-%: ## every network of a report under one protocol: reports/study
 	$(error There is no study of "$*". There are: $(STUDY))
 
 $(STUDY): study-%: .venv/ready
-	@$(call run,$*.study)
+	@$(call run,$*.experiments.study)
 
 pretext-%: ## what colorization teaches an encoder about classes: reports/pretext
 	$(error There is no pretext task of "$*". There are: $(PRETEXT))
 
 $(PRETEXT): pretext-%: .venv/ready
-	@$(call run,$*.pretext)
+	@$(call run,$*.experiments.pretext)
 
 survey-%: ## write a page that asks people which pictures are recoloured
 	$(error There is no survey of "$*". There are: $(SURVEY))
@@ -103,13 +103,13 @@ $(SURVEY): survey-%: .venv/ready
 	@$(call run,$*.survey)
 
 survey-results: need-IN .venv/ready ## what people took for real: IN=, a folder of their files
-	@$(call run,common.survey_results)
+	@$(call run,common.commands.survey_results)
 
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
-	@$(call run,common.evaluate)
+	@$(call run,common.commands.evaluate)
 
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
-	@$(call run,common.colorize)
+	@$(call run,common.commands.colorize)
 
 bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)
 	@$(call run,benchmarks.bench)

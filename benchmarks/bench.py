@@ -30,20 +30,13 @@ import numpy as np
 import skimage.color
 import skimage.data
 
-from common import (
-    cli,
-    colorize,
-    embeddings,
-    evaluate,
-    files,
-    lab,
-    models,
-    photos,
-    prepare,
-    records,
-    samples,
-    training,
-)
+from common import cli, colorize, files, photos, training
+from common.color import lab
+from common.datasets import prepare, records, samples
+from common.evaluation import evaluate
+from common.networks import embeddings, h5, provenance
+from common.networks.interface import predict
+from common.networks.precision import choose_jit, choose_policy, in_precision
 
 OUT = Path("reports/bench/bench.json")
 BATCH = 16  # pictures a step, whatever a config says, so that rows compare
@@ -110,7 +103,7 @@ def _rate(work, seconds):
 
 def _by_precision(make, report, name):
     """{"auto": make("auto"), "float32": make("float32")}, or one side where they are the same."""
-    policy, why = models.precision("auto")
+    policy, why = choose_policy("auto")
     print(f"auto is {policy}: {why}", file=sys.stderr)
     names = ("float32",) if policy == "float32" else ("auto", "float32")
     return {precision: make(report, name, precision) for precision in names}
@@ -128,9 +121,9 @@ def _network(report, name, precision, fused=None):
     """A report's network, compiled as its train.py does it."""
     config = _config(report, name)
     network = importlib.import_module(report).build_model(config)
-    network = models.in_precision(network, models.precision(precision)[0], fused)
+    network = in_precision(network, choose_policy(precision)[0], fused)
     importlib.import_module(f"{report}.train").compile_model(network, config, 1000)
-    return models.choose_jit(network)
+    return choose_jit(network)
 
 
 def _noise(tensors):
@@ -159,13 +152,13 @@ def _train(network, batches):
 def _prediction(report, name, precision):
     """A function that predicts one batch with the model as it is exported."""
     config = _config(report, name)
-    model = models.wrap(importlib.import_module(report).build_model(config), config)
-    policy, _ = models.precision(precision)
+    model = h5.wrap(importlib.import_module(report).build_model(config), config)
+    policy, _ = choose_policy(precision)
     if policy != "float32":
-        model = models.choose_jit(models.in_precision(model, policy))
+        model = choose_jit(in_precision(model, policy))
     inputs = _noise(model.input)
     inputs["l"] = 100 * inputs["l"]
-    return lambda: len(models.predict(model, inputs))
+    return lambda: len(predict(model, inputs))
 
 
 def operations(model, trained=False):
@@ -293,7 +286,7 @@ def bench_lab(effort, _folder):
         alternate(
             effort,
             {
-                "common.lab": times(lab.rgb_to_lab, rgb),
+                "common.color.lab": times(lab.rgb_to_lab, rgb),
                 "scikit-image": times(skimage.color.rgb2lab, rgb),
             },
         ),
@@ -305,7 +298,7 @@ def bench_lab(effort, _folder):
         alternate(
             effort,
             {
-                "common.lab": times(lab.lab_to_rgb, colours),
+                "common.color.lab": times(lab.lab_to_rgb, colours),
                 "scikit-image": times(skimage.color.lab2rgb, colours),
             },
         ),
@@ -313,7 +306,7 @@ def bench_lab(effort, _folder):
     )
     yield Row(
         "into the gamut, one core",
-        alternate(effort, {"common.lab": times(lab.into_gamut, colours)}),
+        alternate(effort, {"common.color.lab": times(lab.into_gamut, colours)}),
         "pictures/s",
     )
     cv2.setNumThreads(threads)
@@ -377,7 +370,7 @@ def bench_evaluate(effort, folder):
         folder=folder / "shards",
     )
     l = keras.Input((SIZE, SIZE, 1), name="l")  # a model that costs nothing
-    models.export(
+    h5.export(
         keras.Model({"l": l}, keras.layers.Conv2D(2, 1, name="ab")(l)),
         folder / "model.h5",
         {"image_size": SIZE, "cut": "squash"},
@@ -445,8 +438,8 @@ def _export(report, name, path):
     """An untrained model as `common.colorize` takes it."""
     config = _config(report, name)
     embedding = embeddings.load("mobilenet_v2", "random").metadata if config.embedding else None
-    model = models.wrap(importlib.import_module(report).build_model(config), config)
-    models.export(
+    model = h5.wrap(importlib.import_module(report).build_model(config), config)
+    h5.export(
         model,
         path,
         {
@@ -520,7 +513,7 @@ def machine():
     found = {key.strip(): value.strip() for key, _, value in lines}
     known = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
     flags = found.get("flags", "").split()
-    policy, why = models.precision("auto")
+    policy, why = choose_policy("auto")
     return {
         "processor": found.get("model name", platform.processor()),
         "family_model_stepping": [found.get(k) for k in ("cpu family", "model", "stepping")],
@@ -530,9 +523,9 @@ def machine():
         "system": f"{platform.system()} {platform.machine()}",
         "auto": f"{policy} ({why})",
         "load_before": round(os.getloadavg()[0], 2),
-        "versions": models.versions()
+        "versions": provenance.versions()
         | {"opencv": cv2.__version__, "scikit-image": skimage.__version__},
-        "commit": models.commit(),
+        "commit": provenance.commit(),
         "date": time.strftime("%Y-%m-%d"),
     }
 

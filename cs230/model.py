@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from common.layers import convolutions, fuse
+from common.networks.layers import convolutions, fuse
 
 EMBEDDING = 1000
 

@@ -2,8 +2,9 @@
 
 import sys
 
-from common import cli, reproduce
-from common.reproduce import Row
+from common import cli
+from common.commands import reproduce
+from common.commands.reproduce import Row
 from cs230.config import CONFIGS
 from cs230.model import build_model
 

@@ -18,7 +18,9 @@ class Config:
     decoder: tuple = ((128, 2), (64, 1), (64, 2), (32, 1), (2, 2))  # P6, ours: filters, stride
     classify: bool = False  # P12: the output are logits of the 313 bins
     rebalance: bool = False  # P12: weight the loss by the rarity of the colours in the data
-    distance: str | None = None  # P16: a network whose eye the loss is, see common.perceptual
+    distance: str | None = (
+        None  # P16: a network whose eye the loss is, see common.networks.perceptual
+    )
     momentum: float = 0.9  # P7, ours: of batch normalisation
     learning_rate: float = 1e-3  # P4
     decay: str | None = None  # P4: a fixed rate

@@ -2,9 +2,9 @@
 
 import keras
 
-from common import applications, pretrained
+from common.networks import imagenet, pretrained
 
-APPLICATION = applications.NETWORKS["densenet121"]
+APPLICATION = imagenet.NETWORKS["densenet121"]
 CUT = "pool3_relu"  # P8: behind the second dense block, before its transition halves the map
 
 

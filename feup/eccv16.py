@@ -2,8 +2,8 @@
 
 from keras import layers
 
-from common import ab_bins
-from common.layers import padded_convolution
+from common.color import bins
+from common.networks.layers import padded_convolution
 
 BLOCKS = (  # number and width of the 3 x 3 convolutions, stride of the last one, dilation
     (2, 64, 2, 1),
@@ -42,7 +42,7 @@ def outputs(l, config):
     x = layers.Conv2DTranspose(256, 4, 2, "same", activation="relu", name="conv8_1")(x)
     for j in (2, 3):
         x = padded_convolution(x, 256, 3, activation="relu", name=f"conv8_{j}")
-    x = layers.Conv2D(len(ab_bins.CENTRES), 1, name="conv8_313")(x)  # S/4 x S/4 x 313
+    x = layers.Conv2D(len(bins.CENTRES), 1, name="conv8_313")(x)  # S/4 x S/4 x 313
     if config.classify:
         return x
     x = layers.Softmax(name="class8_313_rh")(x)

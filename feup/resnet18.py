@@ -7,9 +7,9 @@ import h5py
 import keras
 from keras import layers
 
-from common import pretrained, torch_weights
 from common.cli import UserError
-from common.layers import padded_convolution
+from common.networks import pretrained, torch_files
+from common.networks.layers import padded_convolution
 
 STAGES = (64, 128, 256, 512)
 EPSILON = 1e-5  # of batch normalisation, as the weights were trained
@@ -78,7 +78,7 @@ def load(colorizer, config, weights):
         variable=VARIABLE,
         build=lambda: _network(1),
         read=_read,
-        imagenet=lambda: from_torch(torch_weights.torchvision(IMAGENET, "ResNet-18")),
+        imagenet=lambda: from_torch(torch_files.torchvision(IMAGENET, "ResNet-18")),
         without="the encoder then begins from nothing, and results are those of a network that "
         "has seen no picture but the training's.",
     )
@@ -100,7 +100,7 @@ def _read(path):
             name="ResNet-18",
             variable=VARIABLE,
         )
-    return from_torch(torch_weights.read(path), path)
+    return from_torch(torch_files.read(path), path)
 
 
 def from_torch(state, path="the file"):

@@ -4,7 +4,9 @@ import sys
 
 import keras
 
-from common import cli, losses, models, training
+from common import cli, training
+from common.networks.interface import classifies
+from common.training import losses
 from feup import densenet, resnet18
 from feup.config import CONFIGS
 from feup.model import build_model
@@ -12,7 +14,7 @@ from feup.model import build_model
 
 def compile_model(model, config, steps, loss=None):
     """Adam (P4) and the mean squared error, of a network of logits the cross-entropy (P12)."""
-    if loss is None and models.classifies(model):
+    if loss is None and classifies(model):
         loss = losses.BinCrossEntropy(config.ab_scale, config.ab_offset)
     rate = training.learning_rate(config, steps)
     model.compile(keras.optimizers.Adam(rate), loss or keras.losses.MeanSquaredError())

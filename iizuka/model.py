@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from common.layers import convolutions, fuse, normalised
+from common.networks.layers import convolutions, fuse, normalised
 from iizuka.config import Iizuka2016
 
 FUSION = 256

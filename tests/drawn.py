@@ -62,7 +62,7 @@ def build_model(config):
     inputs = {"l": keras.Input((config.image_size, config.image_size, 1), name="l")}
     x = layers.Conv2D(8, 3, 2, "same", activation="relu", name="conv1")(inputs["l"])
     if config.embedding:
-        from common.layers import fuse
+        from common.networks.layers import fuse
 
         inputs["embedding"] = keras.Input((1000,), name="embedding")
         x = fuse(x, layers.Dense(4, name="narrow")(inputs["embedding"]))
@@ -84,12 +84,12 @@ def compile_model(model, config, steps, loss=None):
 
 def exported(path, config=None, data=None, train_sha256="", embedding=None):
     """Export an untrained tiny colorizer and return its path."""
-    from common import models
+    from common.networks import h5
 
     config = config or Config()
     keras.utils.set_random_seed(1)
-    models.export(
-        models.wrap(build_model(config), config),
+    h5.export(
+        h5.wrap(build_model(config), config),
         path,
         {
             "title": Path(path).stem,

@@ -6,7 +6,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import lab, losses, metrics, models, perceptual
+from common import metrics
+from common.color import lab
+from common.networks import h5, perceptual
+from common.networks.interface import predict, views
+from common.networks.precision import choose_jit
+from common.training import losses
 from tests import drawn
 
 
@@ -34,9 +39,9 @@ def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
         steps,
         loss=distance and losses.PerceptualLoss(perceptual.features(distance, "random"), config),
     )
-    models.choose_jit(network)
+    choose_jit(network)
     x = {**inputs, "l": lab.scale(inputs["l"], config.l_scale, config.l_offset)}
-    x |= {name: x["l"] for name in models.views(network)}  # of the same size here
+    x |= {name: x["l"] for name in views(network)}  # of the same size here
     y = lab.scale(ab, config.ab_scale, config.ab_offset)
     if distance:
         y = np.concatenate([x["l"], y], -1)
@@ -44,8 +49,8 @@ def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
         network.train_on_batch(x, y)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.h5")
-        models.export(models.wrap(network, config), path, {})
-        predicted = models.predict(models.load(path), inputs)
+        h5.export(h5.wrap(network, config), path, {})
+        predicted = predict(h5.load(path), inputs)
     mean_colour = ab.mean((0, 1, 2))
     if distance:
         seen = perceptual.features(distance, "random")

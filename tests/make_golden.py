@@ -6,14 +6,15 @@ import json
 import h5py
 import numpy as np
 
-from common import models
+from common.networks import h5
+from common.networks.interface import predict
 from tests import drawn
-from tests.test_models import GOLDEN
+from tests.networks.test_h5 import GOLDEN
 
 if __name__ == "__main__":
     config = dataclasses.replace(drawn.Config(), image_size=16)
     drawn.exported(GOLDEN, config)
     l = np.linspace(0, 100, 16 * 16, dtype=np.float32).reshape(1, 16, 16, 1)
-    ab = models.predict(models.load(GOLDEN), {"l": l})
+    ab = predict(h5.load(GOLDEN), {"l": l})
     with h5py.File(GOLDEN, "r+") as file:
         file.attrs["expected"] = json.dumps(ab[0, ::5, ::5].tolist())

@@ -76,7 +76,13 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
 
 def test_a_mistake_at_a_command_is_one_line_whatever_the_backend_says():
     process = subprocess.run(
-        [sys.executable, "-m", "common.quietly", "common.colorize", "--in=nowhere"],
+        [
+            sys.executable,
+            "-m",
+            "common.commands.quietly",
+            "common.commands.colorize",
+            "--in=nowhere",
+        ],
         text=True,
         cwd=Path(__file__).parents[1],
         capture_output=True,

@@ -86,6 +86,44 @@ def test_common_knows_no_report_and_no_report_a_sibling(package):
     assert not strangers & roots(package).keys()
 
 
+# The stages of common/ in the order of its map: each may import those before it.
+STAGES = [
+    "config",
+    "cli",
+    "files",
+    "color",
+    "photos",
+    "networks",
+    "datasets",
+    "metrics",
+    "training",
+    "colorize",
+    "evaluation",
+    "survey",
+    "commands",
+]
+
+
+def stage_of(dotted):
+    """The stage of a module of common/, or None."""
+    first, *rest = dotted.split(".")
+    return rest[0] if first == "common" and rest else None
+
+
+def test_no_stage_imports_a_later_one():
+    for path, tree in sources("common"):
+        own = stage_of(".".join(path.with_suffix("").parts))
+        for name in imports(tree):
+            other = stage_of(name)
+            if own != "__init__" and other in STAGES:
+                assert STAGES.index(other) <= STAGES.index(own), f"{path} imports {name}"
+
+
+def test_every_module_of_common_lies_in_a_stage():
+    found = {stage_of(".".join(path.with_suffix("").parts)) for path, _ in sources("common")}
+    assert found - {"__init__"} <= set(STAGES)
+
+
 def test_imports_are_found_wherever_they_stand():
     tree = ast.parse("def f():\n    from koala import model\n    importlib.import_module('feup')")
     assert set(imports(tree)) == {"koala", "koala.model", "feup"}
@@ -253,7 +291,7 @@ def test_what_commands_make_is_ignored(path):
     assert git("check-ignore", "--no-index", path).strip() == path
 
 
-@pytest.mark.parametrize("path", ["data/sources.toml", "common/lab.py", "tests/golden.h5"])
+@pytest.mark.parametrize("path", ["data/sources.toml", "common/color/lab.py", "tests/golden.h5"])
 def test_what_belongs_to_the_project_is_not_ignored(path):
     assert not git("check-ignore", "--no-index", path)
 
@@ -285,15 +323,25 @@ def test_the_readme_begins_with_the_two_commands():
 # --- make -------------------------------------------------------------------------------------
 
 COMMANDS = {
-    "data": "common.prepare",
-    "eval": "common.evaluate",
+    "data": "common.commands.prepare",
+    "eval": "common.commands.evaluate",
     "bench": "benchmarks.bench",
     **{f"train-{report}": f"{report}.train" for report in REPORTS},
     **{
         f"{kind}-{report}": f"{report}.{kind}"
-        for kind in ("reproduce", "compare", "study", "pretext", "survey")
+        for kind in ("reproduce", "survey")
         for report in REPORTS
         if (ROOT / report / f"{kind}.py").exists()
+    },
+    **{
+        f"{kind}-{report}": f"{report}.experiments.{module}"
+        for kind, module in (
+            ("compare", "regularisation"),
+            ("study", "study"),
+            ("pretext", "pretext"),
+        )
+        for report in REPORTS
+        if (ROOT / report / "experiments" / f"{module}.py").exists()
     },
 }
 
@@ -311,7 +359,7 @@ case "$*" in
       echo 'ERROR: Cannot install x because of conflicting dependencies' >&2; exit 1; }
     [ ! -e "$FAKE/full" ] || { echo 'ERROR: No space left on device' >&2; exit 1; }
     [ ! -e "$FAKE/stopped" ] || kill -9 $$ ;;
-  '-m common.quietly '*) printf '%s\\0' "$@" >"$FAKE/flags" ;;
+  '-m common.commands.quietly '*) printf '%s\\0' "$@" >"$FAKE/flags" ;;
 esac
 """
 
@@ -360,7 +408,7 @@ class House:
     def command(self):
         """[module, flag, ...] of the Python command that make called last."""
         words = (self.notes / "flags").read_text().split("\0")[:-1]
-        assert words[:2] == ["-m", "common.quietly"]
+        assert words[:2] == ["-m", "common.commands.quietly"]
         return words[2:]
 
 
@@ -415,25 +463,26 @@ def test_a_target_runs_its_module_with_the_variables_given(house, target):
 def test_a_value_arrives_as_it_was_typed(house, value):
     done = house.make("colorize", f"IN={value}", f"OUT={value}")
     assert done.returncode == 0, done.stderr
-    assert house.command() == ["common.colorize", f"--in={value}", f"--out={value}"]
+    assert house.command() == ["common.commands.colorize", f"--in={value}", f"--out={value}"]
 
 
 def test_switches_are_on_or_off(house):
     house.make("data", "OVERWRITE=0", "SEED=0")
-    assert house.command() == ["common.prepare", "--seed=0"]
+    assert house.command() == ["common.commands.prepare", "--seed=0"]
     house.make("train-koala", "BINS=1", "REBALANCE=", "EMBED_VIEWS=0", "EPOCHS=1")
     assert house.command() == ["koala.train", "--epochs=1", "--bins"]
 
 
 SENSIBLE = {
-    "common.prepare": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS SEED SPLIT_BY OVERWRITE "
+    "common.commands.prepare": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS SEED SPLIT_BY OVERWRITE "
     "MAX_MEGAPIXELS",
-    "common.evaluate": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS BATCH PRECISION MODEL OUT SPLIT "
-    "SPLIT_BY REBALANCE AGAINST PREDICTIONS PRESET METRICS CLASSIFIER "
+    "common.commands.evaluate": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS BATCH PRECISION MODEL "
+    "OUT "
+    "SPLIT SPLIT_BY REBALANCE AGAINST PREDICTIONS PRESET METRICS CLASSIFIER "
     "CLASSIFIER_WEIGHTS INCEPTION_V3_WEIGHTS VGG16_WEIGHTS "
     "MOBILENET_V2_WEIGHTS PERCEPTUAL LPIPS_WEIGHTS",
-    "common.colorize": "IN OUT MODEL EMBEDDING_WEIGHTS PRECISION OVERWRITE MAX_MEGAPIXELS",
-    "common.survey_results": "IN KEY",
+    "common.commands.colorize": "IN OUT MODEL EMBEDDING_WEIGHTS PRECISION OVERWRITE MAX_MEGAPIXELS",
+    "common.commands.survey_results": "IN KEY",
     **{
         f"{report}.survey": "DATA EMBEDDING_WEIGHTS MODEL OUT PRECISION RECOLOURED ORIGINALS SEED "
         "SPLIT SPLIT_BY"
@@ -452,8 +501,8 @@ PRETRAINED = {
 }
 SENSIBLE |= {module: SENSIBLE[module] + names for module, names in PRETRAINED.items()}
 SENSIBLE |= {
-    "feup.study": "DATA SPLIT_BY SIZE CONFIG VGG16_WEIGHTS LPIPS_WEIGHTS",
-    "feup.pretext": "DATA SPLIT_BY SIZE BATCH EPOCHS COLORIZER_EPOCHS LABELS SEEDS "
+    "feup.experiments.study": "DATA SPLIT_BY SIZE CONFIG VGG16_WEIGHTS LPIPS_WEIGHTS",
+    "feup.experiments.pretext": "DATA SPLIT_BY SIZE BATCH EPOCHS COLORIZER_EPOCHS LABELS SEEDS "
     "PRECISION RUN RESNET18_WEIGHTS",
 }
 

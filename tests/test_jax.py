@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import models
+from common.networks import h5
 from tests import drawn
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +57,7 @@ def test_without_tensorflow(tmp_path):
 
     # The model is the same on this backend.
     path = tmp_path / "models" / "tiny-fused.h5"
-    assert "jax" in models.metadata(path)["versions"]
+    assert "jax" in h5.metadata(path)["versions"]
     from common import colorize
 
     ours = colorize.Colorizer(path)(drawn.picture(1, 50, 70))
@@ -69,7 +69,8 @@ FEUP = (
     WITHOUT
     + """
 from common import cli
-from feup import pretext, train
+from feup import train
+from feup.experiments import pretext
 flags = ["--data", "photos", "--split-by", "folder", "--resnet18-weights", "random"]
 for config in ("resnet18_mobilenet_v2", "eccv16_rebalanced"):
     assert cli.run(train.main, [*flags, "--config", config, "--epochs", "1", "--steps", "2",
@@ -94,6 +95,6 @@ def test_the_losses_and_the_pretext_task_without_tensorflow(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
     )
     assert process.returncode == 0, process.stderr
-    metadata = models.metadata(tmp_path / "models" / "feup-resnet18_mobilenet_v2.h5")
+    metadata = h5.metadata(tmp_path / "models" / "feup-resnet18_mobilenet_v2.h5")
     assert "jax" in metadata["versions"] and np.isfinite(metadata["test_loss"])
     assert len(list(tmp_path.glob("reports/pretext/*/results.json"))) == 1

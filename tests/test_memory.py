@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from common import prepare
+from common.datasets import prepare
 from tests import drawn
 
 ROOT = Path(__file__).parent.parent

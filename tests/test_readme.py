@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 
 import koala
-from common import colorize, embeddings, lab, models
+from common import colorize
+from common.color import lab
+from common.networks import embeddings, h5
 from tests import drawn
 
 README = Path(__file__).parent.parent / "README.md"
@@ -26,8 +28,8 @@ def test_the_example_colours_a_grey_photo(tmp_path):
     # Untrained, its colours would be next to none: stretch them, but not beyond the gamut.
     last = network.get_layer("decoder_ab")
     last.set_weights([80 * last.get_weights()[0], last.get_weights()[1]])
-    models.export(
-        models.wrap(network, config),
+    h5.export(
+        h5.wrap(network, config),
         tmp_path / "models" / "koala.h5",
         {
             "config": dataclasses.asdict(config),

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from common import applications, lab
+from common.color import lab
+from common.networks import imagenet
 
 # The encoder's stages from the picture to the code.
 ENCODERS = {
@@ -79,7 +80,7 @@ def _grey(l, config):
     The grey value over L* as a line through `KNOTS`: a sum of bends, each a ReLU. Built-in layers
     of constant weights, which any Keras loads; L* x 2.55 would be off by up to 3.4 levels.
     """
-    seen = applications.NETWORKS[config.encoder]
+    seen = imagenet.NETWORKS[config.encoder]
     grey = 255 * lab.l_to_grey(KNOTS).astype(np.float64)
     bends = np.diff(np.diff(grey) / np.diff(KNOTS), prepend=0.0)
     knots = KNOTS[:-1]  # nothing bends at white
@@ -93,7 +94,7 @@ def _grey(l, config):
 
 def _encoder(config):
     """The network up to its last stage, frozen: (N, S, S, 3) -> its stages, a list."""
-    whole = applications.NETWORKS[config.encoder].build(
+    whole = imagenet.NETWORKS[config.encoder].build(
         include_top=False, weights=None, input_shape=(config.image_size, config.image_size, 3)
     )
     stages = [whole.get_layer(name).output for name in ENCODERS[config.encoder]]

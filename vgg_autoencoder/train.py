@@ -4,7 +4,9 @@ import sys
 
 import keras
 
-from common import applications, cli, models, pretrained, training
+from common import cli, training
+from common.networks import imagenet, pretrained
+from common.networks.interface import classifies
 from vgg_autoencoder.config import CONFIGS
 from vgg_autoencoder.model import ENCODERS, build_model
 
@@ -16,7 +18,7 @@ def load_encoder(network, config, weights):
         network.get_layer(name),
         weights,
         variable=f"{name.upper()}_WEIGHTS",
-        application=applications.NETWORKS[name],
+        application=imagenet.NETWORKS[name],
     )
 
 
@@ -24,7 +26,7 @@ def compile_model(model, config, steps, loss=None):
     """Adam (Z12) and the mean squared error (Z10), or another loss; penalties come on top (Z11)."""
     rate = training.learning_rate(config, steps)
     metrics = training.accuracy(model)
-    if not models.classifies(model):  # beside the loss, which holds the penalties as well
+    if not classifies(model):  # beside the loss, which holds the penalties as well
         metrics.append(keras.metrics.MeanSquaredError(name="mse"))
     model.compile(
         keras.optimizers.Adam(rate), loss or keras.losses.MeanSquaredError(), metrics=metrics

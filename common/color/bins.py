@@ -1,0 +1,295 @@
+"""The 313 bins of ab: classes of colour, how rare each is, and colour from a distribution of them.
+
+Zhang, Isola, Efros 2016, "Colorful image colorization", sections 2.1 to 2.3. The bins are the
+points of a grid of 10 units in the plane of a* and b*, as far as there are colours.
+"""
+
+import functools
+import itertools
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from common import cli
+from common.color import lab
+
+_STEP = 10  # between the centres of two bins
+
+# For each a* from -90 to 100, the first and the last b* of its bins.
+_RANGES = (
+    (50, 90),
+    (20, 90),
+    (0, 90),
+    (-20, 90),
+    (-30, 100),
+    (-40, 100),
+    (-50, 100),
+    (-50, 100),
+    (-60, 100),
+    (-70, 100),
+    (-80, 90),
+    (-80, 90),
+    (-90, 90),
+    (-100, 90),
+    (-100, 80),
+    (-110, 80),
+    (-110, 80),
+    (-110, 70),
+    (-110, 70),
+    (-90, 0),
+)
+
+# (313, 2) float32, in Lab units: by rising a*, then by rising b*, as in the authors' release.
+CENTRES = np.array(
+    [
+        (a, b)
+        for a, (first, last) in zip(itertools.count(-90, _STEP), _RANGES)
+        for b in range(first, last + 1, _STEP)
+    ],
+    np.float32,
+)
+
+# Tables over the plane have a row for each cell of 5 x 5 units, a quarter of a bin: where bins lie
+# on all sides, all of a cell belongs to one. They end beyond the last colour of sRGB, at -108.
+_CELL, _EDGE = 5, 130
+_SIDE = 2 * _EDGE // _CELL
+
+_BLOCK = 1 << 12  # colours compared with every bin at a time
+
+
+def nearest(ab):
+    """The bins nearest to colours: (..., 2) finite floats in Lab units -> (...) int32. NumPy.
+
+    Exact for any colour, at the speed of a table for those of sRGB. Halfway between bins, the one
+    of larger a* is taken, then of larger b*.
+    """
+    ab = np.asarray(ab)
+    colours = ab.reshape(-1, 2)
+    place = np.floor(colours / _CELL) + _EDGE // _CELL
+    outside = ((place < 0) | (place >= _SIDE)).any(-1)
+    place = np.clip(place, 0, _SIDE - 1).astype(np.int32)
+    bins, whole = _cells()
+    place = place[:, 0] * _SIDE + place[:, 1]
+    found = bins[place]
+    unclear = np.flatnonzero(outside | ~whole[place])
+    for block in np.split(unclear, range(_BLOCK, len(unclear), _BLOCK)):
+        found[block] = _closest(_closeness(colours[block]))
+    return found.reshape(ab.shape[:-1])
+
+
+def nearest_of_cells():
+    """The bin nearest to the middle of each cell of `cells`, (2704,) int32.
+
+    That is the nearest bin of every colour of sRGB in the cell.
+    """
+    return _cells()[0]
+
+
+def cells(ab):
+    """The cell of 5 x 5 units that each colour is in: tensor (..., 2), Lab units -> (...) int32.
+
+    Colours beyond 130 units are taken into the cells at the edge.
+    """
+    place = ops.clip(ops.floor(ab * (1 / _CELL)) + _EDGE // _CELL, 0, _SIDE - 1)
+    return ops.cast(place[..., 0] * _SIDE + place[..., 1], "int32")
+
+
+def encode(ab, neighbours=5, sigma=5.0):
+    """Soft encoding: the nearest bins of a colour, weighted by a Gaussian of the distance.
+
+    Tensor (..., 2) in Lab units -> (indices (..., k) int32, nearest first; weights (..., k)
+    float32, of sum 1). k is `neighbours`: 5 in the paper, 10 in the released code; `sigma` in Lab
+    units. Exact up to 130 units from grey; distances are only taken to the bins that a cell can
+    have among its nearest.
+    """
+    candidates = _candidates(neighbours)
+    place = cells(ab)
+    a, b = (ops.take(CENTRES[candidates, axis], place, axis=0) for axis in range(2))
+    closeness = -(ops.square(ab[..., :1] - a) + ops.square(ab[..., 1:] - b))
+    closeness, order = ops.top_k(closeness, neighbours)
+    indices = ops.take_along_axis(
+        ops.take(candidates, place, axis=0), ops.cast(order, "int32"), axis=-1
+    )
+    return indices, ops.softmax(closeness * (0.5 / sigma**2), axis=-1)
+
+
+def prior(dataset, batch_size=16):
+    """The share of each bin among all pixels of the training split, (313,) float64 of sum 1."""
+    counts = np.zeros(len(CENTRES), np.int64)
+    with cli.progress(total=dataset.count("train"), desc="colours", unit="picture") as bar:
+        for batch in dataset.batches("train", batch_size):
+            bins = nearest(lab.rgb_to_lab(batch["rgb"])[..., 1:])
+            counts += np.bincount(bins.ravel(), minlength=len(CENTRES))
+            bar.update(len(bins))
+    return counts / counts.sum()
+
+
+def rarity(prior, lam=0.5, sigma=5.0):
+    """The weight of each bin in a rebalanced loss, (313,) float32: equation 4 of the paper.
+
+    `prior` (313,) is smoothed by a Gaussian of `sigma` Lab units, each bin's share being spread
+    over all, and mixed with `lam` of the uniform distribution. A bin weighs the inverse of that,
+    scaled so that the smoothed prior's mean weight is 1.
+    """
+    smoothed = _smoothed(prior, sigma)
+    weights = 1 / ((1 - lam) * smoothed + lam / len(CENTRES))
+    return (weights / (smoothed @ weights)).astype(np.float32)
+
+
+def balance(prior, sigma=5.0):
+    """The weight of each bin in the paper's balanced evaluation, (313,) float32.
+
+    `rarity` with lam = 0, the inverse of the smoothed prior. A bin that `prior` has nothing of
+    weighs nothing, since how rare it is cannot be told; of the others the prior's mean weight is 1.
+    """
+    seen = np.asarray(prior) > 0
+    weights = np.divide(1, _smoothed(prior, sigma), where=seen, out=np.zeros(len(CENTRES)))
+    return (weights / (prior @ weights)).astype(np.float32)
+
+
+def _smoothed(prior, sigma):
+    """Each bin's share spread over all bins by a Gaussian, (313,) float64."""
+    centres = CENTRES.astype(np.float64)
+    spread = np.exp(-np.square(centres[:, None] - centres).sum(-1) / (2 * sigma**2))
+    return (spread / spread.sum(axis=0)) @ prior
+
+
+def annealed_mean(logits, factor=4, temperature=0.38):
+    """Logits of the bins, tensor (N, h, w, 313) -> ab (N, factor h, factor w, 2) in Lab units.
+
+    The mean of the bins under their distribution sharpened by `temperature`: 1 is the mean, 0
+    would be the mode. Built-in layers in float32, the upsampling bilinear.
+    """
+    mean = layers.Conv2D(2, 1, use_bias=False, trainable=False, name="ab_mean", dtype="float32")
+    x = layers.Rescaling(1 / temperature, name="ab_temperature", dtype="float32")(logits)
+    x = layers.Softmax(name="ab_softmax", dtype="float32")(x)
+    x = mean(x)
+    mean.set_weights([CENTRES[None, None]])
+    return layers.UpSampling2D(factor, interpolation="bilinear", name="ab", dtype="float32")(x)
+
+
+# --- a network that classifies ab -------------------------------------------------------------
+
+
+def with_head(network):
+    """A functional network of ab (N, H, W, 2) -> one of logits (N, H/4, W/4, 313).
+
+    The convolution that makes ab, or the two that make a* and b* of the same features, and
+    whatever comes behind it give way to a 1 x 1 convolution named `ab_bins`, of features averaged
+    or repeated to a quarter of H and W. Inputs, outputs beside "ab" and all other layers are the
+    network's own, shared with it. Raises ValueError for a network of another form.
+    """
+    outputs = network.output
+    ab = outputs["ab"] if isinstance(outputs, dict) else outputs
+    x = _features(ab)
+    up = _upsampling(network, x, ab)
+    if up < 4:
+        x = layers.AveragePooling2D(4 // up, name="ab_bins_pool")(x)
+    elif up > 4:
+        x = layers.UpSampling2D(up // 4, name="ab_bins_up")(x)
+    logits = layers.Conv2D(len(CENTRES), 1, name="ab_bins")(x)
+    if isinstance(outputs, dict):  # older versions of Keras know an output by its layer's name
+        outputs = {**outputs, "ab": layers.Identity(name="ab")(logits)}
+    else:
+        outputs = logits
+    return keras.Model(network.input, outputs, name=network.name)
+
+
+def _features(ab):
+    """What the last convolution or convolutions on the way to ab take in."""
+    last, tensors = {}, [ab]
+    while tensors:
+        layer, node, _ = tensors.pop()._keras_history
+        sources = layer._inbound_nodes[node].input_tensors
+        if layer.weights or not sources:
+            last[layer.name] = layer, sources
+        else:
+            tensors.extend(sources)
+    made = [layer for layer, _ in last.values()]
+    features = {id(tensor): tensor for _, sources in last.values() for tensor in sources}
+    convolutions = all(
+        layer.trainable and isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose))
+        for layer in made
+    )
+    if not convolutions or sum(layer.filters for layer in made) != 2 or len(features) != 1:
+        raise ValueError(
+            "with_head() needs ab from one trainable convolution of two channels, or from two of "
+            "one channel with the same input, because it puts another in their place. Received: "
+            f"ab from {', '.join(f'{x.name} ({type(x).__name__})' for x in reversed(made))}. "
+            "Make such a convolution the last of the network's layers with weights."
+        )
+    return features.popitem()[1]
+
+
+def _upsampling(network, features, ab):
+    """How many times the features' height and width those of ab are: 1, 2, 4, 8, 12, ..."""
+    shapes = features.shape, ab.shape
+    if None in ab.shape[1:]:  # a network of any size: look at one
+        shapes = keras.Model(network.input, [features, ab]).compute_output_shape(
+            keras.tree.map_structure(lambda x: tuple(n or 256 for n in x.shape), network.input)
+        )
+    (height, width), (full_height, full_width) = (shape[1:3] for shape in shapes)
+    up = full_height // height
+    if (full_height, full_width) != (up * height, up * width) or (4 % up if up < 4 else up % 4):
+        raise ValueError(
+            "with_head() needs features of 1, 1/2, 1/4 or a whole fraction of 1/4 of the size of "
+            f"ab, because it classifies at 1/4. Received: {height} x {width} for an ab of "
+            f"{full_height} x {full_width}. Change the strides before the last convolution."
+        )
+    return up
+
+
+# --- tables over the cells --------------------------------------------------------------------
+
+
+def _closeness(ab):
+    """(..., 2) -> (..., 313), the larger the nearer: by |ab - c|² = |ab|² - 2 (ab c - |c|² / 2).
+
+    Exact in float64 where ab is float32, so that ties are ties.
+    """
+    centres = CENTRES.astype(np.float64)
+    return ab @ centres.T - np.square(centres).sum(-1) / 2
+
+
+def _closest(closeness):
+    """The last of the largest, since bins rise in a*, then in b*."""
+    return len(CENTRES) - 1 - closeness[..., ::-1].argmax(-1)
+
+
+def _corners():
+    """The lower corner of every cell, (2704, 2) float64."""
+    edges = np.arange(-_EDGE, _EDGE, _CELL, dtype=np.float64)
+    return np.stack(np.meshgrid(edges, edges, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+@functools.cache
+def _cells():
+    """(The bin nearest to each cell's middle (2704,) int32, whether to all of the cell (2704,)).
+
+    Where a bin is nearest to the four corners it is so to all between, since the colours nearest
+    to a bin are a convex set.
+    """
+    bins = _closest(_closeness(_corners() + _CELL / 2)).astype(np.int32)
+    whole = np.ones(len(bins), bool)
+    for corner in itertools.product((0, _CELL), repeat=2):
+        closeness = _closeness(_corners() + corner)
+        whole &= closeness[np.arange(len(bins)), bins] == closeness.max(-1)
+    return bins, whole
+
+
+@functools.cache
+def _candidates(neighbours):
+    """The bins that can be among the nearest to a colour of each cell, (2704, C) int32, falling.
+
+    They are those whose distance to the cell is no larger than that within which it surely has
+    enough of them. The rest of a row is filled with the next ones.
+    """
+    low = _corners()[:, None]
+    before, behind = CENTRES - low, low + _CELL - CENTRES
+    least = np.square(np.maximum(np.maximum(-before, -behind), 0)).sum(-1)
+    most = np.square(np.maximum(before, behind)).sum(-1)
+    enough = np.partition(most, neighbours - 1)[:, neighbours - 1, None]
+    count = (least <= enough).sum(-1).max()
+    candidates = np.argsort(least, axis=-1, kind="stable")[:, :count]
+    return np.sort(candidates, axis=-1)[:, ::-1].astype(np.int32)

@@ -1,0 +1,133 @@
+"""Colour photos: a model and a photo, or a folder of them -> photos of the same size.
+
+The network sees the picture small and gives its colours; they are brought back to full size and
+put to the picture's own L*, which stays as it is at every pixel.
+"""
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from common import photos
+from common.cli import UserError
+from common.color import lab
+from common.networks import embeddings, h5
+from common.networks.interface import predict
+from common.networks.precision import choose_policy
+
+BATCH = 16  # pictures that the network sees at a time
+BAND = 1 << 18  # pixels worked on at a time in one thread: memory does not grow with the picture
+
+
+class Colorizer:
+    """An exported model, ready for pictures of any size.
+
+    `colorizer(array)`: uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4) -> the same size and depth,
+    (H, W, 3), or (H, W, 4) with the same alpha. A colour picture is coloured anew from its L*.
+
+    path: an .h5 of `models.export`, or any Keras model from `l` to `ab`. precision: "float32",
+    "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not
+    found without. Raises UserError.
+
+    `size`, `cut`: of the pictures that the network sees; `metadata`: the model's; and
+    `needs_embedding`.
+    """
+
+    def __init__(self, path, precision="float32", weights=None):
+        self.metadata = h5.metadata(path)
+        self._model = h5.load(path, choose_policy(precision)[0])
+        inputs = {tensor.name: tensor.shape for tensor in self._model.inputs}
+        self.size = self.metadata.get("image_size") or inputs["l"][1] or 256
+        self.cut = self.metadata.get("cut", "squash")
+        self.needs_embedding = "embedding" in inputs
+        self._weights, self._folder = weights, Path(path).parent
+        if self.needs_embedding and not self.metadata.get("embedding"):
+            raise UserError(
+                f"{path} needs an embedding and does not say of which network. Export "
+                "it with its metadata."
+            )
+
+    @functools.cached_property
+    def _embedder(self):
+        """The embedding network that the model was trained on; stored embeddings need none."""
+        return embeddings.find(self.metadata["embedding"], self._weights, self._folder)
+
+    def predict_ab(self, l, embedding=None):
+        """L* (N, S, S, 1) float32 in [0, 100] -> ab (N, S, S, 2) float32, Lab units.
+
+        embedding: (N, 1000) logits; made from `l` where the model needs them and none are given.
+        """
+        if self.needs_embedding and embedding is None:
+            embedding = self._embedder(l)
+        parts = []
+        for start in range(0, len(l), BATCH):
+            batch = {"l": l[start : start + BATCH]}
+            if self.needs_embedding:
+                batch["embedding"] = embedding[start : start + BATCH]
+            parts.append(predict(self._model, batch))
+        return np.concatenate(parts)
+
+    def __call__(self, array, in_place=False):
+        """The coloured picture; with in_place=True it may take the place of `array`."""
+        _check(array)
+        height, width = array.shape[:2]
+        cut = "letterbox" if self.cut == "letterbox" else "squash"  # "centre" would leave a rest
+        rows = max(1, BAND // width)
+        bands = [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
+        small = photos.fit(
+            (_over_white(array[band]) for band in bands),
+            self.size,
+            cut,
+            pad=100.0,
+            shape=(height, width),
+        )
+        ab = self.predict_ab(small[None, ..., None])[0]
+        if not np.isfinite(ab).all():
+            raise UserError("the model gives NaN or infinity; train it anew at a lower rate")
+        channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
+        result = array
+        if not in_place or array.ndim == 2:
+            result = np.empty((height, width, channels), array.dtype)
+
+        def colour(band):
+            full = photos.unfit(ab, (height, width), cut, (band.start, band.stop))
+            colours = np.concatenate([_lightness(array[band])[..., None], full], axis=2)
+            rgb = lab.lab_to_rgb(lab.into_gamut(colours))
+            rgb *= np.iinfo(array.dtype).max
+            result[band, :, :3] = np.rint(rgb, out=rgb)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(colour, bands))
+        if channels == 4 and result is not array:
+            result[..., 3] = array[..., 3]
+        return result
+
+
+def _check(array):
+    if not isinstance(array, np.ndarray) or array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            "A Colorizer takes NumPy arrays of uint8, [0, 255], or uint16, [0, 65535]. Received: "
+            f"{getattr(array, 'dtype', type(array).__name__)}. Scale and round floats first."
+        )
+    if not array.size or array.ndim != 2 and (array.ndim != 3 or array.shape[2] not in (3, 4)):
+        raise ValueError(
+            "A Colorizer takes one picture, (H, W), (H, W, 3) or (H, W, 4). Received: "
+            f"shape {array.shape}."
+        )
+
+
+def _lightness(pixels):
+    """The L* of a picture without its alpha, (H, W) float32."""
+    return lab.grey_to_l(pixels) if pixels.ndim == 2 else lab.rgb_to_l(pixels[..., :3])
+
+
+def _over_white(pixels):
+    """The L* that the network sees: what is transparent is white, as in training."""
+    lightness = _lightness(pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        alpha = pixels[..., 3] / np.float32(np.iinfo(pixels.dtype).max)
+        lightness = 100 - (100 - lightness) * alpha
+    return lightness

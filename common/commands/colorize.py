@@ -1,0 +1,191 @@
+"""Colour a photo or a folder of photos: `make colorize IN=photo.jpg`."""
+
+import collections
+import csv
+import dataclasses
+import functools
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+
+from common import cli, files, photos
+from common.cli import UserError
+from common.colorize import Colorizer
+from common.networks import h5
+from common.networks.precision import PRECISIONS
+from common.photos import PhotoError
+
+REPORT = "colorize-report.csv"
+RESULTS = ("coloured", "kept", "failed", "not a photo")
+SHOWN = 10  # failures on the terminal; the report has all
+
+
+def main(argv=None):
+    """The command `python -m common.commands.colorize`."""
+    parser = cli.Parser("python -m common.commands.colorize", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--in",
+        dest="source",
+        type=Path,
+        required=True,
+        metavar="IN",
+        help="a photo or a folder of photos",
+    )
+    parser.add_argument("--out", type=Path, default=Path("coloured"), help="folder of the results")
+    parser.add_argument("--model", default="koala", help="an .h5 file, or a name in models/")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results that are there already"
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=cli.at_least(0, float),
+        default=photos.MAX_MEGAPIXELS,
+        help="larger pictures are refused",
+    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument(
+        "--embedding-weights",
+        metavar="FILE",
+        help="weights of the embedding network, if they are not found without",
+    )
+    args = parser.parse_args(argv)
+    _check_folders(args.source, args.out)
+    path = h5.named(args.model)
+    colour_all = _colour_folder if args.source.is_dir() else _colour_photo
+    # Loaded with the first photo that needs it: where nothing is left to do that takes no time.
+    return colour_all(
+        args, functools.cache(lambda: Colorizer(path, args.precision, args.embedding_weights))
+    )
+
+
+def _check_folders(source, out):
+    if not source.exists():
+        raise UserError(f"There is no {source}. IN= is a photo or a folder of photos.")
+    if out.suffix and photos.is_picture(out) and not out.is_dir():
+        raise UserError(
+            f"OUT={out} looks like a photo. It is the folder of the results, which "
+            "keep their photos' names."
+        )
+    home = source if source.is_dir() else source.parent
+    if out.resolve() == home.resolve():
+        raise UserError(
+            f"OUT={out} is where the photos are. Choose another folder, so that they stay."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):  # before an hour's work, not after it
+        pass
+
+
+def _colour_photo(args, load):
+    """One photo: where its result is, on standard output; UserError with the reason."""
+    try:
+        with photos.read(args.source, args.max_megapixels) as photo:
+            target = args.out / _name(Path(args.source.name), photo)
+            if target.exists() and not args.overwrite:
+                photo.notes.append("is there already and stays; OVERWRITE=1 replaces it")
+            else:
+                _colour(load, photo, target)
+    except PhotoError as error:
+        raise UserError(f"{args.source}: {error}") from None
+    print("; ".join([_shown(target), *dict.fromkeys(photo.notes)]))
+    return 0
+
+
+def _colour_folder(args, load):
+    """Every photo below a folder, and the report; 1 if any failed."""
+    pictures, others = _listed(args.source, args.out)
+    if not pictures:
+        raise UserError(
+            f"There is no photo below {args.source}; of other files there are {len(others)}."
+        )
+    originals = {(args.source / name).resolve() for name in pictures}
+    rows = []
+    for name in cli.progress(pictures, desc="colouring", unit="photo"):
+        rows.append({"file": name.as_posix(), "result": "coloured"})
+        try:
+            with photos.read(args.source / name, args.max_megapixels) as photo:
+                rows[-1]["height"], rows[-1]["width"] = photo.shapes[0]
+                target = args.out / _name(name, photo, pictures)
+                if target.resolve() in originals:  # where IN lies within OUT
+                    raise PhotoError("its result would replace a photo; choose another OUT=")
+                if target.exists() and not args.overwrite:
+                    rows[-1]["result"] = "kept"
+                else:
+                    _colour(load, photo, target)
+                rows[-1]["reason"] = "; ".join(dict.fromkeys(photo.notes))
+        except PhotoError as error:
+            rows[-1] |= {"result": "failed", "reason": str(error)}
+    rows += [{"file": name.as_posix(), "result": "not a photo"} for name in others]
+    return _report(args.out, rows)
+
+
+def _listed(source, out):
+    """The photos below a folder and the other files, as paths within it; nothing of `out`."""
+    out, home = out.resolve(), source.resolve()
+    results = out.relative_to(home).parts if out.is_relative_to(home) else None
+    pictures, others = {}, []
+    for path in photos.find(source):
+        name = path.relative_to(source)
+        if results is None or name.parts[: len(results)] != results:
+            if photos.is_picture(path):
+                pictures[name] = None
+            else:
+                others.append(name)
+    return pictures, others
+
+
+def _name(name, photo, taken=()):
+    """The name of a photo's result: its own, with .png behind it if its format is not written."""
+    if photo.written == photo.format or name.suffix.lower() == ".png":
+        return name
+    name = name.with_name(f"{name.name}.png")
+    while name in taken:
+        name = name.with_name(f"{name.name}.png")
+    return name
+
+
+def _colour(load, photo, target):
+    """Write the coloured photo as `target`, whole or not at all."""
+
+    def pages():
+        for page in photo.pages():
+            yield dataclasses.replace(page, pixels=load()(page.pixels, in_place=True))
+
+    try:
+        with files.replacing(target) as temporary:
+            photos.write(temporary, pages(), photo)
+    except (MemoryError, cv2.error) as error:
+        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            raise
+        raise PhotoError("not enough memory for it; make it smaller") from None
+
+
+def _report(out, rows):
+    """Write the table of results, print how many there are of each kind, and the failures."""
+    with (
+        files.replacing(out / REPORT) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        table = csv.DictWriter(file, ("file", "width", "height", "result", "reason"), restval="")
+        table.writeheader()
+        table.writerows(rows)
+    counts = collections.Counter(row["result"] for row in rows)
+    found = [f"{counts[result]} {result}" for result in RESULTS if counts[result]]
+    print(f"{', '.join(found)}: see {_shown(out / REPORT)}")
+    failed = [row for row in rows if row["result"] == "failed"]
+    for row in failed[:SHOWN]:
+        print(f"failed: {row['file']}: {row['reason']}", file=sys.stderr)
+    if len(failed) > SHOWN:
+        print(f"failed: {len(failed) - SHOWN} more", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _shown(path):
+    """A path as text that any terminal takes; names need not be UTF-8."""
+    return str(path).encode("utf-8", "replace").decode()
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

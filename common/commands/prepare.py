@@ -1,0 +1,42 @@
+"""Make shards and embeddings of a folder or a catalogued data set: `make data`."""
+
+import sys
+
+from common import cli, photos
+from common.datasets import records
+from common.datasets.prepare import add_arguments, prepare
+from common.networks import embeddings
+
+
+def main(argv=None):
+    """The command `python -m common.commands.prepare`."""
+    parser = cli.Parser("python -m common.commands.prepare", description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    parser.add_argument("--size", type=cli.at_least(8), default=256, help="side of the pictures")
+    parser.add_argument("--cut", choices=photos.CUTS, default="squash")
+    parser.add_argument(
+        "--embedding", choices=[*embeddings.NETWORKS, "none"], default="inception_resnet_v2"
+    )
+    parser.add_argument("--seed", type=cli.at_least(0), default=0)
+    parser.add_argument("--max-megapixels", type=cli.at_least(0.0, float), default=300)
+    parser.add_argument("--overwrite", action="store_true", help="make the shards anew")
+    args = parser.parse_args(argv)
+    dataset = prepare(
+        args.data,
+        args.size,
+        args.cut,
+        None if args.embedding == "none" else args.embedding,
+        args.embedding_weights,
+        split_by=args.split_by,
+        seed=args.seed,
+        overwrite=args.overwrite,
+        max_megapixels=args.max_megapixels,
+    )
+    print(
+        f"{dataset.folder} is ready: "
+        + ", ".join(f"{dataset.count(split)} {split}" for split in records.SPLITS)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

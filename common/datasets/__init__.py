@@ -1,0 +1,1 @@
+"""A folder or a catalogued data set -> shards and the features that frozen networks give."""

@@ -1,0 +1,150 @@
+"""Named protocols of evaluation: `make eval PRESET=imagenet-val5k-256`.
+
+A preset says which pictures, at which size and cut; nothing of it can be changed, so that numbers
+under one name compare. Networks of another size are brought to it as
+`common.evaluation.protocol` says.
+"""
+
+import csv
+import dataclasses
+from pathlib import Path, PurePosixPath
+
+from common import files, photos
+from common.cli import UserError
+from common.datasets import prepare
+
+BASELINE = 5000  # pictures beside the tested ones that give the mean colour and the prior
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """pictures: how many are tested, None for as many as there are. chosen: how, in words."""
+
+    name: str
+    data: str | None  # in data/sources.toml; DATA= may name another folder of the same pictures
+    image_size: int
+    chosen: str
+    pictures: int | None = None
+    split_by: str = "folder"  # "first": by file name; "list": those of the file `list`
+    list: str | None = None  # beside the pictures, a name or a path a line
+    cut: str = "squash"
+    split: str = "test"
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "imagenet-val5k-256",
+            "imagenet-val",
+            256,
+            pictures=5000,
+            split_by="first",
+            chosen="ILSVRC2012 validation, the first 5,000 by file name, as CT2, ColorFormer and "
+            "DDColor; the mean colour is of the next 5,000, if they are there",
+        ),
+        Preset(
+            "imagenet-ctest10k-256",
+            "imagenet-val",
+            256,
+            pictures=10000,
+            split_by="list",
+            list="ctest10k.txt",
+            chosen="ILSVRC2012 validation, the 10,000 of Larsson et al. 2016, as Zhang et al. 2016; "  # noqa: E501
+            "the mean colour is of the first 5,000 others by file name, if they are there",
+        ),
+        Preset("cifar10", "cifar10", 32, pictures=10000, chosen="CIFAR-10, its test pictures"),
+        Preset("stl10", "stl10", 96, pictures=8000, chosen="STL-10, its test pictures"),
+        Preset(
+            "folder",
+            None,
+            256,
+            split_by="content",
+            chosen="a folder of pictures, one in twenty by the hash of its content",
+        ),
+    )
+}
+
+
+def dataset(preset, data=None, embedding=None, weights="auto"):
+    """The `records.Dataset` of a preset, made where it is missing. `UserError` where it cannot be.
+
+    data: a folder of its pictures, or a name of the catalogue; else the preset's own. embedding,
+    weights: as in `prepare.prepare`.
+    """
+    if data is not None and (Path(data) / "manifest.json").is_file():
+        raise UserError(f"PRESET={preset.name} makes its own shards. DATA is a folder of pictures.")
+    data = data or preset.data or "samples"
+    _, source, _ = prepare.source_of(data)
+    folder, split_by = None, preset.split_by
+    if split_by in ("first", "list"):
+        mark = files.sha256(str(source).encode())[:6]
+        folder = prepare.DATA / "tfrecords" / f"{preset.name}-{mark}"
+        split_by = prepare.DATA / "splits" / f"{folder.name}.csv"
+        if source.is_dir():
+            _write_list(split_by, preset, source)
+    made = prepare.prepare(
+        data,
+        preset.image_size,
+        preset.cut,
+        embedding,
+        weights,
+        split_by=split_by,
+        folder=folder,
+        for_training=False,
+    )
+    count = made.count(preset.split)
+    if preset.pictures not in (None, count):
+        raise UserError(
+            f"PRESET={preset.name} is over {preset.pictures:,} pictures, and "
+            f"{made.folder} has {count:,} that can be read. Complete {source}."
+        )
+    return made
+
+
+def describe(preset):
+    """What metrics.json holds of a preset."""
+    return {key: value for key, value in dataclasses.asdict(preset).items() if value is not None}
+
+
+def _write_list(path, preset, source):
+    """The split list of a preset: the tested pictures, and those of the mean colour as training."""
+    names = sorted(
+        (
+            file.relative_to(source).as_posix()
+            for file in photos.find(source)
+            if photos.is_picture(file)
+        ),
+        key=lambda name: (PurePosixPath(name).name, name),
+    )
+    if preset.split_by == "list":
+        wanted = _listed(source / preset.list, preset)
+        tested = [name for name in names if PurePosixPath(name).name in wanted]
+    else:
+        tested = names[: preset.pictures]
+    if len(tested) != preset.pictures:
+        raise UserError(
+            f"PRESET={preset.name} is over {preset.pictures:,} pictures, and {source} "
+            f"has {len(tested):,} of them."
+        )
+    chosen = set(tested)
+    others = [name for name in names if name not in chosen][:BASELINE]
+    with (
+        files.replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        csv.writer(file).writerows(
+            [(name, "test") for name in tested] + [(name, "train") for name in others]
+        )
+
+
+def _listed(path, preset):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise UserError(
+            f"PRESET={preset.name} needs {path}: the names of its pictures, one a line."
+        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text: it is to hold a name of a picture a line.") from None
+    return frozenset(PurePosixPath(line.strip()).name for line in lines if line.strip())

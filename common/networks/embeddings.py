@@ -1,0 +1,141 @@
+"""L* -> the 1000 logits of an ImageNet network, batched on the accelerator.
+
+The embedding is a function of L* alone: the network sees the grey picture of that lightness,
+stacked three times, so a colour photo in training and its grey version at inference get the
+same one. Both networks take their input in [-1, 1], made from grey values of 0 to 255.
+"""
+
+import functools
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from common import files
+from common.cli import UserError
+from common.color import lab
+from common.networks import imagenet, pretrained
+from common.networks.precision import choose_jit
+
+NETWORKS = {name: imagenet.NETWORKS[name] for name in ("inception_resnet_v2", "mobilenet_v2")}
+CLASSES = 1000
+BATCH = 16  # one size: the same picture then gets the same bits wherever it stands
+
+
+class Embedder:
+    """An ImageNet network without its softmax, over L*.
+
+    `embedder(l)`: (N, H, W, 1) float32 L* in [0, 100], any size -> (N, 1000) float32 logits.
+    With pad=True the last batch is filled up to the one size that all have. `metadata` names the
+    network, where its weights came from, their hash and the precision.
+    """
+
+    def __init__(self, network, classifier, weights):
+        self.network, self.weights = network, weights
+        self.sha256 = pretrained.weights_sha256(classifier)
+        self.metadata = {
+            "network": network,
+            "weights": weights,
+            "sha256": self.sha256,
+            "precision": "float32",
+        }
+        self._classifier = classifier
+        size = NETWORKS[network].size
+        grey = keras.Input((None, None, 1), dtype="float32")
+        x = layers.Resizing(size, size, antialias=True, dtype="float32")(grey)
+        x = layers.Rescaling(1 / 127.5, -1, dtype="float32")(x)
+        x = layers.Concatenate(dtype="float32")([x, x, x])
+        self._model = choose_jit(keras.Model(grey, classifier(x)))
+
+    def __call__(self, l, pad=False):
+        chunks = []
+        for start in range(0, len(l), BATCH):
+            grey = 255 * lab.l_to_grey(l[start : start + BATCH])
+            count = len(grey)
+            if pad and count < BATCH:
+                grey = np.concatenate([grey, np.repeat(grey[-1:], BATCH - count, 0)])
+            logits = keras.ops.convert_to_numpy(self._model.predict_on_batch(grey))
+            chunks.append(logits[:count])
+        return np.concatenate(chunks) if chunks else np.empty((0, CLASSES), np.float32)
+
+    def keep(self, folder):
+        """Save the weights to folder/embeddings, where `find` and scripts look for them.
+
+        Not ImageNet's, which Keras keeps in its own cache.
+        """
+        path = _kept(folder, self.metadata)
+        if self.weights != "imagenet" and not path.exists():
+            with files.replacing(path) as temporary:
+                self._classifier.save_weights(temporary)
+
+
+def load(network, weights="auto"):
+    """An `Embedder` with weights `auto`, `imagenet`, `random` or from a Keras weights file.
+
+    `auto` takes Keras's cache, then a download; with neither, seeded random weights and a
+    warning. `imagenet` makes that an error.
+    """
+    if network not in NETWORKS:
+        raise UserError(
+            f"There is no embedding network {network}. Choose one of {', '.join(NETWORKS)}."
+        )
+    classifier, source = pretrained.load(
+        weights,
+        name=network,
+        variable="EMBEDDING_WEIGHTS",
+        build=lambda: _build(network),
+        imagenet=lambda: _imagenet(network),
+        read=lambda path: _from_file(network, path),
+        without="the embedding then tells almost nothing of the picture, and results stand for a "
+        "network without it.",
+    )
+    return Embedder(network, classifier, source)
+
+
+def find(metadata, weights=None, folder="models"):
+    """The `Embedder` with the very weights that `metadata` names, wherever they are at hand.
+
+    Looks at `weights`, at EMBEDDING_WEIGHTS, in folder/embeddings, in Keras's cache and at its
+    download. `UserError` if none has the right hash.
+    """
+    network, source = metadata["network"], metadata["weights"]
+    named = weights or os.environ.get("EMBEDDING_WEIGHTS")
+    candidates = [str(_kept(folder, metadata))]
+    if named and named not in ("auto", "imagenet", "random"):
+        candidates.insert(0, named)
+    if source in ("imagenet", "random"):
+        candidates.append(source)
+    for candidate in candidates:
+        if candidate in ("imagenet", "random") or Path(candidate).exists():
+            embedder = load(network, candidate)
+            if embedder.sha256 == metadata["sha256"]:
+                return embedder
+    raise UserError(
+        f"The model was trained on the embedding of {network} with weights {source} (hash "
+        f"{metadata['sha256'][:12]}), which are not at hand. Name their file: "
+        "EMBEDDING_WEIGHTS=file."
+    )
+
+
+def _kept(folder, metadata):
+    name = f"{metadata['network']}-{metadata['sha256'][:12]}.weights.h5"
+    return Path(folder) / "embeddings" / name
+
+
+def _build(network, classes=CLASSES, weights=None):
+    with pretrained.in_float32():
+        return NETWORKS[network].build(weights=weights, classes=classes, classifier_activation=None)
+
+
+def _imagenet(network):
+    return pretrained.fetch(
+        lambda: _build(network, weights="imagenet"), network, NETWORKS[network].file()
+    )
+
+
+def _from_file(network, path):
+    return pretrained.read_classifier(
+        path, functools.partial(_build, network), name=network, variable="EMBEDDING_WEIGHTS"
+    )

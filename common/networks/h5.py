@@ -1,0 +1,165 @@
+"""Export and load .h5 models, safely; list what is in models/.
+
+An exported model takes L* and gives ab, both in Lab units, in float32, and is made of built-in
+layers only: `keras.models.load_model(path, compile=False)` opens it anywhere.
+"""
+
+import contextlib
+import json
+import logging
+from pathlib import Path
+
+import h5py
+import keras
+from keras import layers
+
+from common import files
+from common.cli import UserError
+from common.color import bins
+from common.networks import provenance
+from common.networks.interface import classifies, input_names, views
+from common.networks.precision import _rebuilt, choose_jit, in_precision
+
+ATTRIBUTE = "colorization"  # the one JSON attribute of the file
+
+
+def wrap(network, config):
+    """The network in Lab units: inputs as the network's own, `l` in [0, 100]; output `ab`.
+
+    `config.l_scale, l_offset, ab_scale, ab_offset`: network value = Lab value * scale + offset.
+    The network is nested under its own name, between two `Rescaling` layers. What else it takes
+    of L* (`views`) is made of `l` by `Resizing`, outputs beside `ab` are cut off, and a network
+    that classifies ab is decoded.
+    """
+    if isinstance(network.output, dict):
+        network = keras.Model(network.input, network.output["ab"], name=network.name)
+    network = _rebuilt(network, "float32")
+    resized = views(network)
+    inputs = {
+        name: keras.Input(tensor.shape[1:], name=name, dtype="float32")
+        for name, tensor in network.input.items()
+        if name not in resized
+    }
+    scaled = dict(inputs)
+    scaled["l"] = layers.Rescaling(
+        config.l_scale, config.l_offset, name="l_to_network", dtype="float32"
+    )(inputs["l"])
+    for name, (height, width) in resized.items():
+        scaled[name] = layers.Resizing(
+            height, width, antialias=True, name=f"l_to_{name.removeprefix('l_')}", dtype="float32"
+        )(scaled["l"])
+    y = network(scaled)
+    if classifies(network):
+        ab = bins.annealed_mean(y)
+    else:
+        ab = layers.Rescaling(
+            1 / config.ab_scale, -config.ab_offset / config.ab_scale, name="ab", dtype="float32"
+        )(y)
+    return choose_jit(keras.Model(inputs, ab, name=f"{network.name}_lab"))
+
+
+def export(model, path, metadata):
+    """Save a model of `wrap` as an uncompiled .h5 with its metadata; whole or not at all.
+
+    `metadata` is any JSON object; the versions and the commit are added.
+    """
+    metadata = {**metadata, "versions": provenance.versions(), "commit": provenance.commit()}
+    with files.replacing(path) as temporary:
+        with _without_warnings():  # that .h5 is an older format: here it is the contract
+            model.save(temporary, include_optimizer=False)
+        with h5py.File(temporary, "r+") as file:
+            file.attrs[ATTRIBUTE] = json.dumps(metadata)
+
+
+def metadata(path):
+    """The metadata of an exported model; {} for a model that is not ours."""
+    with _opened(path) as file:
+        return json.loads(file.attrs.get(ATTRIBUTE, "{}"))
+
+
+def load(path, precision="float32"):
+    """An exported model, ready to predict; `precision` is a dtype policy for its network.
+
+    `.h5` files can carry code, which runs while they load; one with a Lambda or a class that
+    Keras does not know is refused.
+    """
+    with _opened(path) as file:
+        _refuse_code(path, file)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # whatever a damaged configuration makes Keras raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise UserError(f"{path} cannot be loaded ({reason}). Export it anew.") from None
+    if "l" not in input_names(model) or model.output_shape[-1] != 2:
+        raise UserError(
+            f"{path} is no colorizer: it needs an input `l` (L*) and an output of two "
+            "channels (ab)."
+        )
+    if precision != "float32":
+        model = in_precision(model, precision)
+    return choose_jit(model)
+
+
+def available(folder="models"):
+    """The exported models of a folder, sorted by name."""
+    return sorted(
+        path for path in Path(folder).glob("*.h5") if not path.name.endswith(".weights.h5")
+    )
+
+
+def named(name, folder="models"):
+    """The path of a model given by path or by its name in `folder`; `UserError` if missing."""
+    for path in (Path(name), Path(folder) / f"{name}.h5", Path(folder) / name):
+        if path.is_file():
+            return path
+    there = ", ".join(path.stem for path in available(folder)) or "no model"
+    raise UserError(
+        f"There is no model {name}; {folder}/ holds {there}. Train one: `make train-koala`."
+    )
+
+
+@contextlib.contextmanager
+def _without_warnings():
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _opened(path):
+    try:
+        return h5py.File(path, "r")
+    except FileNotFoundError:
+        raise UserError(f"There is no model {path}. Train one: `make train-koala`.") from None
+    except OSError:
+        raise UserError(f"{path} is no HDF5 file or is damaged. Export it anew.") from None
+
+
+def _refuse_code(path, file):
+    if "model_config" not in file.attrs:
+        raise UserError(f"{path} holds no model, perhaps only weights. Use an exported model.")
+    for name, module in _classes(json.loads(file.attrs["model_config"])):
+        if module is None:
+            trusted = hasattr(layers, name) or name in ("Functional", "__keras_tensor__")
+        else:
+            trusted = module.split(".")[0] == "keras"
+        if name in ("Lambda", "__lambda__") or not trusted:
+            raise UserError(
+                f"{path} holds {name} of {module or 'unknown origin'}, which could run "
+                "code of its own, and is refused. Only Keras's own classes are loaded."
+            )
+
+
+def _classes(config):
+    """Yield (class name, module) of everything that a configuration names."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config["class_name"], config.get("module")
+        for value in config.values():
+            yield from _classes(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _classes(value)

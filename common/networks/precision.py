@@ -1,0 +1,109 @@
+"""Mixed precision: which dtype policy a machine is fast in, and networks under a policy."""
+
+from pathlib import Path
+
+import keras
+
+from common.networks import normalization
+
+
+def in_precision(model, policy, fused=None):
+    """A copy of a functional model under a dtype policy, its first and last layers in float32.
+
+    The last layers are those behind which none with weights comes: their output is the picture,
+    which eight bits of mantissa would band. The first are those that bring L* to the network's
+    input, `Rescaling` or a name in `l_to_`. fused: whether batch normalisation takes
+    TensorFlow's fused kernel; None is where it pays.
+    """
+    return _rebuilt(model, policy, normalization.fused_pays() if fused is None else fused)
+
+
+def _rebuilt(model, policy, fused=False):
+    settings = model.get_config()
+    _set_policy(settings, policy)
+    normalization.exchange(settings, fused)
+    copy = model.__class__.from_config(settings)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _set_policy(settings, policy, ends=True):
+    """Name the policy in the configuration of every layer, those of nested models included.
+
+    ends: whether the model's outputs go through no further layer with weights.
+    """
+    inner = set() if ends else {layer["name"] for layer in settings["layers"]}
+    for layer in reversed(settings["layers"]):  # stored in the order of the graph
+        config = layer["config"]
+        exact = layer["name"] not in inner
+        if "layers" in config:
+            _set_policy(config, policy, ends=exact)
+        elif layer["class_name"] != "InputLayer":
+            first = layer["class_name"] == "Rescaling" or layer["name"].startswith("l_to_")
+            config["dtype"]["config"]["name"] = "float32" if exact or first else policy
+        # A frozen layer at the end is a table of colours: it makes up for no rounding before it.
+        if not exact or (_WEIGHTED & config.keys() and config.get("trainable", True)):
+            inner.update(_sources(layer["inbound_nodes"]))
+
+
+def _sources(nodes):
+    """Yield the names of the layers that a layer's configuration takes its inputs from."""
+    if isinstance(nodes, dict):
+        if "keras_history" in nodes:
+            yield nodes["keras_history"][0]
+        nodes = list(nodes.values())
+    if isinstance(nodes, (list, tuple)):
+        for node in nodes:
+            yield from _sources(node)
+
+
+_WEIGHTED = {"kernel_initializer", "depthwise_initializer", "layers"}
+
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+
+
+def choose_policy(name):
+    """(dtype policy, why) for `auto`, `float32` or `mixed_bfloat16`.
+
+    `auto` is mixed bfloat16 where it is fast: AMX or AVX512-BF16, or a GPU of Ampere or newer.
+    """
+    if name != "auto":
+        return name, "as asked"
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            details = tf.config.experimental.get_device_details(gpu)
+            return _of_gpu(details.get("device_name", "GPU"), details.get("compute_capability"))
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        for device in jax.local_devices():
+            if device.platform == "gpu":
+                version = getattr(device, "compute_capability", None)
+                return _of_gpu(device.device_kind, version and tuple(map(int, version.split("."))))
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").split()
+    except OSError:
+        flags = []
+    for flag, title in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")):
+        if flag in flags:
+            return "mixed_bfloat16", f"the processor has {title}"
+    return "float32", "the processor has neither AMX nor AVX512-BF16"
+
+
+def _of_gpu(name, capability):
+    if capability and capability[0] >= 8:
+        return "mixed_bfloat16", f"{name} is Ampere or newer"
+    return "float32", f"{name} is older than Ampere"
+
+
+def choose_jit(model):
+    """Let XLA compile the model but on TensorFlow's CPU, where oneDNN is over twice as fast."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):
+            model.jit_compile = False
+    return model

@@ -1,0 +1,251 @@
+"""Tensors from a file of torch.save, without PyTorch and without running what is in it.
+
+Such a file is a pickle beside raw numbers: a ZIP archive, or before PyTorch 1.6 one pickle after
+another with the numbers behind. A pickle can call any function of Python; here it gets none but
+five that note what a tensor is made of.
+"""
+
+import collections
+import io
+import math
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from common import files
+from common.cli import UserError
+from common.networks import pretrained
+
+TORCHVISION = "https://download.pytorch.org/models/"
+MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
+PROTOCOL = 1001  # the second one
+LARGEST_PICKLE = 1 << 26  # bytes; that of ResNet-152 has 60,000
+
+# Without bfloat16, which NumPy has none of: its bits are the upper half of a float32's.
+KINDS = {
+    "FloatStorage": "f4",
+    "DoubleStorage": "f8",
+    "HalfStorage": "f2",
+    "BFloat16Storage": "u2",
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+
+_DAMAGED = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    RecursionError,
+    RuntimeError,
+)
+
+
+class _Storage(NamedTuple):
+    """A row of numbers in the file, which tensors are views of."""
+
+    kind: str
+    key: str
+    count: int
+
+
+class _Tensor(NamedTuple):
+    """What a tensor is made of."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple
+    strides: tuple
+
+
+def read(path):
+    """{name: array} of the tensors in a state_dict, C-contiguous, bfloat16 as float32.
+
+    A checkpoint that holds one under "state_dict" or "model" is looked into. Raises `UserError`
+    for what is no such file, is damaged, or names anything but tensors.
+    """
+    try:
+        with open(path, "rb") as file:
+            zipped = file.read(4) == b"PK\3\4"
+            file.seek(0)
+            contents, numbers = (_from_zip if zipped else _from_pickles)(file)
+            return {name: _array(tensor, numbers) for name, tensor in _tensors(contents).items()}
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except _Refused as error:
+        raise UserError(
+            f"{path} holds {error}, which could run code of its own, and is refused. "
+            "Save a state_dict: tensors by name."
+        ) from None
+    except _DAMAGED as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise UserError(f"{path} is no file of torch.save, or is damaged ({reason}).") from None
+
+
+def torchvision(name, title):
+    """`read` one of torchvision's weights files, from Keras's cache or downloaded into it.
+
+    Its name ends in the beginning of its SHA-256, which is checked.
+    """
+    return pretrained.fetch(lambda: _checked(name), title, name)
+
+
+def _checked(name):
+    path = Path(keras.utils.get_file(name, TORCHVISION + name, cache_subdir="models"))
+    check_name(path, name)
+    return read(path)
+
+
+def check_name(path, name):
+    """`UserError` unless a file's SHA-256 begins as the end of torchvision's name for it says."""
+    if not files.sha256(path).startswith(Path(name).stem.rpartition("-")[2]):
+        raise UserError(
+            f"the SHA-256 of {path} is not that in its name. Delete it, or name the right one."
+        )
+
+
+def _tensors(contents):
+    """The tensors by name of a state_dict, or of one in a checkpoint."""
+    for key in ("state_dict", "model"):
+        if isinstance(contents, dict) and isinstance(contents.get(key), dict):
+            contents = contents[key]
+    found = (
+        {name: value for name, value in contents.items() if isinstance(value, _Tensor)}
+        if isinstance(contents, dict)
+        else {}
+    )
+    if not found:
+        raise ValueError("no tensors by name")
+    return found
+
+
+def _from_zip(file):
+    """(contents, {key: bytes}) of a ZIP archive: data.pkl and data/<key> in one folder."""
+    archive = zipfile.ZipFile(file)
+    (pickled,) = [name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
+    folder = pickled.removesuffix("data.pkl")
+    if archive.getinfo(pickled).file_size > LARGEST_PICKLE:
+        raise ValueError("its pickle is too large")
+    order = f"{folder}byteorder"
+    if order in archive.namelist() and archive.read(order) != b"little":
+        raise ValueError("its numbers are big-endian")
+    storages = {}
+    contents = _unpickle(io.BytesIO(archive.read(pickled)), storages)
+    numbers = {}
+    for key, storage in storages.items():
+        member = archive.getinfo(f"{folder}data/{key}")
+        if member.file_size < _bytes(storage):  # before it is unpacked
+            raise ValueError(f"storage {key} is too short")
+        numbers[key] = archive.read(member)
+    return contents, numbers
+
+
+def _from_pickles(file):
+    """(contents, {key: bytes}) of the older format: five pickles, then the numbers."""
+    if _unpickle(file) != MAGIC or _unpickle(file) != PROTOCOL:
+        raise ValueError("it does not begin as one")
+    system, storages = _unpickle(file), {}
+    if not system["little_endian"]:
+        raise ValueError("its numbers are big-endian")
+    contents = _unpickle(file, storages)
+    keys = _unpickle(file)
+    if sorted(keys) != sorted(storages):
+        raise ValueError("its storages are not those that its tensors name")
+    place = file.tell()
+    left = file.seek(0, os.SEEK_END) - place
+    file.seek(place)
+    if sum(map(_bytes, storages.values())) > left:  # before memory is taken for it
+        raise ValueError("it is too short")
+    numbers = {}
+    for key in keys:
+        count = int.from_bytes(file.read(8), "little")
+        if count != storages[key].count:
+            raise ValueError(f"storage {key} is of another size")
+        numbers[key] = file.read(_bytes(storages[key]))
+    return contents, numbers
+
+
+def _bytes(storage):
+    return storage.count * np.dtype(KINDS[storage.kind]).itemsize
+
+
+def _array(tensor, numbers):
+    """The numbers of a tensor, after a check that all of them lie in its storage."""
+    storage, offset, shape, strides = tensor
+    sizes = (offset, *shape, *strides)
+    if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in sizes):
+        raise ValueError("a tensor has no valid shape")
+    dtype = np.dtype(KINDS[storage.kind])
+    if 0 in shape:
+        return np.zeros(shape, dtype)
+    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    if last >= storage.count or math.prod(shape) > storage.count:
+        raise ValueError("a tensor reaches beyond its storage")
+    flat = np.frombuffer(numbers[storage.key], dtype.newbyteorder("<"), storage.count)
+    view = np.lib.stride_tricks.as_strided(
+        flat[offset:], shape, [stride * dtype.itemsize for stride in strides], writeable=False
+    )
+    array = np.array(view, dtype, order="C")
+    if storage.kind == "BFloat16Storage":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array
+
+
+class _Refused(Exception):
+    """The name of something that a pickle wants and does not get."""
+
+
+def _unpickle(file, storages=None):
+    """The next pickle of a file; what storages its tensors name is put into `storages`."""
+
+    # Made anew for each pickle: what one does to these functions ends with it.
+    def rebuild(storage, offset, shape, strides, *_):
+        if not isinstance(storage, _Storage):
+            raise ValueError("a tensor without storage")
+        return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+    known = {
+        ("collections", "OrderedDict"): collections.OrderedDict,
+        ("torch._utils", "_rebuild_tensor"): rebuild,
+        ("torch._utils", "_rebuild_tensor_v2"): rebuild,
+        ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+        ("torch", "Size"): lambda sizes=(): tuple(sizes),
+        **{("torch", kind): kind for kind in KINDS},  # a name is all that a kind need be
+    }
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module, name):
+            if (module, name) not in known:
+                raise _Refused(f"{module}.{name}")
+            return known[module, name]
+
+        def persistent_load(self, reference):
+            word, kind, key, _, count, *view = reference
+            if storages is None or word != "storage" or kind not in KINDS or any(view):
+                raise ValueError("a reference to something else than numbers")
+            if not isinstance(key, str) or type(count) is not int or count < 0:
+                raise ValueError("a storage has no valid size")
+            storage = _Storage(kind, key, count)
+            if storages.setdefault(key, storage) != storage:
+                raise ValueError(f"storage {key} is of two kinds")
+            return storage
+
+    return Unpickler(file).load()

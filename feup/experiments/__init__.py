@@ -1,0 +1,1 @@
+"""What only this report does: the study of its networks, and the pretext task."""

@@ -1,0 +1,545 @@
+"""Does colorization teach an encoder to see what is in a picture? `make pretext-feup`.
+
+One classifier, ResNet's encoder and a dense layer, trained from encoders that differ in nothing
+but their weights: random; of a colorizer that began from nothing; of ImageNet; and of ImageNet and
+then colorization, the report's "pretrained". Each with some or all of the labels, fine-tuned or
+with the encoder frozen, by the same seeds, in the same order. P17 to P20.
+
+It leaves pretext.md, index.html, curves.png and results.json in reports/pretext/<data>. A stopped
+comparison goes on after the last classifier that ended.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from scipy import stats
+
+from common import cli, files, training
+from common.cli import UserError
+from common.color import lab
+from common.datasets import prepare, records
+from common.evaluation import sheets
+from common.networks import h5
+from common.networks.precision import PRECISIONS, choose_jit, choose_policy, in_precision
+from common.training import logs
+from feup import resnet18, train
+from feup.config import CONFIGS
+from feup.model import build_classifier
+
+CONFIG = "resnet18_mse"
+ENCODERS = ("random", "colorization", "imagenet", "pretrained")
+TUNINGS = ("fine-tuned", "frozen")
+STEPS = 10  # the least of an epoch: a hundredth of the labels is a handful of pictures
+LEVEL = 0.95
+SETTLING = 50  # batches that a frozen encoder's normalisation takes its statistics from
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One classifier: where its encoder is from, how it is trained, on what share of the labels."""
+
+    encoder: str
+    tuning: str
+    percent: float
+    seed: int
+
+    @property
+    def name(self):
+        """The file of its result."""
+        return f"{self.encoder}-{self.tuning}-{self.percent:g}-{self.seed}"
+
+
+def main(argv=None):
+    """From pictures in class folders to reports/pretext/<data>."""
+    args = _parser().parse_args(argv)
+    config = dataclasses.replace(CONFIGS[CONFIG], image_size=args.size, batch_size=args.batch)
+    training.check_size(train.build_model, config)
+    policy, why = choose_policy(args.precision)
+    print(f"precision: {policy} ({why})", flush=True)
+    dataset = prepare.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
+    _check(dataset, args.labels)
+
+    folder = Path("runs", args.run or f"pretext-{dataset.name}-{config.image_size}")
+    weights, about = _encoders(args, config, folder)
+    if weights is None:
+        return about  # a signal stopped a colorizer
+    training.claim(
+        folder,
+        {
+            "data": dataset.name,
+            "split_sha256": dataset.split_sha256(),
+            "precision": policy,
+            "config": training.plain(config),
+            "classifier_epochs": args.epochs,
+            "encoders": about,
+        },
+    )
+
+    task = Task(dataset, config, weights, args.epochs, policy)
+    cells = [
+        Cell(*parts)
+        for parts in itertools.product(
+            [name for name in ENCODERS if name == "random" or name in weights],
+            TUNINGS,
+            args.labels,
+            range(args.seeds),
+        )
+    ]
+    results = {}
+    with cli.progress(total=len(cells), unit="classifier") as bar:
+        for cell in cells:
+            bar.set_description(cell.name, refresh=False)
+            path = folder / "classifiers" / f"{cell.name}.json"
+            if not path.exists():
+                files.write_json(path, task.train(cell))
+            results[cell] = json.loads(path.read_text(encoding="utf-8"))
+            bar.update()
+    out = Path("reports", "pretext", dataset.name)
+    sheet = report(results, dataset, config, about, args.epochs)
+    files.write_json(
+        out / "results.json",
+        [{**dataclasses.asdict(cell), **result} for cell, result in results.items()],
+    )
+    draw_curves(out / "curves.png", results)
+    print("\n" + sheet.write(out, "pretext"))
+
+
+def _parser():
+    parser = cli.Parser("python -m feup.experiments.pretext", description=__doc__.splitlines()[0])
+    prepare.add_arguments(parser)
+    config = CONFIGS[CONFIG]
+    parser.add_argument(
+        "--size",
+        type=cli.at_least(8),
+        default=config.image_size,
+        help="side of the pictures, a multiple of 8",
+    )
+    parser.add_argument(
+        "--epochs", type=cli.at_least(1), default=config.epochs, help="of each classifier"
+    )
+    parser.add_argument(
+        "--colorizer-epochs",
+        type=cli.at_least(1),
+        default=config.epochs,
+        help="of the colorizers whose encoders are compared",
+    )
+    parser.add_argument("--batch", type=cli.at_least(1), default=config.batch_size)
+    parser.add_argument(
+        "--labels",
+        type=_percents,
+        default=(1.0, 10.0, 100.0),
+        help="shares of the labels in percent, with commas between",
+    )
+    parser.add_argument("--seeds", type=cli.at_least(1), default=5, help="classifiers of each kind")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    parser.add_argument("--run", help="name of the run's folder in runs/")
+    parser.add_argument(
+        "--resnet18-weights",
+        default=os.environ.get(resnet18.VARIABLE, "auto"),
+        help="of ImageNet, for two of the encoders: auto, imagenet, a file, or "
+        "random to leave them out",
+    )
+    return parser
+
+
+def _percents(text):
+    values = tuple(float(part) for part in text.split(","))
+    if not all(0 < value <= 100 for value in values) or len(set(values)) < len(values):
+        raise ValueError
+    return values
+
+
+_percents.__name__ = "list of percents from 0 to 100"  # what argparse calls it in an error
+
+
+def _check(dataset, percents):
+    """`UserError` unless there are classes, and pictures of them in every split."""
+    if not dataset.labels:
+        raise UserError(
+            f"{dataset.name} has no class folders. A classifier needs pictures in a folder a class."
+        )
+    for split in records.SPLITS:
+        if not (dataset.labels_of(split) >= 0).any():
+            raise UserError(
+                f"{dataset.folder} has no {split} pictures with a class. Use more "
+                "pictures, or another SPLIT_BY."
+            )
+    least = min(percents)
+    if len(labelled(dataset, least, seed=0)) < 2:
+        raise UserError(
+            f"{least:g} % of the labels are fewer than two pictures. Take larger LABELS."
+        )
+
+
+# --- the encoders -----------------------------------------------------------------------------
+
+
+def _encoders(args, config, folder):
+    """({name: an encoder's weights}, {name: what it is}) of all but `random`.
+
+    (None, exit code) where a signal stopped a colorizer's training.
+    """
+    weights, about = {}, {"random": "Glorot-uniform kernels, biases of zero, by the seed"}
+    starts = {"colorization": "random"}
+    found, reason = _imagenet(args, config)
+    if found:
+        weights["imagenet"], about["imagenet"] = found
+        starts["pretrained"] = args.resnet18_weights
+    else:
+        print(f"no rows for imagenet and pretrained: {reason}", flush=True)
+    for name, start in starts.items():
+        run = f"{folder.name}-{name}"
+        code = train.main(
+            [
+                f"--data={args.data}",
+                *([f"--split-by={args.split_by}"] if args.split_by else []),
+                f"--config={CONFIG}",
+                f"--size={args.size}",
+                f"--epochs={args.colorizer_epochs}",
+                f"--batch={args.batch}",
+                f"--precision={args.precision}",
+                f"--run={run}",
+                f"--resnet18-weights={start}",
+                "--unpublished",
+            ]
+        )
+        if code:
+            return None, code
+        (path,) = Path("runs", run).glob("*.h5")
+        network = h5.load(path).get_layer("resnet18_colorizer")
+        weights[name] = network.get_layer("resnet18").get_weights()
+        metadata = h5.metadata(path)
+        about[name] = (
+            f"of a colorizer, {metadata['epochs']} epochs from "
+            f"{metadata['pretrained']['resnet18']['weights']} weights"
+        )
+    return weights, about
+
+
+def _imagenet(args, config):
+    """((weights, what they are), None), or (None, why there are none)."""
+    if args.resnet18_weights == "random":
+        return None, "RESNET18_WEIGHTS=random."
+    colorizer = train.build_model(config)
+    asked = "imagenet" if args.resnet18_weights == "auto" else args.resnet18_weights
+    try:
+        about = resnet18.load(colorizer, config, asked)
+    except UserError as error:
+        if args.resnet18_weights != "auto":
+            raise
+        return None, str(error)
+    return (colorizer.get_layer("resnet18").get_weights(), f"{about['weights']} weights"), None
+
+
+# --- the classifiers --------------------------------------------------------------------------
+
+
+def labelled(dataset, percent, seed):
+    """Places in the training split whose labels are used: a share of each class, at least one.
+
+    Smaller shares are part of larger ones of the same seed.
+    """
+    labels, rng = dataset.labels_of("train"), np.random.default_rng([seed, 1])
+    chosen = []
+    for label in range(len(dataset.labels)):
+        places = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(places[: max(1, round(len(places) * percent / 100))])
+    return np.sort(np.concatenate(chosen))
+
+
+class Task:
+    """The classification of a data set's pictures by their L*, from some encoders' weights."""
+
+    def __init__(self, dataset, config, weights, epochs, policy):
+        self.dataset, self.config, self.weights = dataset, config, weights
+        self.epochs, self.policy = epochs, policy
+
+    def train(self, cell):
+        """Train a cell's classifier; {"pictures", "history", "test"} of it, all plain numbers."""
+        keras.backend.clear_session()
+        classifier = self._classifier(cell.encoder, cell.seed)
+        places = labelled(self.dataset, cell.percent, cell.seed)
+        read = self._pictures
+        if cell.tuning == "frozen":
+            settled = () if cell.encoder in self.weights else (cell.seed,)
+            read = self._features(cell.encoder, *settled)
+            classifier = _head(classifier)
+        else:
+            classifier = in_precision(classifier, self.policy)
+        classifier.compile(
+            keras.optimizers.Adam(self.config.learning_rate),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
+        choose_jit(classifier)
+
+        size = min(self.config.batch_size, len(places))
+        steps = max(STEPS, -(-len(places) // size))
+        order = functools.lru_cache(2)(
+            lambda turn: np.random.default_rng([cell.seed, 2, turn]).permutation(places)
+        )
+
+        def batch(step):
+            numbers = range(step * size, (step + 1) * size)
+            turns = (divmod(number, len(places)) for number in numbers)
+            return read("train", [order(turn)[place] for turn, place in turns])
+
+        history = []
+        for epoch in range(self.epochs):
+            sums = np.zeros(2)
+            for x, y in records.ahead(batch, range(epoch * steps, (epoch + 1) * steps)):
+                classifier.reset_metrics()
+                told = classifier.train_on_batch(x, y, return_dict=True)
+                sums += float(told["loss"]), float(told["accuracy"])
+            if not np.isfinite(sums).all():
+                raise UserError(
+                    f"The loss of {cell.name} is no number in epoch {epoch + 1}. Try "
+                    "PRECISION=float32."
+                )
+            loss, accuracy = (sums / steps).tolist()
+            history.append(
+                {
+                    "loss": loss,
+                    "accuracy": accuracy,
+                    **{
+                        f"val_{key}": value
+                        for key, value in self._score(classifier, read, "validation").items()
+                    },
+                }
+            )
+        return {
+            "pictures": len(places),
+            "history": history,
+            "test": self._score(classifier, read, "test"),
+        }
+
+    def _classifier(self, encoder, seed):
+        """A new one: the seed is the dense layer's, and the random encoder's."""
+        keras.utils.set_random_seed(seed)
+        classifier = build_classifier(self.config, len(self.dataset.labels))
+        if encoder in self.weights:
+            classifier.get_layer("resnet18").set_weights(self.weights[encoder])
+        return classifier
+
+    def _score(self, classifier, read, split):
+        """Loss and accuracy over the pictures of a split that have a class."""
+        places = np.flatnonzero(self.dataset.labels_of(split) >= 0)
+        size, losses, right = self.config.batch_size, [], []
+        for x, y in records.ahead(
+            lambda start: read(split, places[start : start + size]), range(0, len(places), size)
+        ):
+            logits = np.float64(keras.ops.convert_to_numpy(classifier.predict_on_batch(x)))
+            logits -= logits.max(-1, keepdims=True)
+            losses += (np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(y)), y]).tolist()
+            right += (logits.argmax(-1) == y).tolist()
+        return {"loss": float(np.mean(losses)), "accuracy": float(np.mean(right))}
+
+    def _pictures(self, split, places):
+        """({"l"}, labels) of some pictures of a split, in the network's scaling."""
+        batch = self.dataset.read(split, places)
+        l = lab.scale(
+            lab.rgb_to_l(batch["rgb"])[..., None], self.config.l_scale, self.config.l_offset
+        )
+        return {"l": l}, batch["label"]
+
+    @functools.lru_cache(2)  # noqa: B019 - a task lives as long as its process
+    def _features(self, encoder, seed=0):
+        """A reader of (features (N, 128), labels), the encoder's map averaged over places.
+
+        The encoder's normalisation first takes the statistics of the data: those of a random or
+        another network's are none of these pictures'.
+        """
+        classifier = in_precision(self._classifier(encoder, seed), self.policy)
+        size, count = self.config.batch_size, self.dataset.count("train")
+        order = np.random.default_rng(0).permutation(count)
+        for step in range(SETTLING):
+            x, _ = self._pictures("train", order[np.arange(step * size, (step + 1) * size) % count])
+            classifier(x, training=True)
+        pooled = choose_jit(keras.Model(classifier.input, classifier.get_layer("pool").output))
+        features = {}
+        for split in records.SPLITS:
+            count = self.dataset.count(split)
+            features[split] = np.concatenate(
+                [
+                    keras.ops.convert_to_numpy(pooled.predict_on_batch(x)).astype(np.float32)
+                    for x, _ in records.ahead(
+                        lambda start, split=split, count=count: self._pictures(
+                            split, np.arange(start, min(start + size, count))
+                        ),
+                        range(0, count, size),
+                    )
+                ]
+            )
+        labels = {split: self.dataset.labels_of(split) for split in records.SPLITS}
+        return lambda split, places: (features[split][places], labels[split][places])
+
+
+def _head(classifier):
+    """The classifier's dense layer over features that are there already."""
+    dense = classifier.get_layer("label")
+    features = keras.Input(classifier.get_layer("pool").output.shape[1:])
+    head = keras.Model(features, keras.layers.Dense(dense.units, name="label")(features))
+    head.set_weights(dense.get_weights())
+    return head
+
+
+# --- what it says -----------------------------------------------------------------------------
+
+
+def interval(values):
+    """(mean, half of the 95 % interval of the mean by Student's t); the half is None of one."""
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        return float(values.mean()), None
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean()), float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * error)
+
+
+def gaps(results, encoder, tuning, percent, key="accuracy"):
+    """What an encoder's classifiers have over the random ones on test, seed by seed."""
+
+    def of(name, seed):
+        return results[Cell(name, tuning, percent, seed)]["test"][key]
+
+    seeds = sorted({cell.seed for cell in results})
+    return [of(encoder, seed) - of("random", seed) for seed in seeds]
+
+
+def report(results, dataset, config, about, epochs):
+    """The comparison as a `sheets.Sheet`."""
+    encoders = [name for name in ENCODERS if any(cell.encoder == name for cell in results)]
+    percents = sorted({cell.percent for cell in results})
+    seeds = len({cell.seed for cell in results})
+    sheet = sheets.Sheet(f"Colorization as a pretext task: {dataset.name}")
+    tested = int((dataset.labels_of("test") >= 0).sum())
+    sheet.text(
+        f"ResNet-18 cut at 128 channels and a dense layer name {len(dataset.labels)} classes by L* "
+        f"at {config.image_size} x {config.image_size}; {tested} test pictures, {epochs} epochs, "
+        f"{seeds} classifiers of each kind, Adam {config.learning_rate:g}, batches of "
+        f"{config.batch_size}. Intervals are {LEVEL:.0%} by Student's t over these classifiers "
+        "(their first weights, labels and order), of one colorizer: not of other colorizers or "
+        "pictures."
+    )
+    sheet.list([f"{name}: {about[name]}" for name in encoders])
+    for tuning in TUNINGS:
+        rows = []
+        for percent, name in itertools.product(percents, encoders):
+            cells = [
+                result
+                for cell, result in results.items()
+                if (cell.encoder, cell.tuning, cell.percent) == (name, tuning, percent)
+            ]
+            first = interval([100 * cell["history"][0]["val_accuracy"] for cell in cells])
+            rows.append(
+                [
+                    f"{percent:g} % ({cells[0]['pictures']})",
+                    name,
+                    _told(first),
+                    _told(interval([100 * cell["test"]["accuracy"] for cell in cells])),
+                    ""
+                    if name == "random"
+                    else _told(
+                        interval(100 * np.array(gaps(results, name, tuning, percent))), sign="+"
+                    ),
+                    _told(interval([cell["test"]["loss"] for cell in cells]), digits=3),
+                    ""
+                    if name == "random"
+                    else _told(
+                        interval(gaps(results, name, tuning, percent, "loss")), sign="+", digits=3
+                    ),
+                ]
+            )
+        sheet.heading(f"The encoder {tuning}")
+        sheet.table(
+            [
+                "labels (pictures)",
+                "encoder",
+                "validation accuracy after epoch 1, %",
+                "test accuracy, %",
+                "against random",
+                "test loss",
+                "against random",
+            ],
+            rows,
+        )
+    sheet.heading("Test accuracy against random")
+    sheet.list(verdict(results))
+    sheet.text(CLAIM)
+    sheet.picture("curves.png", "accuracy and loss by epoch, training and validation")
+    if dataset.name == "samples":
+        sheet.text(sheets.RUNS_ONLY)
+    return sheet
+
+
+CLAIM = (
+    "The report's claim: the pretrained classifier starts higher and ends a little higher, with a "
+    "lower test loss; it prints no figures. Its encoder had ImageNet's weights before it learned "
+    "to colour, so what it shows is not colorization's doing alone: colorization here began from "
+    "nothing, and imagenet never saw a colour to predict."
+)
+
+
+def verdict(results):
+    """Where an encoder is better or worse than a random one by more than its interval: a list."""
+    said = []
+    for name, tuning, percent in sorted(
+        {(cell.encoder, cell.tuning, cell.percent) for cell in results if cell.encoder != "random"}
+    ):
+        mean, half = interval(100 * np.array(gaps(results, name, tuning, percent)))
+        if half is None:
+            return ["One classifier of each kind says nothing of chance: take SEEDS=5."]
+        found = (
+            "no telling from" if abs(mean) <= half else "better than" if mean > 0 else "worse than"
+        )
+        said.append(
+            f"{name}, {tuning}, {percent:g} % of the labels: {found} random, {mean:+.1f} "
+            f"points ({mean - half:+.1f} to {mean + half:+.1f})"
+        )
+    return said
+
+
+def _told(of, sign="", digits=1):
+    mean, half = of
+    told = f"{mean:{sign}.{digits}f}"
+    return told if half is None else f"{told} ± {half:.{digits}f}"
+
+
+def draw_curves(path, results):
+    """Accuracy and loss by epoch, means over the seeds, as a PNG: a row a tuning and figure."""
+    from matplotlib.figure import Figure
+
+    encoders = [name for name in ENCODERS if any(cell.encoder == name for cell in results)]
+    percents = sorted({cell.percent for cell in results})
+    rows = list(itertools.product(TUNINGS, ("accuracy", "loss")))
+    figure = Figure(figsize=(5 * len(percents), 3.5 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), len(percents), squeeze=False)
+    for (tuning, key), line in zip(rows, panels, strict=True):
+        for percent, axes in zip(percents, line, strict=True):
+            for number, name in enumerate(encoders):
+                cells = [
+                    result["history"]
+                    for cell, result in results.items()
+                    if (cell.encoder, cell.tuning, cell.percent) == (name, tuning, percent)
+                ]
+                for prefix, style in (("", ":"), ("val_", "-")):
+                    curve = np.mean([[epoch[prefix + key] for epoch in each] for each in cells], 0)
+                    axes.plot(
+                        np.arange(1, len(curve) + 1),
+                        curve,
+                        style,
+                        color=f"C{number}",
+                        label=f"{name}, {'validation' if prefix else 'training'}",
+                    )
+            axes.set(xlabel="epoch", ylabel=key, title=f"{tuning}, {percent:g} % of the labels")
+    logs.save_curves(path, figure, panels.ravel())
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,339 @@
+"""The report's table anew: every colorizer under one protocol (`make study-feup DATA=cifar10`).
+
+It trains each config, or takes up where its run is, and leaves study.md, index.html, curves.png and
+epochs.csv in reports/study/<data>, beside the evaluation of all of them on the test split.
+"""
+
+import csv
+import functools
+import io
+import os
+import sys
+from pathlib import Path
+
+from common import cli, files, metrics
+from common.cli import UserError
+from common.datasets import prepare
+from common.evaluation import evaluate, network_metrics, sheets, statistics, table
+from common.networks import h5
+from common.training import logs
+from feup import train
+from feup.config import CONFIGS
+from feup.reproduce import REPORTED
+
+AT_96 = ("resnet18_mse",)  # P14: STL-10 went through this network alone
+CURVES = ("ssim_ab", "ssim_rgb", "psnr_ab", "psnr_rgb")
+TABLE = ("mse_ab", "ssim_ab", "psnr_ab", "ssim_rgb", "psnr_rgb", "lpips", "colourfulness")
+EYE = {"VGG16_WEIGHTS": "auto", "LPIPS_WEIGHTS": "auto"}  # what every row's `lpips` is seen by
+PICTURES, EPOCHS = {"train": 45_000, "test": 10_000}, 50  # the report's
+
+
+def main(argv=None):
+    """From pictures to reports/study/<data>."""
+    args, others = _parser().parse_known_args(argv)  # others: the training knows more flags
+    size = args.size or prepare.catalogue().get(args.data, {}).get("size")
+    names = args.config or (AT_96 if size == 96 else tuple(CONFIGS))
+    size = size or CONFIGS[names[0]].image_size
+    passed = [f"--data={args.data}", f"--size={size}", *others]
+    if args.split_by:
+        passed.append(f"--split-by={args.split_by}")
+    eye = {variable: getattr(args, variable.lower()) for variable in EYE}
+    if any(CONFIGS[name].distance == "vgg16" for name in names):
+        passed += [
+            f"--{variable.lower().replace('_', '-')}={value}" for variable, value in eye.items()
+        ]
+    runs = {}
+    for name in names:
+        runs[name] = Path("runs", f"study-{name}-{Path(args.data).name}-{size}")
+        print(f"\n{name}", flush=True)
+        code = train.main(
+            [*passed, f"--config={name}", f"--run={runs[name].name}", "--unpublished"]
+        )
+        if code:
+            return code
+    dataset = prepare.prepare(args.data, size, CONFIGS[names[0]].cut, split_by=args.split_by)
+    if not dataset.count("test"):
+        raise UserError(
+            f"{dataset.folder} has no test pictures. Use more pictures, or another SPLIT_BY."
+        )
+    out = Path("reports", "study", dataset.name)
+    paths = [_exported(runs[name], name) for name in names]
+    evaluation = evaluate.evaluate(
+        paths,
+        dataset,
+        "test",
+        out / "evaluation",
+        keep_going=False,
+        networks=functools.partial(
+            network_metrics.Networks, ("lpips",), network="vgg16", weights=eye
+        ),
+    )
+    models_of = {
+        name: Studied(name, runs[name], path, row)
+        for name, path, row in zip(names, paths, evaluation["rows"][-len(names) :], strict=True)
+    }
+    write_epochs(out / "epochs.csv", models_of.values())
+    draw_curves(out / "curves.png", models_of.values())
+    print("\n" + report(evaluation, models_of, dataset).write(out, "study"))
+
+
+def _parser():
+    parser = cli.Parser(
+        "python -m feup.experiments.study",
+        description=__doc__.splitlines()[0],
+        epilog="Other flags are those of python -m feup.train, for every config.",
+    )
+    prepare.add_arguments(parser)
+    parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
+    for variable, usual in EYE.items():
+        parser.add_argument(
+            f"--{variable.lower().replace('_', '-')}",
+            default=os.environ.get(variable, usual),
+            help="of the loss resnet18_lpips, and of every row's distance",
+        )
+    parser.add_argument(
+        "--config",
+        type=_names,
+        help="some of the configs, with commas between; "
+        f"at 96 x 96 it is {', '.join(AT_96)}, else all",
+    )
+    return parser
+
+
+def _names(text):
+    names = tuple(text.split(","))
+    if len(set(names)) < len(names) or not set(names) <= CONFIGS.keys():
+        raise ValueError
+    return names
+
+
+_names.__name__ = f"list of configs ({', '.join(CONFIGS)})"  # what argparse calls it in an error
+
+
+def _exported(folder, name):
+    (path,) = folder.glob("feup.h5" if name == next(iter(CONFIGS)) else f"feup-{name}.h5")
+    return path
+
+
+class Studied:
+    """A colorizer of the study: what it is, how it went by epoch, how it does on test."""
+
+    def __init__(self, name, folder, path, row):
+        self.name, self.row = name, row
+        self.metadata = h5.metadata(path)
+        with open(folder / "history.csv", newline="", encoding="utf-8") as file:
+            self.history = [
+                {key: float(value) for key, value in epoch.items() if value}
+                for epoch in csv.DictReader(file)
+            ]
+
+    @property
+    def loss(self):
+        """What its loss is, in words."""
+        if distance := self.metadata.get("distance"):
+            return distance["name"]
+        if self.metadata["config"]["classify"]:
+            return "cross-entropy over 313 bins"
+        return "squared error of ab"
+
+    @property
+    def weights(self):
+        """Where its encoder began, in words."""
+        kinds = [about["weights"] for about in self.metadata["pretrained"].values()]
+        return ", ".join("RANDOM" if kind == "random" else kind for kind in kinds) or "RANDOM"
+
+
+# --- what it says -----------------------------------------------------------------------------
+
+
+def report(evaluation, studied, dataset):
+    """The study as a `sheets.Sheet`."""
+    data, rows = evaluation["data"], evaluation["rows"]
+    sheet = sheets.Sheet(f"Colorizers of small pictures: {dataset.name}")
+    sheet.text(
+        f"{dataset.count('train'):,} pictures for training, {dataset.count('validation'):,} for "
+        f"validation, {data['pictures']:,} for test, at {data['image_size']} x "
+        f"{data['image_size']}. One run each: differences between runs of one config are not in "
+        "these figures."
+    )
+    sheet.heading("On test")
+    lines = [[row["name"], "", "", "", "", *_figures(row)] for row in rows[: -len(studied)]]
+    lines += [
+        [
+            name,
+            f"{len(model.history)}",
+            model.weights,
+            model.loss,
+            f"{model.metadata['test_loss']:.3f}",
+            *_figures(model.row),
+        ]
+        for name, model in studied.items()
+    ]
+    lines.append(
+        [
+            "true pictures",
+            *[""] * (3 + len(TABLE)),
+            table.cell(evaluation["truth"], "colourfulness"),
+        ]
+    )
+    sheet.table(
+        [
+            "",
+            "epochs",
+            "encoder began with",
+            "its loss",
+            "loss",
+            *(_title(key, evaluation) for key in TABLE),
+        ],
+        lines,
+    )
+    sheet.text(
+        "SSIM and PSNR of ab are of the two colour channels alone, those of RGB of the "
+        "picture that the prediction makes with the true L*: the easier figure, since L* is "
+        "most of a picture. Losses of different kinds do not compare."
+    )
+    sheet.heading("The report's table")
+    sheet.table(
+        ["", "test loss", "test SSIM", "test PSNR"],
+        [[name, *figures] for name, figures in REPORTED.items()],
+    )
+    sheet.heading("Why they differ")
+    sheet.list(reasons(evaluation, studied, dataset))
+    if len(studied) > 1:
+        sheet.heading("One against the other")
+        sheet.list(comparisons(evaluation, studied))
+    sheet.heading("By epoch")
+    sheet.picture(
+        "curves.png",
+        "validation loss, SSIM and PSNR by epoch for every model; the numbers are in epochs.csv",
+    )
+    sheet.text("Pictures: evaluation/index.html, beside this file.")
+    if data["name"] == "samples":
+        sheet.text(sheets.RUNS_ONLY)
+    return sheet
+
+
+def reasons(evaluation, studied, dataset):
+    """Why our figures are not the report's, as far as it shows."""
+    grey = evaluation["rows"][0]
+    forms = [f"{_title(key)} {table.cell(grey, key)}" for key in CURVES]
+    found = [
+        "The report does not say what its SSIM and PSNR are of, nor their window and range. "
+        f"A grey picture alone has {', '.join(forms)} here, so 0.2 and 21 dB are of neither "
+        "form, or computed otherwise."
+    ]
+    counts = {split: dataset.count(split) for split in PICTURES}
+    if dataset.name != "cifar10" or counts != PICTURES:
+        found.append(
+            f"The report's are of CIFAR-10, {PICTURES['train']:,} pictures for training "
+            f"and {PICTURES['test']:,} for test, uncompressed; these are of "
+            f"{dataset.name}, {counts['train']:,} and {counts['test']:,}."
+        )
+    if all(name.lower().endswith((".jpg", ".jpeg")) for name in dataset.names("test")):
+        found.append(
+            "These pictures are JPEG, which has smoothed their colours before any model "
+            "saw them: no figure here compares with one of the uncompressed pictures."
+        )
+    epochs = {len(model.history) for model in studied.values()}
+    if epochs != {EPOCHS}:
+        told = " to ".join(str(number) for number in sorted({min(epochs), max(epochs)}))
+        found.append(f"The report trained for {EPOCHS} epochs, these models for {told}.")
+    if any(
+        model.weights == "RANDOM" and model.metadata["pretrained"] for model in studied.values()
+    ):
+        found.append(
+            "The report's ResNet began with ImageNet's weights; encoders marked RANDOM "
+            "here began from nothing."
+        )
+    if any(
+        model.metadata.get("distance") and "LPIPS" not in model.loss for model in studied.values()
+    ):
+        found.append(
+            "Where the published LPIPS weights and their network were not at hand, the "
+            "loss is the distance named in its row, and its values are not LPIPS."
+        )
+    return found
+
+
+def comparisons(evaluation, studied):
+    """Each model against the first, picture by picture, with the interval of the difference."""
+    ours = {model.row["name"]: name for name, model in studied.items()}
+    first = next(iter(ours))
+    said = []
+    for pair in evaluation["pairs"]:
+        if pair["against"] == first and pair["name"] in ours:
+            told = []
+            for key in ("mse_ab", "psnr_rgb", "lpips"):
+                if key not in pair["metrics"]:
+                    continue  # no weights at hand
+                found = pair["metrics"][key]
+                if found["interval"]:
+                    digits = metrics.METRICS[key].digits
+                    low, high = (f"{end:+.{digits}f}" for end in found["interval"])
+                    told.append(
+                        f"{found['verdict']} by {_title(key, evaluation)}, "
+                        f"{found['mean']:+.{digits}f} ({low} to {high})"
+                    )
+            said.append(
+                f"{ours[pair['name']]} against {ours[first]}: {'; '.join(told) or 'undefined'}"
+            )
+    return [*said, f"Intervals are {statistics.LEVEL:.0%} over pictures, not over runs."]
+
+
+def _figures(row):
+    return [table.cell(row, key) for key in TABLE]
+
+
+def _title(key, evaluation=None):
+    title = table.title_of(evaluation, key) if evaluation else metrics.METRICS[key].title
+    unit = metrics.METRICS[key].unit
+    return f"{title}, {unit}" if unit else title
+
+
+# --- by epoch ---------------------------------------------------------------------------------
+
+
+def write_epochs(path, studied):
+    """epochs.csv: a line an epoch and model, with the losses and the validation figures."""
+    text = io.StringIO()
+    columns = ["loss", "val_loss", *(f"val_{key}" for key in CURVES)]
+    writer = csv.writer(text)
+    writer.writerow(["config", "epoch", *columns])
+    for model in studied:
+        for epoch in model.history:
+            writer.writerow(
+                [model.name, int(epoch["epoch"]), *(epoch.get(column, "") for column in columns)]
+            )
+    files.write_text(path, text.getvalue())
+
+
+def draw_curves(path, studied):
+    """Validation loss, a panel a kind of loss, then SSIM and PSNR of every model, as a PNG."""
+    from matplotlib.figure import Figure
+
+    studied = list(studied)
+    kinds = list(dict.fromkeys(model.loss for model in studied))
+    wide = 4
+    high = -(-(len(kinds) + len(CURVES)) // wide)
+    figure = Figure(figsize=(5 * wide, 4 * high), layout="constrained")
+    every = figure.subplots(high, wide, squeeze=False).ravel()
+    panels = every[: len(kinds) + len(CURVES)]
+    for axes in every[len(panels) :]:
+        axes.set_axis_off()
+    for number, model in enumerate(studied):
+        epochs = [epoch["epoch"] for epoch in model.history]
+        for axes, key, label in (
+            (panels[kinds.index(model.loss)], "val_loss", f"loss: {model.loss}"),
+            *(
+                (axes, f"val_{key}", _title(key))
+                for axes, key in zip(panels[len(kinds) :], CURVES, strict=True)
+            ),
+        ):
+            values = [epoch.get(key, float("nan")) for epoch in model.history]
+            axes.plot(epochs, values, ".-", color=f"C{number}", label=model.name)
+            axes.set(xlabel="epoch", ylabel=f"{label}, validation")
+    logs.save_curves(path, figure, panels)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,505 @@
+"""The Colorizer and its command, on drawn photos and tiny models built here."""
+
+import csv
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tifffile
+from keras import layers
+from PIL import Image
+from skimage.color import rgb2lab
+
+from common import cli, colorize, photos
+from common.color import lab
+from common.colorize import Colorizer
+from common.commands import colorize as colorize_command
+from common.networks import embeddings, h5
+from tests import drawn
+
+SIZE = 32
+RGB = drawn.picture(11, 90, 130)
+
+
+def save_model(path, strength=70.0, kernel=None):
+    """A colorizer without metadata: waves of ab, up to `strength`, that follow the lightness."""
+    lightness = keras.Input((SIZE, SIZE, 1), name="l")
+    waves = layers.Conv2D(2, 5, padding="same", activation="tanh", name="waves")
+    x = layers.Rescaling(strength)(waves(layers.Rescaling(1 / 25, -2.0)(lightness)))
+    model = keras.Model({"l": lightness}, x)
+    rng = np.random.default_rng(0)
+    waves.set_weights(
+        [rng.normal(0, 0.3, (5, 5, 1, 2)) if kernel is None else kernel, np.array([0.3, 0.5])]
+    )
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("models") / "waves.h5")
+
+
+@pytest.fixture(scope="module")
+def colorizer(model):
+    return Colorizer(model)
+
+
+def lightness(pixels):
+    """skimage's L* of the colours of a picture of 8 or 16 bits."""
+    values = pixels[..., :3] if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
+    return rgb2lab(values / np.iinfo(pixels.dtype).max)[..., 0]
+
+
+def chroma(pixels):
+    ab = rgb2lab(pixels[..., :3] / np.iinfo(pixels.dtype).max)[..., 1:]
+    return np.hypot(ab[..., 0], ab[..., 1])
+
+
+# --- The Colorizer --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 40000), (7, 7), (33, 250)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)], ids=["grey", "rgb", "rgba"])
+def test_any_size_keeps_size_depth_lightness_and_alpha(colorizer, shape, dtype, channels):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, np.iinfo(dtype).max + 1, (*shape, *channels), dtype)
+    before = picture.copy()
+    result = colorizer(picture)
+    assert result.shape == (*shape, 4 if channels == (4,) else 3) and result.dtype == dtype
+    np.testing.assert_array_equal(picture, before)
+    limit = 0.5 if dtype == np.uint8 else 0.1  # without rounding, what the gamut's table leaves
+    assert np.abs(lightness(result) - lightness(picture)).max() < limit
+    if channels == (4,):
+        np.testing.assert_array_equal(result[..., 3], picture[..., 3])
+
+
+@pytest.mark.parametrize("strength", [20, 300])
+def test_lightness_holds_far_out_of_gamut(tmp_path, strength):
+    colorizer = Colorizer(save_model(tmp_path / "strong.h5", strength))
+    grey = np.tile(np.arange(256, dtype=np.uint8), (300, 1))
+    for result in (colorizer(grey), colorizer(grey, in_place=True)):
+        assert np.abs(lightness(result) - lightness(grey)).max() < 0.5
+        assert np.median(chroma(result)) > 10
+
+
+def test_sixteen_bits_stay_sixteen(colorizer):
+    grey = (np.arange(90 * 130, dtype=np.uint16) * 5).reshape(90, 130)
+    result = colorizer(grey)
+    levels = np.unique(np.round(lightness(result), 3))
+    assert len(levels) > 5000  # 8 bits have 256
+    assert np.abs(lightness(result) - lightness(grey)).max() < 0.02
+
+
+def test_the_networks_colours_arrive(colorizer):
+    small = np.full((1, SIZE, SIZE, 1), 60, np.float32)
+    ab = colorizer.predict_ab(small)
+    assert ab.shape == (1, SIZE, SIZE, 2)
+    grey = np.full((200, 300), 145, np.uint8)  # L* of 60.1
+    found = rgb2lab(colorizer(grey))[100, 150, 1:]
+    np.testing.assert_allclose(found, ab[0, SIZE // 2, SIZE // 2], atol=1.0)
+
+
+def test_a_colour_picture_is_coloured_from_its_lightness(colorizer):
+    colour = RGB.astype(np.uint16) * 257
+    grey = np.round(65535 * lab.l_to_grey(lab.rgb_to_l(colour))).astype(np.uint16)
+    # 16-bit rounding of L*, which the steepest of the colours enlarge
+    np.testing.assert_allclose(colorizer(colour).astype(int), colorizer(grey), atol=65)
+
+
+@pytest.mark.parametrize("cut", ["squash", "letterbox"])
+@pytest.mark.parametrize("picture", [RGB, RGB.astype(np.uint16) * 257], ids=["8 bit", "16 bit"])
+def test_bands_meet_without_a_seam(colorizer, monkeypatch, picture, cut):
+    monkeypatch.setattr(colorizer, "cut", cut)
+    whole = colorizer(picture)
+    monkeypatch.setattr("common.colorize.colorizer.BAND", 5 * picture.shape[1])
+    bands = colorizer(picture)
+    # The order of float32 sums may turn a rounding, nothing more.
+    np.testing.assert_allclose(bands.astype(int), whole, atol=1 if picture.dtype == np.uint8 else 8)
+    assert (bands != whole).mean() < (1e-3 if picture.dtype == np.uint8 else 0.2)
+
+
+def test_what_is_transparent_does_not_change_the_rest(colorizer):
+    alpha = np.zeros((90, 130), np.uint8)
+    alpha[:, 40:] = 255
+    hidden = np.dstack([RGB, alpha])
+    other = hidden.copy()
+    other[:, :40, :3] = 255 - other[:, :40, :3]
+    np.testing.assert_array_equal(colorizer(hidden)[:, 40:], colorizer(other)[:, 40:])
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((4, 4), np.float32), "uint8"),
+        (np.zeros((4, 4, 3), np.int64), "uint8"),
+        ([[1, 2]], "uint8"),
+        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "shape"),
+        (np.zeros((0, 4, 3), np.uint8), "shape"),
+    ],
+)
+def test_other_arrays_are_refused(colorizer, array, words):
+    with pytest.raises(ValueError, match=words):
+        colorizer(array)
+
+
+def test_nan_is_an_error_and_not_a_grey_picture(tmp_path):
+    broken = Colorizer(save_model(tmp_path / "nan.h5", kernel=np.full((5, 5, 1, 2), np.nan)))
+    with pytest.raises(cli.UserError, match="NaN"):
+        broken(RGB)
+
+
+def test_a_fusion_model_finds_its_embedding(tmp_path):
+    metadata = embeddings.load("mobilenet_v2", "random").metadata
+    path = drawn.exported(
+        tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2"), embedding=metadata
+    )
+    fusion = Colorizer(path)
+    assert fusion.needs_embedding and (fusion.size, fusion.cut) == (32, "squash")
+    small = np.random.default_rng(0).uniform(0, 100, (2, 32, 32, 1)).astype(np.float32)
+    given = fusion.predict_ab(small, embeddings.find(metadata)(small))
+    np.testing.assert_allclose(fusion.predict_ab(small), given, atol=1e-4)
+    assert not np.allclose(given, fusion.predict_ab(small, np.ones((2, 1000), np.float32)))
+    assert np.abs(lightness(fusion(RGB)) - lightness(RGB)).max() < 0.5
+
+
+def test_a_fusion_model_without_its_weights_is_refused(tmp_path):
+    metadata = {"network": "mobilenet_v2", "weights": "mine.h5", "sha256": "0" * 64}
+    path = drawn.exported(
+        tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2"), embedding=metadata
+    )
+    with pytest.raises(cli.UserError, match="EMBEDDING_WEIGHTS"):
+        Colorizer(path)(RGB)
+    path = drawn.exported(tmp_path / "mute.h5", drawn.Config(embedding="mobilenet_v2"))
+    with pytest.raises(cli.UserError, match="embedding"):
+        Colorizer(path)
+
+
+# --- The command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(model, capsys):
+    """Run the command: its exit code, output and errors."""
+
+    def run(source, out, *options):
+        code = cli.run(
+            colorize_command.main,
+            ["--in", str(source), "--out", str(out), "--model", str(model), *map(str, options)],
+        )
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def save(path, picture=RGB, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path, **options)
+    return path
+
+
+def report(out):
+    with open(out / colorize.REPORT, encoding="utf-8", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def everything(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_one_photo(tmp_path, command):
+    source = save(tmp_path / "my photo.v2 é.png")
+    code, output, errors = command(source, tmp_path / "out")
+    assert (code, errors) == (0, "") and "my photo.v2 é.png" in output
+    result = np.asarray(Image.open(tmp_path / "out" / source.name))
+    assert np.abs(lightness(result) - lightness(RGB)).max() < 0.5
+    assert chroma(result).mean() > 5
+    assert list(everything(tmp_path / "out")) == [source.name]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".tif"])
+def test_formats_are_kept(tmp_path, command, suffix):
+    source = save(tmp_path / f"photo{suffix}")
+    assert command(source, tmp_path / "out")[0] == 0
+    with Image.open(source) as before, Image.open(tmp_path / "out" / source.name) as after:
+        assert (after.format, after.size, after.mode) == (before.format, before.size, "RGB")
+        difference = lightness(np.asarray(after)) - lightness(np.asarray(before))
+    assert np.abs(difference).mean() < 0.8  # lossy formats round on their own
+    if suffix in (".bmp", ".tif"):
+        assert np.abs(difference).max() < 0.5
+
+
+def test_pages_of_sixteen_bits(tmp_path, command):
+    pages = [(RGB[..., i].astype(np.uint16) * 257) ^ 0x35 for i in range(2)]
+    with tifffile.TiffWriter(tmp_path / "scan.tif") as writer:
+        for page in pages:
+            writer.write(
+                65535 - page, photometric="miniswhite", resolution=(600, 600), resolutionunit="INCH"
+            )
+    assert command(tmp_path / "scan.tif", tmp_path / "out")[0] == 0
+    with tifffile.TiffFile(tmp_path / "out/scan.tif") as file:
+        for page, result in zip(pages, file.pages, strict=True):
+            assert result.dtype == np.uint16 and result.tags["XResolution"].value == (600, 1)
+            assert np.abs(lightness(result.asarray()) - lightness(page)).max() < 0.02
+
+
+def test_a_format_that_is_not_written_becomes_png(tmp_path, command):
+    save(tmp_path / "in/photo.gif")
+    save(tmp_path / "in/photo.gif.png")
+    code, output, _ = command(tmp_path / "in/photo.gif", tmp_path / "single")
+    assert code == 0 and "photo.gif.png" in output and "PNG out" in output
+    assert command(tmp_path / "in", tmp_path / "out")[0] == 0
+    assert set(everything(tmp_path / "out")) == {
+        "photo.gif.png",
+        "photo.gif.png.png",
+        colorize.REPORT,
+    }
+    assert "PNG out" in report(tmp_path / "out")["photo.gif"]["reason"]
+
+
+NAMES = [
+    "a.jpg",
+    "nested/deep.er/b.v1.final.png",
+    "ö/ñandú é.webp",
+    "写真/祖父 1936.tif",
+    "no_suffix",
+    "'quoted' $HOME \"x\".png",
+]
+
+
+def folder_of_photos(folder):
+    for index, name in enumerate(NAMES):
+        save(folder / name, drawn.picture(index, 20, 30), format=None if "." in name else "PNG")
+    (folder / "notes.txt").write_text("no photo")
+    (folder / ".hidden.jpg").write_text("no photo")
+    return folder
+
+
+def test_a_folder(tmp_path, command):
+    source, out = folder_of_photos(tmp_path / "in"), tmp_path / "out"
+    (source / "broken.jpg").write_bytes((source / "a.jpg").read_bytes()[:400])
+    (source / "empty.png").write_bytes(b"")
+    code, output, errors = command(source, out)
+    assert code == 1
+    assert "6 coloured, 2 failed, 1 not a photo" in output
+    assert "failed: broken.jpg: " in errors and "failed: empty.png: " in errors
+    rows = report(out)
+    assert set(rows) == {*NAMES, "broken.jpg", "empty.png", "notes.txt"}
+    assert (rows["a.jpg"]["width"], rows["a.jpg"]["height"]) == ("30", "20")
+    assert rows["broken.jpg"]["result"] == "failed" and rows["broken.jpg"]["reason"]
+    assert rows["notes.txt"]["result"] == "not a photo"
+    assert set(everything(out)) == {*NAMES, colorize.REPORT}
+    for name in NAMES:
+        with Image.open(out / name) as result:
+            assert result.size == (30, 20)
+
+
+def test_started_again_it_does_only_what_is_left(tmp_path, command):
+    source, out = folder_of_photos(tmp_path / "in"), tmp_path / "out"
+    assert command(source, out)[0] == 0
+    (out / NAMES[0]).unlink()
+    (out / NAMES[1]).write_bytes(b"mine")
+    before = everything(out)
+    code, output, _ = command(source, out)
+    assert code == 0 and output.startswith("1 coloured, 5 kept, 1 not a photo: ")
+    after = everything(out)
+    assert after[NAMES[1]] == b"mine" and NAMES[0] in after
+    assert {**after, NAMES[0]: None, colorize.REPORT: None} == {
+        **before,
+        NAMES[0]: None,
+        colorize.REPORT: None,
+    }
+    assert report(out)[NAMES[1]]["result"] == "kept"
+    assert command(source, out, "--overwrite")[0] == 0
+    assert everything(out)[NAMES[1]] != b"mine"
+
+
+def test_an_existing_result_of_one_photo_stays(tmp_path, command):
+    source = save(tmp_path / "photo.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/photo.png").write_bytes(b"mine")
+    code, output, _ = command(source, tmp_path / "out")
+    assert code == 0 and "OVERWRITE=1" in output
+    assert (tmp_path / "out/photo.png").read_bytes() == b"mine"
+    assert command(source, tmp_path / "out", "--overwrite")[0] == 0
+    assert Image.open(tmp_path / "out/photo.png").size == (130, 90)
+
+
+def test_results_within_the_source_are_not_coloured_again(tmp_path, command):
+    source = folder_of_photos(tmp_path / "in")
+    for again in ((), ("--overwrite",)):
+        assert command(source, source / "done/here", *again)[0] == 0
+        assert len(report(source / "done/here")) == len(NAMES) + 1
+        assert not (source / "done/here/done").exists()
+
+
+def test_no_photo_is_ever_replaced(tmp_path, command):
+    save(tmp_path / "p/q/q/x.png")
+    original = save(tmp_path / "p/q/x.png", drawn.picture(5)).read_bytes()
+    code, _, errors = command(tmp_path / "p/q", tmp_path / "p", "--overwrite")
+    assert code == 1 and "would replace" in errors
+    assert (tmp_path / "p/q/x.png").read_bytes() == original
+
+
+# --- Mistakes -------------------------------------------------------------------------------------
+
+
+def mistake(outcome, *words):
+    code, output, errors = outcome
+    assert (code, output) == (2, "") and errors.startswith("error: ") and errors.count("\n") == 1
+    for word in words:
+        assert word in errors
+    return True
+
+
+def test_a_bad_photo_alone(tmp_path, command):
+    path = tmp_path / "photo.jpg"
+    out = tmp_path / "out"
+    whole = save(tmp_path / "whole.jpg", drawn.picture(1, 200)).read_bytes()
+    for data in (b"", b"text", whole[: len(whole) // 2]):
+        path.write_bytes(data)
+        assert mistake(command(path, out), "photo.jpg")
+    assert mistake(
+        command(tmp_path / "whole.jpg", out, "--max-megapixels", 0.01), "0.01", "--max-megapixels"
+    )
+    assert not everything(out)
+
+
+def test_wrong_folders(tmp_path, command):
+    source = save(tmp_path / "in/photo.png")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    assert mistake(command(tmp_path / "missing", tmp_path / "out"), "missing")
+    assert mistake(command(tmp_path / "empty", tmp_path / "out"), "no photo")
+    assert mistake(command(source, tmp_path / "in"), "where the photos are")
+    assert mistake(command(tmp_path / "in", tmp_path / "in"), "where the photos are")
+    assert mistake(command(source, tmp_path / "result.png"), "folder")
+    assert mistake(command(source, tmp_path / "file"), "file")
+    assert mistake(command(source, tmp_path / "file/below"), "file")
+
+
+def test_a_missing_model(tmp_path, command, capsys, monkeypatch):
+    source = save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    save_model(Path("models/other.h5"))
+    code = cli.run(colorize_command.main, ["--in", str(source), "--out", "out"])
+    assert mistake((code, *capsys.readouterr()), "koala", "other", "make train-koala")
+    assert (
+        cli.run(colorize_command.main, ["--in", str(source), "--out", "out", "--model", "other"])
+        == 0
+    )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
+def test_a_full_disk(tmp_path, command, suffix):
+    picture = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    source = save(tmp_path / f"in/photo{suffix}", picture)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))  # no file may grow larger
+    try:
+        outcomes = [command(each, tmp_path / "out") for each in (source, source.parent)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    for code, _, errors in outcomes:
+        assert code == 2 and errors.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in errors
+    assert not everything(tmp_path / "out")
+
+
+def test_an_interrupt_leaves_no_half_file(tmp_path, model):
+    source, out = tmp_path / "in", tmp_path / "out"
+    picture = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
+    first = save(source / "000.png", picture)
+    for index in range(1, 200):
+        os.link(first, source / f"{index:03d}.png")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "common.commands.colorize",
+            "--in",
+            source,
+            "--out",
+            out,
+            "--model",
+            model,
+        ],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        # A shell's background jobs ignore the interrupt, and so do their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 300
+    while not list(out.glob("*.png")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 130 and "Traceback" not in errors
+    done = everything(out)
+    assert 0 < len(done) < 200 and not list(out.glob(".*"))
+    for data in done.values():
+        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (900, 900, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("network", ["inception_resnet_v2", "mobilenet_v2"])
+def test_memory_for_24_megapixels(tmp_path, network):
+    from koala import CONFIGS, build_model
+
+    config = CONFIGS["lee2021"]
+    h5.export(
+        h5.wrap(build_model(config), config),
+        tmp_path / "koala.h5",
+        {
+            "image_size": config.image_size,
+            "cut": config.cut,
+            "embedding": embeddings.load(network, "random").metadata,
+        },
+    )
+    small = Image.fromarray(drawn.picture(0, 400, 600))
+    small.resize((6000, 4000), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg", quality=92)
+    program = (
+        "import sys; from common import cli; from common.commands import colorize\n"
+        "print(cli.run(colorize.main, sys.argv[1:]))" + drawn.PRINT_PEAK
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            program,
+            "--in",
+            tmp_path / "photo.jpg",
+            "--out",
+            tmp_path / "out",
+            "--model",
+            tmp_path / "koala.h5",
+        ],
+        cwd=Path(__file__).parents[2],
+        text=True,
+        capture_output=True,
+        check=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    code, kilobytes = map(int, done.stdout.split()[-2:])
+    assert code == 0
+    assert kilobytes * 1024 < 1.5e9
+    with photos.read(tmp_path / "out/photo.jpg") as photo:
+        assert photo.shapes == [(4000, 6000)]

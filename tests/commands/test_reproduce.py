@@ -1,0 +1,84 @@
+"""Koala end to end by its commands, at full size: a step of training is all that is cut short."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from common.networks import h5
+from tests import drawn
+
+ROOT = Path(__file__).parents[2]
+
+
+def _python(home, *words, code=0):
+    process = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=home,
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.returncode == code, process.stderr
+    return process.stdout
+
+
+@pytest.mark.slow
+def test_reproduce_eval_and_colorize(tmp_path):
+    drawn.folder(tmp_path / "photos", 24, 100, ".jpg")
+    quick = (
+        "--steps=1",
+        "--epochs=2",
+        "--batch=1",
+        "--embedding=mobilenet_v2",
+        "--embedding-weights=random",
+        "--precision=float32",
+    )
+    said = _python(tmp_path, "koala.reproduce", "--data=photos", "--config=lee2021", *quick)
+    assert "| lee2021 | parameters | 6,541,202 | 6,541,202 |" in said
+    table = (tmp_path / "reports" / "reproduce" / "koala.md").read_text()
+    assert table in said and " -> " in table and "mean colour" in table
+
+    metadata = h5.metadata(tmp_path / "models" / "koala.h5")
+    assert metadata["embedding"]["weights"] == "random" and metadata["config_name"] == "lee2021"
+    said = _python(tmp_path, "common.commands.evaluate", "--data=photos")
+    assert "koala" in said and "mean colour" in said and "RANDOM" in said
+    report = json.loads((tmp_path / "reports" / "eval" / "metrics.json").read_text())
+    assert [row["name"] for row in report["rows"]] == [
+        "grey",
+        "mean colour",
+        "nearest neighbour",
+        "koala",
+    ]
+    assert (tmp_path / "reports" / "eval" / "index.html").exists()
+
+    cv2.imwrite(str(tmp_path / "old.png"), drawn.picture(3, 80, 130)[..., 0])
+    _python(tmp_path, "common.commands.colorize", "--in=old.png", "--out=coloured", "--model=koala")
+    assert cv2.imread(str(tmp_path / "coloured" / "old.png")).shape == (80, 130, 3)
+    assert (
+        "There is no model nothing"
+        in subprocess.run(
+            [sys.executable, "-m", "common.commands.colorize", "--in=old.png", "--model=nothing"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            text=True,
+            capture_output=True,
+        ).stderr
+    )
+
+
+@pytest.mark.slow
+def test_a_failing_recipe_is_one_line(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "koala.reproduce", "--data=nowhere"],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.returncode == 2
+    assert process.stderr.strip().splitlines()[-1].startswith("error: The recipe lee2021 ended")

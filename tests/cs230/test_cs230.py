@@ -1,0 +1,262 @@
+"""CS230: the report's list to the letter, its two recipes, and that they learn."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import cs230
+from common import cli, training
+from common.cli import UserError
+from common.networks import h5
+from common.networks.interface import predict
+from common.training import augment
+from cs230 import train
+from tests import drawn, learning
+
+# The report's list, in its order, with the upsampling that it leaves out: layer, output shape,
+# parameters.
+ENCODER = [
+    ("encoder_conv1", (256, 256, 64), 640),  # 3*3*1*64 + 64
+    ("encoder_conv2", (128, 128, 64), 36_928),  # 3*3*64*64 + 64
+    ("encoder_conv3", (128, 128, 128), 73_856),  # 3*3*64*128 + 128
+    ("encoder_conv4", (64, 64, 128), 147_584),  # 3*3*128*128 + 128
+    ("encoder_conv5", (64, 64, 256), 295_168),  # 3*3*128*256 + 256
+    ("encoder_conv6", (32, 32, 256), 590_080),  # 3*3*256*256 + 256
+    ("encoder_conv7", (32, 32, 512), 1_180_160),  # 3*3*256*512 + 512
+    ("encoder_conv8", (32, 32, 256), 1_179_904),  # 3*3*512*256 + 256
+]
+PLAIN = [
+    ("l", (256, 256, 1), 0),
+    *ENCODER,
+    ("decoder_conv1", (32, 32, 128), 295_040),  # 3*3*256*128 + 128
+    ("decoder_up1", (64, 64, 128), 0),
+    ("decoder_conv2", (64, 64, 64), 73_792),  # 3*3*128*64 + 64
+    ("decoder_up2", (128, 128, 64), 0),
+    ("decoder_conv3", (128, 128, 32), 18_464),  # 3*3*64*32 + 32
+    ("decoder_ab", (128, 128, 2), 578),  # 3*3*32*2 + 2
+    ("decoder_up3", (256, 256, 2), 0),
+]
+FUSION = [
+    ("l", (256, 256, 1), 0),
+    *ENCODER,
+    ("embedding", (1000,), 0),
+    ("prediction", (1000,), 0),
+    ("fusion_repeat", (1024, 1000), 0),
+    ("fusion_reshape", (32, 32, 1000), 0),
+    ("fusion_concatenate", (32, 32, 1256), 0),
+    ("decoder_conv1", (32, 32, 256), 2_894_080),  # 3*3*1256*256 + 256
+    ("decoder_conv2", (32, 32, 128), 295_040),
+    ("decoder_up1", (64, 64, 128), 0),
+    ("decoder_conv3", (64, 64, 128), 147_584),
+    ("decoder_conv4", (64, 64, 64), 73_792),
+    ("decoder_up2", (128, 128, 64), 0),
+    ("decoder_conv5", (128, 128, 64), 36_928),
+    ("decoder_conv6", (128, 128, 32), 18_464),
+    ("decoder_ab", (128, 128, 2), 578),
+    ("decoder_up3", (256, 256, 2), 0),
+]
+TABLES = {"fusion": FUSION, "plain": PLAIN}
+
+# The encoder's eight make 3,504,320; plain's decoder 387,874, fusion's 3,466,466.
+COUNTS = {"fusion": 6_970_786, "plain": 3_892_194}
+
+
+def small(name, image_size=32):
+    return dataclasses.replace(cs230.CONFIGS[name], image_size=image_size)
+
+
+def inputs(count=2):
+    """Lightness and logits for networks at 32 x 32."""
+    rng = np.random.default_rng(0)
+    return {
+        "l": rng.uniform(0, 100, (count, 32, 32, 1)).astype(np.float32),
+        "embedding": rng.normal(0, 1.7, (count, 1000)).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize("name", cs230.CONFIGS)
+def test_the_list_to_the_letter(name):
+    model = cs230.build_model(cs230.CONFIGS[name])
+    layers = {layer.name: layer for layer in model.layers}
+    assert layers.keys() == {name for name, _, _ in TABLES[name]}
+    for layer, shape, parameters in TABLES[name]:
+        assert layers[layer].output.shape[1:] == shape, layer
+        assert layers[layer].count_params() == parameters, layer
+
+
+def test_every_config_has_a_pinned_count():
+    assert cs230.CONFIGS.keys() == COUNTS.keys() == TABLES.keys()
+    for name, config in cs230.CONFIGS.items():
+        assert cs230.build_model(config).count_params() == COUNTS[name], name
+        assert sum(parameters for _, _, parameters in TABLES[name]) == COUNTS[name], name
+
+
+@pytest.mark.parametrize(("name", "count"), [("fusion", 14), ("plain", 11)])
+def test_activations_are_relu_inside_and_tanh_last(name, count):
+    convolutions = [
+        layer
+        for layer in cs230.build_model(small(name)).layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert [layer.activation.__name__ for layer in convolutions] == ["relu"] * count + ["tanh"]
+    assert {layer.kernel_size for layer in convolutions} == {(3, 3)}
+
+
+def test_the_fusion_begins_as_the_first_half_of_plain():
+    fusion, plain = cs230.CONFIGS["fusion"], cs230.CONFIGS["plain"]
+    assert fusion.encoder == plain.encoder and len(fusion.decoder) > len(plain.decoder)
+
+
+def test_what_is_fused_is_the_softmax_of_the_logits():
+    network = cs230.build_model(small("fusion"))
+    fused = keras.Model(network.input, network.get_layer("fusion_concatenate").output)
+    given = inputs()
+    out = keras.ops.convert_to_numpy(fused.predict_on_batch(given))[..., 256:]
+    assert out.shape == (2, 4, 4, 1000)
+    assert out.sum(-1) == pytest.approx(np.ones((2, 4, 4)), abs=1e-5)  # a thousand roundings
+    exponentials = np.exp(given["embedding"].astype(np.float64))
+    expected = exponentials / exponentials.sum(-1, keepdims=True)
+    for place in np.ndindex(4, 4):
+        assert out[:, *place] == pytest.approx(expected, rel=1e-4)
+
+
+def test_plain_asks_no_classifier():
+    assert set(cs230.build_model(small("plain")).input) == {"l"}
+
+
+def test_the_default_config_comes_first_and_is_frozen():
+    assert next(iter(cs230.CONFIGS)) == "fusion"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cs230.CONFIGS["fusion"].epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "batch_size"),
+    [("fusion", keras.optimizers.Adam, 50), ("plain", keras.optimizers.RMSprop, 20)],
+)
+def test_each_network_has_the_reports_recipe(name, optimizer, batch_size):
+    config = cs230.CONFIGS[name]
+    assert (config.batch_size, config.epochs, config.decay) == (batch_size, 20, None)
+    network = cs230.build_model(small(name))
+    train.compile_model(network, config, steps=1)
+    assert type(network.optimizer) is optimizer
+    assert float(network.optimizer.learning_rate) == pytest.approx(1e-3)
+    assert isinstance(network.loss, keras.losses.MeanSquaredError)
+
+
+def test_another_loss_of_ab_takes_the_place_of_the_reports():
+    network, loss = cs230.build_model(small("plain")), keras.losses.MeanAbsoluteError()
+    train.compile_model(network, cs230.CONFIGS["plain"], steps=1, loss=loss)
+    assert network.loss is loss
+
+
+@pytest.mark.parametrize("name", cs230.CONFIGS)
+def test_the_pictures_are_split_and_changed_as_the_report_says(name, monkeypatch):
+    def prepare(data, size, cut, embedding, weights, *, fractions, **_):
+        raise UserError(f"{size} {cut} {embedding} {fractions}")
+
+    monkeypatch.setattr(training.prepare, "prepare", prepare)
+    config = cs230.CONFIGS[name]
+    with pytest.raises(UserError, match=r"256 squash \w+ \(0.95, 0.025, 0.025\)"):
+        train.main([f"--config={name}"])
+    assert sorted(config.augment) == sorted(augment.KINDS) == ["flip", "shear", "zoom"]
+
+
+@pytest.mark.parametrize("name", cs230.CONFIGS)
+def test_it_learns(name):
+    share = learning.share_of_mean_colour(
+        cs230.build_model, train.compile_model, small(name), steps=150
+    )
+    assert share < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", cs230.CONFIGS)
+def test_it_learns_well(name):
+    share = learning.share_of_mean_colour(
+        cs230.build_model, train.compile_model, small(name, 64), steps=600
+    )
+    assert share < 0.1
+
+
+@pytest.mark.parametrize("name", cs230.CONFIGS)
+def test_the_export_is_the_network_in_lab_units(tmp_path, name):
+    config = small(name)
+    network = cs230.build_model(config)
+    h5.export(h5.wrap(network, config), tmp_path / "m.h5", {})
+    given = inputs()
+    exported = predict(h5.load(tmp_path / "m.h5"), given)
+    wanted = {key: given[key] for key in network.input}
+    direct = network.predict_on_batch(wanted | {"l": given["l"] / 50 - 1})
+    assert exported == pytest.approx(  # float32, values up to 128
+        128 * keras.ops.convert_to_numpy(direct), abs=1e-3
+    )
+
+
+BARE = """
+import sys
+import keras, numpy as np
+assert not any(name.split(".")[0] in ("common", "cs230", "tests") for name in sys.modules)
+inputs = dict(np.load("inputs.npz"))
+for name in ("fusion", "plain"):
+    model = keras.models.load_model(name + ".h5", compile=False)
+    wanted = {tensor.name: inputs[tensor.name] for tensor in model.inputs}
+    np.save(name + ".npy", model.predict_on_batch(wanted))
+"""
+
+
+def test_exports_open_in_an_empty_folder_without_us(tmp_path):
+    given, expected = inputs(), {}
+    np.savez(tmp_path / "inputs.npz", **given)
+    for name in cs230.CONFIGS:
+        exported = h5.wrap(cs230.build_model(small(name)), small(name))
+        h5.export(exported, tmp_path / f"{name}.h5", {})
+        expected[name] = predict(exported, given)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-c", BARE], cwd=tmp_path, check=True, env=environment)
+    for name, ab in expected.items():
+        assert np.load(tmp_path / f"{name}.npy") == pytest.approx(ab, abs=1e-3)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    """Views and all, to the same weights as a run that never stopped."""
+    monkeypatch.chdir(tmp_path)
+    drawn.folder("photos", 60, 40)
+    config = dataclasses.replace(small("plain"), batch_size=2)
+    monkeypatch.setattr("cs230.train.CONFIGS", {"plain": config})
+
+    def train_to(epochs, run):
+        assert (
+            cli.run(
+                train.main,
+                [
+                    "--data",
+                    "photos",
+                    "--steps",
+                    "2",
+                    "--epochs",
+                    str(epochs),
+                    "--run",
+                    run,
+                    "--precision",
+                    "float32",
+                ],
+            )
+            == 0
+        )
+
+    def state(run):
+        with np.load(tmp_path / "runs" / run / "checkpoint.npz") as stored:
+            return {key: stored[key] for key in stored.files if key != "progress"}
+
+    train_to(2, "whole")
+    train_to(1, "parts")
+    train_to(2, "parts")
+    whole, parts = state("whole"), state("parts")
+    assert whole.keys() == parts.keys() and len(whole) > 30
+    assert all(whole[key].tobytes() == parts[key].tobytes() for key in whole)

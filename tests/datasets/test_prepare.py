@@ -1,0 +1,323 @@
+"""From a folder to shards: splits, resume to the same bytes, what is left out, what is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from common import cli, files, photos
+from common.cli import UserError
+from common.commands import prepare as prepare_command
+from common.datasets import prepare, records
+from tests import drawn
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def source(tmp_path):
+    return drawn.folder(tmp_path / "photos", 24, 40)
+
+
+def _bytes(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _prepare(source, tmp_path, name="shards", **options):
+    return prepare.prepare(source, 32, "squash", folder=tmp_path / name, **options)
+
+
+def test_nested_folders_odd_names_and_classes(tmp_path):
+    source = tmp_path / "my photos é"
+    for folder in ("cats", "dogs.and more"):
+        drawn.folder(source / folder, 10)
+    dataset = _prepare(source, tmp_path)
+    names = {name for split in records.SPLITS for name in dataset.names(split)}
+    assert len(names) == 20 and "dogs.and more/picture-003.png" in names
+    assert dataset.labels == ["cats", "dogs.and more"]
+    batch = next(dataset.batches("train", 50))
+    for name, label in zip(batch["name"], batch["label"], strict=True):
+        assert dataset.labels[label] == name.split("/")[0]
+
+
+def test_pictures_are_what_photos_decodes(source, tmp_path):
+    batch = next(_prepare(source, tmp_path).batches("train", 3))
+    for name, rgb in zip(batch["name"], batch["rgb"], strict=True):
+        assert (photos.decode((source / name).read_bytes(), 32, "squash") == rgb).all()
+
+
+def test_split_by_content_stays_when_photos_are_moved_added_or_copied(tmp_path):
+    first = _prepare(drawn.folder(tmp_path / "a", 60, 12), tmp_path, "one")
+    before = {digest: split for split in records.SPLITS for digest in first.sha256(split)}
+    source = drawn.folder(tmp_path / "b" / "moved", 90, 12)
+    (source / "copy.png").write_bytes((source / "picture-007.png").read_bytes())
+    second = _prepare(tmp_path / "b", tmp_path, "two")
+    after = [(digest, split) for split in records.SPLITS for digest in second.sha256(split)]
+    assert len(after) == 91
+    assert all(before.get(digest, split) == split for digest, split in after)
+    assert len(dict(after)) == 90  # the copy is with its original
+
+
+def test_a_handful_of_pictures_still_fills_every_split(tmp_path):
+    dataset = _prepare(drawn.folder(tmp_path / "few", 5), tmp_path)
+    assert [dataset.count(split) for split in records.SPLITS] == [3, 1, 1]
+
+
+def test_split_by_folder_keeps_bursts_together(tmp_path):
+    for burst in range(30):
+        for shot in range(2):
+            drawn.folder(tmp_path / "photos" / f"burst{burst}" / "x", 1, 12 + shot)
+            path = tmp_path / "photos" / f"burst{burst}" / "x" / "picture-000.png"
+            path.rename(path.with_name(f"{shot}.png"))
+    dataset = _prepare(tmp_path / "photos", tmp_path, split_by="folder")
+    splits = [{name.split("/")[0] for name in dataset.names(split)} for split in records.SPLITS]
+    assert all(splits) and sum(map(len, splits)) == 30
+
+
+def test_folders_named_after_splits_are_the_splits(tmp_path):
+    for folder, count in (("train", 6), ("val", 3), ("test", 2)):
+        drawn.folder(tmp_path / "photos" / folder / "class", count)
+    dataset = _prepare(tmp_path / "photos", tmp_path, split_by="folder")
+    assert [dataset.count(split) for split in records.SPLITS] == [6, 3, 2]
+
+
+def test_other_fractions_lie_beside_the_usual_split(tmp_path, monkeypatch):
+    """What one of them tests on, the other has not trained on."""
+    monkeypatch.chdir(tmp_path)
+    drawn.folder(tmp_path / "photos", 120, 8)
+    usual = prepare.prepare("photos", 8, "squash")
+    other = prepare.prepare("photos", 8, "squash", fractions=(0.8, 0.1, 0.1))
+    assert other.folder.name == f"{usual.folder.name}-80-10-10"
+    assert set(usual.sha256("test")) < set(other.sha256("test"))
+    assert not set(usual.sha256("train")) & set(
+        prepare.prepare("photos", 8, "squash", fractions=(0.95, 0.025, 0.025)).sha256("test")
+    )
+    # A split that says itself what goes where is one for all.
+    (tmp_path / "list.csv").write_text(
+        "".join(f"picture-{i:03d}.png,{'test' if i % 3 else 'train'}\n" for i in range(120))
+    )
+    listed = prepare.prepare("photos", 9, "squash", split_by="list.csv")
+    again = prepare.prepare("photos", 9, "squash", fractions=(0.8, 0.1, 0.1))
+    assert again.folder == listed.folder and again.count("test") == 80
+
+
+def test_so_many_pictures_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn.folder(tmp_path / "data" / "raw" / "faces", 20, 8)
+    entry = {
+        "folder": "raw/faces",
+        "split_by": "content",
+        "pictures": [9, 4, 3],
+        "url": "https://example.org",
+        "fetch": "by hand",
+        "recipe": {"epochs": 7},
+    }
+    monkeypatch.setattr(prepare, "catalogue", lambda: {"faces": entry})
+    dataset = prepare.prepare("faces", 8, "squash", fractions=(0.95, 0.025, 0.025))
+    assert [dataset.count(split) for split in records.SPLITS] == [9, 4, 3]
+    assert [reason for _, reason in dataset.manifest["left_out"]] == ["beyond the counts"] * 4
+    assert prepare.recipe("faces") == {"epochs": 7} and prepare.recipe("photos") == {}
+    entry["pictures"] = [19, 1, 1]
+    with pytest.raises(UserError, match="counts=.* not .19, 1, 1"):
+        prepare.prepare("faces", 8, "squash")
+    with pytest.raises(UserError, match="21 pictures are needed, 20 are there"):
+        prepare.prepare("faces", 8, "squash", overwrite=True)
+
+
+def test_split_by_list(source, tmp_path):
+    rows = [
+        f"picture-{i:03d}.png,{'test' if i < 4 else 'val' if i < 6 else 'train'}" for i in range(20)
+    ]
+    (tmp_path / "split.csv").write_text("path,split\n" + "\n".join(rows))
+    dataset = _prepare(source, tmp_path, split_by=str(tmp_path / "split.csv"))
+    assert [dataset.count(split) for split in records.SPLITS] == [14, 2, 4]
+    assert ["picture-022.png", "not in the split list"] in dataset.manifest["left_out"]
+    # Once made, the split is the data set's: it need not be named again.
+    assert _prepare(source, tmp_path).split_sha256() == dataset.split_sha256()
+    with pytest.raises(UserError, match="made with split_by=.*split.csv, not folder"):
+        _prepare(source, tmp_path, split_by="folder")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "There is no split list"),
+        ("a.png,training,2\n", "entry 1"),
+        ("a.png,maybe\n", "maybe"),
+    ],
+)
+def test_a_wrong_split_list(source, tmp_path, text, message):
+    if text:
+        (tmp_path / "split.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        _prepare(source, tmp_path, split_by=str(tmp_path / "split.csv"))
+
+
+def test_bad_files_are_left_out_listed_and_counted(tmp_path, capsys):
+    source = drawn.folder(tmp_path / "photos", 40)
+    good = (source / "picture-000.png").read_bytes()
+    (source / "empty.jpg").write_bytes(b"")
+    (source / "cut.png").write_bytes(good[: len(good) // 2])
+    (source / "text.jpg").write_text("no picture at all")
+    (source / "notes.txt").write_text("notes")
+    dataset = _prepare(source, tmp_path)
+    assert sum(dataset.count(split) for split in records.SPLITS) == 40
+    said = capsys.readouterr()
+    for name in ("empty.jpg", "cut.png", "text.jpg"):
+        assert f"left out: {name}: " in said.err
+    assert "3 unreadable, 1 other files" in said.out
+    assert ["notes.txt", "no picture"] in dataset.manifest["left_out"]
+
+
+def test_over_a_tenth_unreadable_is_an_error_each_time(tmp_path):
+    source = drawn.folder(tmp_path / "photos", 20)
+    for i in range(3):
+        (source / f"bad{i}.jpg").write_bytes(b"bad")
+    for _ in range(2):
+        with pytest.raises(UserError, match="3 of 23 pictures"):
+            _prepare(source, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "imagenet-mini"])
+def test_unknown_and_absent_data_sets(name, tmp_path, capsys):
+    code = cli.run(prepare_command.main, ["--data", name, "--embedding", "none"])
+    said = capsys.readouterr().err
+    assert code == 2 and len(said.splitlines()) == 1 and name in said
+
+
+def test_an_empty_folder(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UserError, match="no picture in"):
+        _prepare(tmp_path / "photos", tmp_path)
+
+
+def test_a_finished_data_set_is_left_alone(source, tmp_path):
+    _prepare(source, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "shards").iterdir()}
+    _prepare(source, tmp_path)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "shards").iterdir()}
+
+
+def test_a_changed_source_is_named(source, tmp_path):
+    _prepare(source, tmp_path)
+    (source / "picture-003.png").unlink()
+    drawn.folder(source / "new", 1)
+    with pytest.raises(UserError, match=r"2 files \(new/picture-000.png, picture-003.png\)"):
+        _prepare(source, tmp_path)
+    assert _prepare(source, tmp_path, overwrite=True).count("train")
+
+
+def test_other_settings_are_refused_by_name(source, tmp_path):
+    _prepare(source, tmp_path)
+    with pytest.raises(UserError, match="made with seed=0, not 1"):
+        _prepare(source, tmp_path, seed=1)
+
+
+def test_one_damaged_shard_is_made_anew_to_the_same_bytes(source, tmp_path):
+    _prepare(source, tmp_path, embedding=None)
+    before = _bytes(tmp_path / "shards")
+    (tmp_path / "shards" / "train-00000.tfrecord").unlink()
+    _prepare(source, tmp_path)
+    assert _bytes(tmp_path / "shards") == before
+
+
+def test_the_shards_serve_when_the_source_is_gone(source, tmp_path):
+    _prepare(source, tmp_path)
+    for path in source.iterdir():
+        path.unlink()
+    source.rmdir()
+    assert _prepare(source, tmp_path).count("train")
+    with pytest.raises(UserError, match="There is no folder"):
+        _prepare(source, tmp_path, overwrite=True)
+    assert _prepare(source, tmp_path).count("train")  # nothing was lost
+
+
+def test_a_killed_build_completes_to_the_bytes_of_an_undisturbed_one(tmp_path):
+    source = drawn.folder(tmp_path / "photos", 150, 64, ".jpg")
+    code = (
+        "import sys; from common import prepare; prepare.SHARD_PICTURES = 20\n"
+        "prepare.prepare(sys.argv[1], 48, 'centre', folder=__import__('pathlib').Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(source)]
+    environment = {**os.environ, "KERAS_BACKEND": "jax" if not _has("tensorflow") else "tensorflow"}
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    subprocess.run(
+        [*command, str(whole)], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    build = subprocess.Popen(
+        [*command, str(stopped)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while build.poll() is None and len(list(stopped.glob("*.tfrecord"))) < 2:
+        time.sleep(0.001)
+    build.send_signal(signal.SIGKILL)
+    build.wait()
+    manifest = json.loads((stopped / "manifest.json").read_text())
+    assert not manifest["complete"]
+    subprocess.run(
+        [*command, str(stopped)], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+    assert len(list(whole.glob("*.tfrecord"))) > 5
+    assert _bytes(stopped) == _bytes(whole)
+
+
+def _has(name):
+    import importlib.util
+
+    return importlib.util.find_spec(name) is not None
+
+
+def test_a_file_that_changes_under_a_build_is_named(source, tmp_path):
+    settings = {
+        "schema": 1,
+        "image_size": 32,
+        "cut": "squash",
+        "split_by": "content",
+        "fractions": [0.9, 0.05, 0.05],
+        "seed": 0,
+        "data": "x",
+        "source": str(source),
+    }
+    manifest = prepare._plan(source, settings)
+    shard = manifest["shards"][0]
+    name = shard["files"]["name"][0]
+    data = bytearray((source / name).read_bytes())
+    data[-1] ^= 1
+    (source / name).write_bytes(data)
+    with pytest.raises(UserError, match=f"{name} changed while"):
+        prepare._shard(
+            shard,
+            folder=tmp_path,
+            source=source,
+            size=32,
+            cut="squash",
+            max_megapixels=300,
+            advance=lambda count: None,
+        )
+    assert not list(tmp_path.glob("*.tfrecord"))
+
+
+def test_samples_are_natural_views_with_no_photo_in_two_splits(tmp_path):
+    from common.datasets import samples
+
+    folder = samples.make(tmp_path / "samples")
+    views = {
+        split: {path.stem.rsplit("-", 1)[0] for path in (folder / split).iterdir()}
+        for split in records.SPLITS
+    }
+    assert not views["train"] & views["validation"] and not views["train"] & views["test"]
+    assert not views["validation"] & views["test"]
+    assert 100 <= len(list((folder / "train").iterdir())) <= 1500
+    digests = {files.sha256(path) for path in folder.rglob("*.png")}
+    assert len(digests) == len(list(folder.rglob("*.png")))
+    before = files.sha256(folder / "train" / "astronaut-000.png")
+    (folder / "train" / "astronaut-000.png").unlink()
+    assert files.sha256(samples.make(folder) / "train" / "astronaut-000.png") == before

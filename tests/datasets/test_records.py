@@ -1,0 +1,125 @@
+"""Shards: framing and Example against TensorFlow's own, order, damage."""
+
+import json
+
+import numpy as np
+import pytest
+
+from common.cli import UserError
+from common.datasets import prepare, records
+from tests import drawn
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    root = tmp_path_factory.mktemp("records")
+    source = drawn.folder(root / "photos", 30, 40)
+    return prepare.prepare(source, 32, "squash", folder=root / "shards")
+
+
+def test_an_example_survives_and_has_the_same_bytes_each_time():
+    rgb = drawn.picture(3, 20)
+    data = records.encode_example(rgb, "sub/é ü.jpg", -1)
+    back = records.decode_example(data)
+    assert (back["rgb"] == rgb).all() and back["name"] == "sub/é ü.jpg" and back["label"] == -1
+    assert data == records.encode_example(rgb, "sub/é ü.jpg", -1)
+
+
+def test_tensorflow_reads_our_records_and_we_read_tensorflows(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    rgb = drawn.picture(5, 24)
+    ours = tmp_path / "ours.tfrecord"
+    records.write_shard(ours, [records.encode_example(rgb, "a", 7)])
+    (raw,) = tf.data.TFRecordDataset([str(ours)])
+    example = tf.train.Example.FromString(raw.numpy())
+    assert example.features.feature["label"].int64_list.value == [7]
+    assert example.features.feature["name"].bytes_list.value == [b"a"]
+
+    theirs = tmp_path / "theirs.tfrecord"
+    with tf.io.TFRecordWriter(str(theirs)) as writer:
+        writer.write(example.SerializeToString())
+    back = records.decode_example(records.read_record(theirs, 0))
+    assert (back["rgb"] == rgb).all() and (back["name"], back["label"]) == ("a", 7)
+
+
+def test_tf_dataset_gives_what_the_plain_reader_gives(dataset):
+    pytest.importorskip("tensorflow")
+    plain = next(dataset.batches("train", dataset.count("train")))
+    theirs = list(records.tf_dataset(dataset.folder, "train").as_numpy_iterator())
+    assert len(theirs) == dataset.count("train") > 10
+    assert all((a["rgb"] == b).all() for a, b in zip(theirs, plain["rgb"], strict=True))
+    assert [a["name"].decode() for a in theirs] == plain["name"] == dataset.names("train")
+
+
+def test_any_position_is_read_at_any_time(dataset):
+    whole = next(dataset.batches("train", 100))
+    some = dataset.read("train", [5, 0, 5])
+    assert some["name"] == [whole["name"][5], whole["name"][0], whole["name"][5]]
+    assert (some["rgb"] == whole["rgb"][[5, 0, 5]]).all()
+
+
+def test_batches_cover_a_split_once_and_in_order(dataset):
+    names = [name for batch in dataset.batches("train", 7) for name in batch["name"]]
+    assert names == dataset.names("train")
+
+
+def test_ahead_keeps_order_and_passes_errors_on():
+    assert list(records.ahead(lambda n: n * n, range(50), depth=7, workers=3)) == [
+        n * n for n in range(50)
+    ]
+
+    def fails(number):
+        if number == 3:
+            raise UserError("three")
+        return number
+
+    with pytest.raises(UserError, match="three"):
+        list(records.ahead(fails, range(10)))
+
+
+def _copy(dataset, target):
+    target.mkdir()
+    for path in dataset.folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def test_a_flipped_bit_is_found(dataset, tmp_path):
+    folder = _copy(dataset, tmp_path / "copy")
+    path = folder / "train-00000.tfrecord"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    damaged = records.Dataset(folder)
+    with pytest.raises(UserError, match="corrupt at byte .* Delete this file"):
+        list(damaged.batches("train", 100))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "train-00000.tfrecord").unlink(), "is missing. Run the same"),
+        (lambda f: (f / "train-00000.tfrecord").write_bytes(b"x"), "has 1 bytes, not"),
+        (lambda f: (f / "manifest.json").write_text("{"), "is corrupt. Delete"),
+        (lambda f: (f / "manifest.json").unlink(), "Run `make data` first"),
+        (lambda f: _edit(f, schema=99), "has schema 99"),
+        (lambda f: _edit(f, complete=False), "not finished"),
+    ],
+)
+def test_a_mismatch_is_refused_in_one_line(dataset, tmp_path, change, message):
+    folder = _copy(dataset, tmp_path / "copy")
+    change(folder)
+    with pytest.raises(UserError, match=message):
+        records.Dataset(folder)
+
+
+def _edit(folder, **changes):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_mean_colour_is_that_of_the_training_pictures(dataset):
+    skimage = pytest.importorskip("skimage.color")
+    rgb = next(dataset.batches("train", 100))["rgb"]
+    expected = np.mean([skimage.rgb2lab(x)[..., 1:].mean((0, 1)) for x in rgb], axis=0)
+    assert dataset.mean_ab == pytest.approx(expected, abs=0.01)  # Lab agrees within 0.01

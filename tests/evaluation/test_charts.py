@@ -1,0 +1,62 @@
+"""Charts: where values lie, and what is drawn of them."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from common.evaluation.page import charts
+
+
+def test_an_axis_places_values_and_holds_those_outside():
+    linear, decades = charts.Axis(-10, 10, ()), charts.Axis(1e-4, 1, (), log=True)
+    assert [linear(value) for value in (-10, 0, 10, 99)] == [0, 0.5, 1, 1]
+    assert [decades(value) for value in (1e-2, 1, 0)] == pytest.approx([0.5, 1, 0])
+
+
+@pytest.mark.parametrize("values", [[0.0123, 0.0041], [22, 22], [0, 0], [-3, 1e5], [1e-9, 2e-9]])
+def test_ticks_are_round_and_about_the_values(values):
+    axis = charts.about(values)
+    assert axis.low <= min(values) and max(values) <= axis.high
+    assert 3 <= len(axis.ticks) <= 7
+    texts = [text for _, text in axis.ticks]
+    assert len(set(texts)) == len(texts), "ticks that read the same"
+    assert [float(text) for text in texts] == pytest.approx([tick for tick, _ in axis.ticks])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12, 200])
+def test_epochs_are_whole_and_none_is_made_up(count):
+    axis = charts.numbered(count)
+    assert all(1 <= tick <= count and text.isdigit() for tick, text in axis.ticks)
+    assert axis.ticks and axis.low <= 1 and count <= axis.high
+
+
+def test_a_line_breaks_where_there_is_no_value():
+    x, y = charts.numbered(4), charts.Axis(0, 1, ())
+    drawn = charts.line("training", x, y, [(1, 0.5), (2, None), (3, 1), (4, 0)])
+    path = re.search(r' d="(.*?)"', drawn).group(1)
+    assert path.count("M") == 2 and path.count("L") == 1 and drawn.count("<circle") == 3
+
+
+def test_steps_have_the_heights_of_their_bins():
+    x, y = charts.Axis(0, 3, ()), charts.Axis(0, 1, ())
+    drawn = charts.steps("made", x, y, [0, 1, 2, 3], [0, 1, 0.5])
+    floor, top = charts.HEIGHT - charts.BOTTOM, charts.TOP
+    assert re.findall(r"V([\d.]+)", drawn) == [
+        f"{at:.1f}" for at in (floor, top, (floor + top) / 2, floor)
+    ]
+
+
+def test_a_panel_is_xml_and_speaks():
+    x, y = charts.numbered(2), charts.about([1, 2])
+    drawn = charts.panel(
+        "a & b",
+        "a < b",
+        x,
+        y,
+        charts.line("mean", x, y, [(1, 1), (2, 2)]),
+        strip=["#000000", "#ffffff"],
+    )
+    root = ElementTree.fromstring(drawn)
+    assert root.get("aria-label") == "a < b" and root.get("role") == "img"
+    assert len(root.findall("rect")) == 2 and "a & b" in [text.text for text in root.iter("text")]

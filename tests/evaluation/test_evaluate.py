@@ -1,0 +1,648 @@
+"""The evaluation over drawn pictures, with models of a few weights whose output is known."""
+
+import base64
+import csv
+import dataclasses
+import hashlib
+import json
+import re
+import types
+from html.parser import HTMLParser
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from common import cli
+from common.cli import UserError
+from common.color import bins, lab
+from common.commands import evaluate as evaluate_command
+from common.datasets import prepare, records
+from common.evaluation import evaluate, table
+from common.networks import embeddings, h5
+
+SIDE = 32
+CONFIG = types.SimpleNamespace(l_scale=1 / 50, l_offset=-1.0, ab_scale=1 / 128, ab_offset=0.0)
+AWKWARD = 'a<b>&"ü.0".png'
+
+
+def draw(seed, grey=False):
+    """A picture of two soft colour gradients, BGR as OpenCV writes it."""
+    corners = np.random.default_rng(seed).uniform(20, 235, (2, 2, 3)).astype(np.float32)
+    if grey:
+        corners[:] = corners[..., :1]
+    return np.uint8(cv2.resize(corners, (48, 40), interpolation=cv2.INTER_LINEAR))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """20 pictures: 10 of training, 2 of validation, 8 of test, one of these grey."""
+    folder = tmp_path_factory.mktemp("evaluate") / "drawn"
+    splits = ["train"] * 10 + ["val"] * 2 + ["test"] * 8
+    for seed, split in enumerate(splits):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        name = AWKWARD if seed == 12 else f"{seed:02d}.png"
+        png = cv2.imencode(".png", draw(seed, grey=seed == 13))[1]
+        (folder / split / name).write_bytes(png.tobytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(source):
+    return prepare.prepare(
+        source, SIDE, "squash", split_by="folder", folder=source.parent / "shards"
+    )
+
+
+def save(path, kernel=(0, 0), bias=(0, 0), size=SIDE, embedding=None, **metadata):
+    """Export a model with ab = kernel * L* + bias (+ the first two logits); return its path."""
+    inputs = {"l": keras.Input((size, size, 1), name="l")}
+    x = layers.Conv2D(2, 1, name="conv")(inputs["l"])
+    if embedding:
+        inputs["embedding"] = keras.Input((1000,), name="embedding")
+        logits = layers.Dense(2, use_bias=False, name="logits")(inputs["embedding"])
+        x = layers.Add()([x, layers.Reshape((1, 1, 2))(logits)])
+    network = keras.Model(inputs, x, name="tiny")
+    kernel, bias = np.float32(kernel), np.float32(bias)
+    # The wrapped network gets L* / 50 - 1 and gives ab / 128.
+    network.get_layer("conv").set_weights(
+        [(kernel * 50 / 128).reshape(1, 1, 1, 2), (bias + kernel * 50) / 128]
+    )
+    if embedding:
+        network.get_layer("logits").set_weights([1e3 * np.eye(1000, 2, dtype=np.float32)])
+    h5.export(
+        h5.wrap(network, CONFIG),
+        path,
+        {
+            "title": path.stem,
+            "image_size": size,
+            "cut": "squash",
+            "embedding": embedding,
+            "data": {"name": "others", "train_sha256": "0" * 24},
+            **metadata,
+        },
+    )
+    return path
+
+
+def true_lab(dataset, split="test"):
+    rgb = next(dataset.batches(split, 100))["rgb"]
+    return rgb, lab.rgb_to_lab(rgb)
+
+
+def row(report, name):
+    (found,) = (row for row in report["rows"] if row["name"] == name)
+    return found
+
+
+def mean(report, name, key):
+    return row(report, name)["metrics"][key]["mean"]
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def test_baselines_by_hand(dataset):
+    report = evaluate.evaluate([], dataset, out=None)
+    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour"]
+    ab = true_lab(dataset)[1][..., 1:]
+    assert mean(report, "grey", "mse_ab") == pytest.approx((ab**2).mean(), rel=1e-5)
+    mean_ab = true_lab(dataset, "train")[1][..., 1:].mean((0, 1, 2))
+    assert mean(report, "mean colour", "mse_ab") == pytest.approx(
+        ((ab - mean_ab) ** 2).mean(), rel=1e-4
+    )
+
+
+def test_figures_are_means_over_pictures_with_their_count(dataset):
+    report = evaluate.evaluate([], dataset, out=None, batch_size=3)
+    grey = row(report, "grey")
+    psnr = grey["values"]["psnr_rgb"]
+    # The grey picture is the grey baseline's in every pixel: infinite, counted, in no mean.
+    assert psnr.count("inf") == 1
+    assert grey["metrics"]["psnr_rgb"]["n"] == 7 and grey["metrics"]["psnr_rgb"]["infinite"] == 1
+    finite = [value for value in psnr if value != "inf"]
+    assert grey["metrics"]["psnr_rgb"]["mean"] == pytest.approx(np.mean(finite), rel=1e-5)
+    assert grey["metrics"]["mse_ab"]["n"] == len(report["pictures"]) == 8
+    # PSNR of one picture by the formula, from RGB made with the picture's own L*
+    rgb, colours = true_lab(dataset)
+    place = next(i for i, value in enumerate(psnr) if value != "inf")
+    flat = np.concatenate([colours[place, ..., :1], np.zeros((SIDE, SIDE, 2))], -1)
+    predicted = np.rint(255 * lab.lab_to_rgb(flat))
+    error = np.mean((rgb[place] - predicted) ** 2)
+    assert psnr[place] == pytest.approx(10 * np.log10(255**2 / error), rel=1e-5)
+
+
+def test_a_model_of_one_colour_scores_as_that_colour(dataset, tmp_path):
+    path = save(tmp_path / "flat.h5", bias=dataset.mean_ab)
+    report = evaluate.evaluate([path], dataset, out=None, batch_size=3)
+    for key in ("mse_ab", "psnr_rgb", "ssim_rgb", "ssim_ab", "colourfulness"):
+        assert mean(report, "flat", key) == pytest.approx(
+            mean(report, "mean colour", key), rel=1e-3
+        )
+
+
+def test_figures_do_not_depend_on_the_batch(dataset, tmp_path):
+    path = save(tmp_path / "slope.h5", kernel=(0.3, -0.2), bias=(5, 20))
+    by_3, by_8 = (
+        row(evaluate.evaluate([path], dataset, out=None, batch_size=size), "slope")
+        for size in (3, 8)
+    )
+    assert by_3["values"] == by_8["values"]
+
+
+def test_a_model_of_another_size_sees_the_picture_small(dataset, tmp_path):
+    path = save(tmp_path / "small.h5", kernel=(0.5, -0.25), size=16)
+    report = evaluate.evaluate([path], dataset, out=None)
+    colours = true_lab(dataset)[1]
+    errors = []
+    for picture in colours:
+        l = cv2.resize(picture[..., 0], (16, 16), interpolation=cv2.INTER_AREA)
+        ab = cv2.resize(
+            np.stack([l * 0.5, l * -0.25], -1), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR
+        )
+        errors.append(np.mean((picture[..., 1:] - ab) ** 2))
+    assert mean(report, "small", "mse_ab") == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_delta_is_the_difference_of_mean_colourfulness(dataset, tmp_path):
+    report = evaluate.evaluate([save(tmp_path / "flat.h5", bias=(30, 30))], dataset, out=None)
+    truth = report["truth"]["metrics"]["colourfulness"]
+    assert truth["n"] == 8 and len(report["truth"]["values"]["colourfulness"]) == 8
+    assert row(report, "flat")["colourfulness_delta"] == pytest.approx(
+        mean(report, "flat", "colourfulness") - truth["mean"]
+    )
+
+
+def test_every_mean_has_an_interval_about_it(dataset):
+    report = evaluate.evaluate([], dataset, out=None)
+    for found in (*row(report, "grey")["metrics"].values(), *report["truth"]["metrics"].values()):
+        low, high = found["interval"]
+        assert low <= found["mean"] <= high and (low < high or found["n"] < 3)
+    grey = row(report, "grey")
+    low, high = grey["colourfulness_delta_interval"]
+    assert low < grey["colourfulness_delta"] < high < 0
+    again = evaluate.evaluate([], dataset, out=None)
+    assert row(again, "grey")["metrics"]["mse_ab"] == grey["metrics"]["mse_ab"]
+    assert "2,000 resamples, seed 0" in report["protocol"]["interval"]
+    # the table has them below the means, with the count where it is not that of all pictures
+    lines = table.table(report).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("grey"))
+    low, high = grey["metrics"]["psnr_rgb"]["interval"]
+    assert lines[at + 1].split()[0] == f"{low:.2f}..{high:.2f}"
+    assert lines[at + 2].split() == ["n=7"], "the grey picture's PSNR is infinite"
+    # one picture tells nothing of others
+    alone = evaluate.evaluate([], dataset, out=None, limit=1)
+    assert row(alone, "grey")["metrics"]["mse_ab"]["interval"] is None
+    assert ".." not in table.table(alone).split("Below")[0]
+
+
+def test_both_kinds_of_colourfulness_have_their_difference(dataset):
+    report = evaluate.evaluate([], dataset, out=None)
+    grey, truth = row(report, "grey"), report["truth"]
+    for key in ("colourfulness", "colourfulness_absolute"):
+        # grey is below every true picture, so that nothing cancels
+        assert -grey[f"{key}_delta"] == pytest.approx(truth["metrics"][key]["mean"], abs=0.3)
+        assert mean(report, "grey", f"{key}_error") == pytest.approx(-grey[f"{key}_delta"], abs=0.1)
+    assert truth["metrics"]["colourfulness"] != truth["metrics"]["colourfulness_absolute"]
+
+
+def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
+    plain = evaluate.evaluate([], dataset, out=None)
+    assert "auc_ab_balanced" not in row(plain, "grey")["metrics"]
+    assert "balanced" not in plain["protocol"] and not (dataset.folder / "prior.json").exists()
+    report = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
+    # over all pixels at once, by the definition: weights of the smoothed prior's inverse
+    weights = bins.balance(bins.prior(dataset))
+    ab = true_lab(dataset)[1][..., 1:].reshape(-1, 2)
+    nearest = np.linalg.norm(ab[:, None] - bins.CENTRES, axis=-1).argmin(-1)
+    within = 1 - np.minimum(np.linalg.norm(ab, axis=-1), 150) / 150
+    assert mean(report, "grey", "auc_ab_balanced") == pytest.approx(
+        100 * np.average(within, weights=weights[nearest]), rel=1e-4
+    )
+    assert mean(report, "grey", "auc_ab_balanced") < mean(report, "grey", "auc_ab")
+    assert "lambda = 0" in report["protocol"]["balanced"] and "AuC balanced" in table.table(report)
+    # measured once, and anew where what is kept is of another split
+    kept = dataset.folder / "prior.json"
+    calls = []
+    monkeypatch.setattr(bins, "prior", lambda data: calls.append(1) or np.full(313, 1 / 313))
+    again = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
+    assert (
+        mean(again, "grey", "auc_ab_balanced")
+        == pytest.approx(mean(report, "grey", "auc_ab_balanced"), rel=1e-6)
+        and not calls
+    )
+    for damage in ("", "{", '{"train_sha256": 1}', "[]"):
+        kept.write_text(damage)
+        evaluate.evaluate([], dataset, out=None, rebalance=True, limit=1)
+    assert len(calls) == 4
+    kept.unlink()
+
+
+def test_limit_takes_the_first_pictures(dataset):
+    whole, part = (evaluate.evaluate([], dataset, out=None, limit=limit) for limit in (None, 3))
+    assert part["data"]["pictures"] == 3 and part["data"]["of"] == 8
+    assert row(part, "grey")["values"]["mse_ab"] == row(whole, "grey")["values"]["mse_ab"][:3]
+    assert part["pictures"] == whole["pictures"][:3]
+
+
+def test_small_pictures_have_no_ssim(source):
+    tiny = prepare.prepare(source, 8, "squash", split_by="folder", folder=source.parent / "tiny")
+    report = evaluate.evaluate([], tiny, out=None)
+    assert row(report, "grey")["metrics"]["ssim_rgb"] == {
+        "mean": None,
+        "n": 0,
+        "infinite": 0,
+        "interval": None,
+    }
+    assert " - " in table.table(report)
+
+
+# --- embeddings -----------------------------------------------------------------------------------
+
+
+def small_classifier(weights, classes, classifier_activation):
+    """In place of an ImageNet network: quick, and as sensitive to the picture."""
+    picture = keras.Input((None, None, 3))
+    x = layers.Conv2D(8, 3, 2, activation=classifier_activation or "relu")(picture)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(picture, layers.Dense(classes)(x))
+
+
+def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(source, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        embeddings.NETWORKS,
+        "mobilenet_v2",
+        dataclasses.replace(embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_classifier),
+    )
+    stored = prepare.prepare(
+        source,
+        SIDE,
+        "squash",
+        "mobilenet_v2",
+        "random",
+        split_by="folder",
+        folder=source.parent / "embedded",
+    )
+    embedding = {
+        key: stored.embedding[key] for key in ("network", "weights", "sha256", "precision")
+    }
+    paths = [
+        save(tmp_path / "stored.h5", embedding=embedding),
+        save(tmp_path / "live.h5", embedding=embedding, cut="letterbox"),
+        save(tmp_path / "lost.h5", embedding={**embedding, "sha256": "f" * 64}),
+    ]
+    report = evaluate.evaluate(paths, stored, out=None)
+    assert row(report, "stored")["embedding_from"] == "data set"
+    assert row(report, "live")["embedding_from"] == "model"
+    assert mean(report, "stored", "mse_ab") != mean(report, "grey", "mse_ab")
+    # one picture, one embedding: stored and live agree but for the arithmetic of the batch
+    assert mean(report, "stored", "mse_ab") == pytest.approx(
+        mean(report, "live", "mse_ab"), rel=1e-3
+    )
+    assert [failure["file"] for failure in report["failed"]] == [str(paths[2])]
+    # random weights stand in the row
+    text = table.table(report).splitlines()
+    assert any(
+        line.startswith("stored") and "mobilenet_v2, RANDOM weights" in line for line in text
+    )
+
+
+# --- what was seen, what is best ------------------------------------------------------------------
+
+
+def test_a_model_that_has_seen_test_pictures_is_marked_and_never_best(dataset, tmp_path):
+    trained = "".join(digest[:12] for digest in ["0" * 64, *dataset.sha256("test")[1:3]])
+    near = tuple(true_lab(dataset)[1][..., 1:].mean((0, 1, 2)))  # the best one colour there is
+    paths = [
+        save(tmp_path / "seen.h5", bias=near, data={"train_sha256": trained}),
+        save(tmp_path / "fresh.h5", bias=near),
+        save(tmp_path / "silent.h5", data={}),
+    ]
+    report = evaluate.evaluate(paths, dataset, out=None)
+    assert [row(report, name)["seen"] for name in ("seen", "fresh", "silent")] == [2, 0, None]
+    assert "mse_ab" in row(report, "fresh")["best"] and not row(report, "seen")["best"]
+    assert "train_sha256" not in row(report, "seen")["metadata"]["data"]
+    text = table.table(report)
+    assert "seen 2 of 8 in training" in text and "training files unknown" in text
+    # of the first picture alone, the model has seen none
+    assert row(evaluate.evaluate(paths[:1], dataset, out=None, limit=1), "seen")["seen"] == 0
+
+
+def test_a_model_without_metadata_is_evaluated(dataset, tmp_path):
+    l = keras.Input((SIDE, SIDE, 1), name="l")
+    keras.Model({"l": l}, layers.Conv2D(2, 1, name="ab")(l)).save(tmp_path / "foreign.h5")
+    report = evaluate.evaluate([tmp_path / "foreign.h5"], dataset, out=None)
+    assert row(report, "foreign")["seen"] is None
+    assert row(report, "foreign")["metrics"]["mse_ab"]["n"] == 8
+
+
+def test_two_models_of_one_name_keep_apart(dataset, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    paths = [save(tmp_path / folder / "flat.h5") for folder in ("one", "two")]
+    report = evaluate.evaluate(paths, dataset, out=None)
+    assert [row["name"] for row in report["rows"][2:]] == [str(path) for path in paths]
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+class Reader(HTMLParser):
+    """Checks that tags close in order, and collects them."""
+
+    VOID = {"meta", "link", "img", "input"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def written(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    paths = [save(folder / "flat.h5", bias=(5, 10)), folder / "broken.h5"]
+    paths[1].write_bytes(b"<script>")
+    report = evaluate.evaluate(paths, dataset, out=folder / "out", shown=5)
+    return report, folder / "out"
+
+
+def test_nothing_but_the_three_files_is_written(written):
+    assert sorted(path.name for path in written[1].iterdir()) == [
+        "index.html",
+        "metrics.csv",
+        "metrics.json",
+    ]
+
+
+def test_json_is_strict_and_says_the_protocol(written):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    report, out = written
+    found = json.loads((out / "metrics.json").read_text(), parse_constant=refuse)
+    assert found == json.loads(json.dumps(report))
+    assert found["protocol"]["metrics"]["ssim_ab"]["switches"]["sigma"] == 1.5
+    assert found["data"]["pictures"] == 8 and len(found["data"]["split_sha256"]) == 64
+    assert found["pictures"][0].keys() == {"name", "sha256"}
+    assert {"keras", "numpy", "scikit-image", "opencv"} <= found["versions"].keys()
+    assert "broken.h5" in found["failed"][0]["reason"]
+
+
+def test_csv_has_a_row_a_method(written):
+    report, out = written
+    with open(out / "metrics.csv", encoding="utf-8", newline="") as file:
+        found = {row["name"]: row for row in csv.DictReader(file)}
+    assert list(found) == ["grey", "mean colour", "flat"]
+    assert float(found["flat"]["psnr_rgb"]) == mean(report, "flat", "psnr_rgb")
+    assert found["grey"]["psnr_rgb_n"] == "7" and found["grey"]["mse_ab_n"] == "8"
+    assert [float(found["flat"][f"mse_ab_{end}"]) for end in ("low", "high")] == row(
+        report, "flat"
+    )["metrics"]["mse_ab"]["interval"]
+
+
+def test_the_page_stands_alone(written):
+    text = (written[1] / "index.html").read_text(encoding="utf-8")
+    reader = Reader(text)
+    images = reader.all("img")
+    assert len(images) % 3 == 0 and len(images) >= 5 * 3  # grey, flat, true
+    assert all(image["src"].startswith("data:image/") and image["alt"] for image in images)
+    assert "url(" not in text and "http:" not in text
+    assert "https:" not in text and "@import" not in text
+    assert {attrs.get("href") for attrs in reader.all("a")} == {"metrics.json", "metrics.csv"}
+    content = " ".join(reader.text)
+    assert "broken.h5" in content and "use_sample_covariance=False" in content
+    # one script may run, which the policy names by what is in it
+    (policy,) = (
+        meta["content"]
+        for meta in reader.all("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    )
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert len(scripts) == 1 and "default-src 'none'" in policy
+    digest = hashlib.sha256(scripts[0].encode()).digest()
+    assert f"script-src 'sha256-{base64.b64encode(digest).decode()}'" in policy
+    assert {attrs.get("type") for attrs in reader.all("script")} == {None, "application/json"}
+
+
+def test_the_page_escapes_names(dataset, tmp_path):
+    evaluate.evaluate([], dataset, out=tmp_path)
+    reader = Reader((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert any(AWKWARD in text for text in reader.text)
+    assert any(AWKWARD in image["alt"] for image in reader.all("img"))
+
+
+def test_the_table_is_aligned_and_marks_the_best(written):
+    lines = table.table(written[0]).splitlines()
+    header = next(line for line in lines if "PSNR RGB" in line)
+    ends = header.index("SSIM RGB") + len("SSIM RGB")
+    body = [line for line in lines if line.startswith(("grey  ", "mean colour  ", "flat  "))]
+    assert len(body) == 3 and all(line[ends - 1].isdigit() for line in body)
+    assert sum(line[ends] == "*" for line in body) == 1
+
+
+def test_pairs_are_told_with_interval_and_wins(dataset, tmp_path):
+    near = tuple(true_lab(dataset)[1][..., 1:].mean((0, 1, 2)))
+    paths = [save(tmp_path / "near.h5", bias=near), save(tmp_path / "far.h5", bias=(90, -90))]
+    report = evaluate.evaluate(paths, dataset, out=tmp_path / "out")
+    assert len(report["pairs"]) == 6
+    (pair,) = (
+        pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("far", "near")
+    )
+    found = pair["metrics"]["mse_ab"]
+    assert found["mean"] == pytest.approx(
+        mean(report, "far", "mse_ab") - mean(report, "near", "mse_ab"), rel=1e-4
+    )
+    assert found["verdict"] == "worse" and (found["wins"], found["losses"]) == (0, 8)
+    text = table.table(report)
+    assert "far against near: worse by PSNR RGB, -" in text and "wins 0 of 8)" in text
+    assert "far against mean colour: worse" in text and "It has learned nothing" in text
+    assert "against grey" not in text
+    reader = Reader((tmp_path / "out/index.html").read_text(encoding="utf-8"))
+    assert "Comparisons" in reader.text and reader.text.count("against grey") == 3
+    named = evaluate.evaluate(paths, dataset, out=None, against="grey")
+    assert [pair["against"] for pair in named["pairs"]] == ["grey"] * 3
+    assert "mean colour against grey: " in table.table(named)
+
+
+def test_constant_pictures_have_figures_where_they_are_defined(tmp_path):
+    for split, greys in (("train", (0, 0)), ("test", (0, 90, 255))):
+        for at, grey in enumerate(greys):
+            path = tmp_path / "flat" / split / f"{at}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = np.full((SIDE, SIDE, 3), grey, np.uint8)
+            picture[0, 0] += np.uint8([at, 0, 0]) if split == "train" else 0
+            path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    flat = prepare.prepare(
+        tmp_path / "flat", SIDE, "squash", split_by="folder", folder=tmp_path / "shards"
+    )
+    report = evaluate.evaluate(
+        [save(tmp_path / "red.h5", bias=(40, 20))], flat, out=tmp_path / "out"
+    )
+    grey, red = row(report, "grey"), row(report, "red")
+    # grey pictures are what the grey baseline gives: in no mean, but counted, and nothing is better
+    assert grey["metrics"]["psnr_rgb"] == {"mean": None, "n": 0, "infinite": 3, "interval": None}
+    assert "psnr_rgb" in grey["best"] and red["best"] == []
+    assert grey["values"]["psnr_rgb"] == ["inf"] * 3 and "Up to 3 predictions" in table.table(
+        report
+    )
+    assert mean(report, "grey", "ssim_rgb") == pytest.approx(1)
+    assert grey["metrics"]["ssim_rgb"]["n"] == 3
+    assert 0 <= mean(report, "red", "ssim_rgb") < 1 < mean(report, "red", "ciede2000")
+    assert report["truth"]["metrics"]["colourfulness"]["mean"] == 0
+    (pair,) = (
+        pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("red", "grey")
+    )
+    found = pair["metrics"]["psnr_rgb"]
+    assert (found["mean"], found["n"], found["losses"]) == (None, 0, 3)
+    lines = table.table(report).splitlines()
+    assert next(line for line in lines if line.startswith("grey ")).split()[1] == "inf*"
+    assert "∞" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+def test_a_model_that_gives_nan_is_left_out(dataset, tmp_path):
+    paths = [save(tmp_path / "nan.h5", bias=(np.nan, 0)), save(tmp_path / "flat.h5")]
+    report = evaluate.evaluate(paths, dataset, out=None)
+    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour", "flat"]
+    assert "NaN" in report["failed"][0]["reason"]
+    with pytest.raises(UserError, match="NaN"):
+        evaluate.evaluate(paths[:1], dataset, out=None)
+
+
+def test_a_model_that_is_no_colorizer_is_left_out(dataset, tmp_path):
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    keras.Model(image, layers.Conv2D(2, 1)(image)).save(tmp_path / "classes.h5")
+    l = keras.Input((SIDE, SIDE, 1), name="l")
+    keras.Model({"l": l}, layers.Conv2D(2, 1, 2)(l)).save(tmp_path / "half.h5")
+    for name in ("classes", "half"):
+        with pytest.raises(UserError, match=f"{name}.h5 is no colorizer"):
+            evaluate.evaluate([tmp_path / f"{name}.h5"], dataset, out=None)
+
+
+def test_an_empty_split_is_an_error(source):
+    (source.parent / "one").mkdir()
+    picture = source.parent / "one" / "only.png"
+    picture.write_bytes(cv2.imencode(".png", draw(0))[1].tobytes())
+    alone = prepare.prepare(picture.parent, SIDE, "squash", folder=source.parent / "alone")
+    with pytest.raises(UserError, match="test split .* is empty"):
+        evaluate.evaluate([], alone, out=None)
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(dataset, tmp_path, monkeypatch, capsys):
+    """run(*arguments) -> (exit code, stdout, stderr without bars), in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, data=dataset.folder):
+        code = cli.run(evaluate_command.main, ["--data", str(data), *map(str, arguments)])
+        printed = capsys.readouterr()
+        errors = [line.split("\r")[-1] for line in printed.err.splitlines()]
+        return code, printed.out, [line for line in errors if line.startswith(("error", "left"))]
+
+    return run
+
+
+def test_without_models_the_baselines_are_evaluated(run, tmp_path):
+    code, out, _ = run()
+    assert code == 0 and "make train-koala" in out and "mean colour" in out
+    assert (tmp_path / "reports/eval/index.html").exists()
+
+
+def test_every_model_of_the_folder_is_evaluated_but_broken_ones(run, tmp_path):
+    save(tmp_path / "models/flat.h5")
+    (tmp_path / "models/broken.h5").write_bytes(b"")
+    code, out, errors = run()
+    assert code == 1 and "flat" in out
+    assert len(errors) == 1 and "models/broken.h5" in errors[0]
+
+
+def test_a_broken_model_in_the_folder_does_not_stop_the_baselines(run, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/broken.h5").write_bytes(b"")
+    code, out, errors = run()
+    assert code == 1 and "mean colour" in out and len(errors) == 1
+
+
+def test_a_broken_model_alone_is_an_error(run, tmp_path):
+    (tmp_path / "broken.h5").write_bytes(b"")
+    code, out, errors = run("--models", "broken.h5")
+    assert code == 2 and not out and len(errors) == 1 and "broken.h5" in errors[0]
+    assert not (tmp_path / "reports").exists() or not any((tmp_path / "reports/eval").iterdir())
+
+
+def test_a_missing_model_is_named_before_any_work(run):
+    code, out, errors = run("--models", "nobody", "koala")
+    assert code == 2 and not out and "nobody" in errors[0] and "make train-koala" in errors[0]
+
+
+def test_a_reference_that_is_not_there_is_named_before_any_work(run, tmp_path):
+    save(tmp_path / "models/flat.h5")
+    code, out, errors = run("--against", "nobody")
+    assert code == 2 and not out and len(errors) == 1
+    assert "nobody" in errors[0] and "grey, mean colour, flat" in errors[0]
+    code, out, _ = run("--against", "mean colour")
+    assert code == 0 and "flat against mean colour: " in out
+
+
+def test_an_unwritable_folder_is_named_before_any_work(run, tmp_path):
+    (tmp_path / "taken").write_text("")
+    code, out, errors = run("--out", "taken/eval")
+    assert code == 2 and "PSNR" not in out and len(errors) == 1 and "taken" in errors[0]
+
+
+def test_one_named_model_chooses_size_and_cut(run, source, tmp_path):
+    save(tmp_path / "models/small.h5", size=16, cut="letterbox")
+    code, out, _ = run("--model=small", "--split-by", "folder", "--limit", 2, data=source)
+    assert code == 0 and "2 of 8 pictures at 16 x 16" in out
+    (folder,) = (tmp_path / "data/tfrecords").iterdir()
+    assert records.open_dataset(folder).cut == "letterbox"
+
+
+def test_models_of_one_size_are_measured_at_it_though_none_is_named(run, source, tmp_path):
+    save(tmp_path / "models/one.h5", size=32)
+    save(tmp_path / "models/two.h5", size=32)
+    code, out, _ = run("--split-by", "folder", "--limit", 2, data=source)
+    assert code == 0 and "2 of 8 pictures at 32 x 32" in out
+    table = (tmp_path / "reports/eval/index.html").read_text()
+    assert "data:image/png" in table and "image-rendering: pixelated" in table
+
+
+def test_models_that_differ_are_measured_at_the_datas_own_size(run, source, tmp_path, monkeypatch):
+    save(tmp_path / "models/one.h5", size=16)
+    save(tmp_path / "models/two.h5", size=40)
+    entry = {"folder": str(source), "split_by": "folder", "size": 32}
+    monkeypatch.setattr(evaluate.prepare, "catalogue", lambda: {"stamps": entry})
+    code, out, _ = run("--limit", 2, data="stamps")
+    assert code == 0 and "2 of 8 pictures at 32 x 32" in out
+
+
+def test_embeddings_are_not_needed_by_models_without(run, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("an embedding network was loaded")
+
+    monkeypatch.setattr(embeddings, "load", refuse)
+    save(tmp_path / "models/flat.h5")
+    assert run()[0] == 0

@@ -1,0 +1,686 @@
+"""FEUP: layers and counts by hand, weights by name against NumPy, and that the networks learn."""
+
+import csv
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import feup
+from common import cli, files
+from common.cli import UserError
+from common.color import bins
+from common.networks import h5, pretrained
+from common.networks.interface import predict
+from common.training import losses
+from feup import densenet, eccv16, resnet18, train
+from tests import drawn, learning
+from tests.networks.test_torch_files import saved
+
+# Layer, output shape at 32 x 32, parameters: k * k * in * out (+ out) of a convolution, 4 * out of
+# batch normalisation.
+RESNET18 = [
+    ("conv1", (16, 16, 64), 3_136),  # 7*7*1*64, no biases in ResNet
+    ("bn1", (16, 16, 64), 256),
+    ("maxpool", (8, 8, 64), 0),
+    *[
+        (f"layer1_{block}_{name}", (8, 8, 64), count)
+        for block in range(2)
+        for name, count in (("conv1", 36_864), ("bn1", 256), ("conv2", 36_864), ("bn2", 256))
+    ],
+    ("layer2_0_downsample_0", (4, 4, 128), 8_192),  # 1*1*64*128
+    ("layer2_0_downsample_1", (4, 4, 128), 512),
+    ("layer2_0_conv1", (4, 4, 128), 73_728),  # 3*3*64*128
+    ("layer2_0_bn1", (4, 4, 128), 512),
+    ("layer2_0_conv2", (4, 4, 128), 147_456),  # 3*3*128*128
+    ("layer2_0_bn2", (4, 4, 128), 512),
+    *[
+        (f"layer2_1_{name}", (4, 4, 128), count)
+        for name, count in (("conv1", 147_456), ("bn1", 512), ("conv2", 147_456), ("bn2", 512))
+    ],
+]
+DENSE_BLOCKS = [(1, 64, 6, 8), (2, 128, 12, 4)]  # number, channels, layers, side of the map
+DENSENET = [
+    ("conv1_conv", (16, 16, 64), 3_136),
+    ("conv1_bn", (16, 16, 64), 256),
+    # In each layer 128 channels of 1 x 1, then 32 of 3 x 3, put behind what it saw.
+    *[
+        (f"conv{number + 1}_block{i + 1}_{part}", shape, count)
+        for number, first, length, side in DENSE_BLOCKS
+        for i in range(length)
+        for part, shape, count in (
+            ("0_bn", (side, side, first + 32 * i), 4 * (first + 32 * i)),
+            ("1_conv", (side, side, 128), 128 * (first + 32 * i)),
+            ("1_bn", (side, side, 128), 512),
+            ("2_conv", (side, side, 32), 36_864),  # 3*3*128*32
+            ("concat", (side, side, first + 32 * (i + 1)), 0),
+        )
+    ],
+    ("pool2_bn", (8, 8, 256), 1_024),
+    ("pool2_conv", (8, 8, 128), 32_768),  # 1*1*256*128
+    ("pool3_bn", (4, 4, 512), 2_048),
+    ("pool3_relu", (4, 4, 512), 0),
+]
+
+
+def decoder(channels):
+    return [
+        ("deconv1", (8, 8, 128), 2_048 * channels + 128),  # 4*4*channels*128 + 128
+        ("deconv1_norm", (8, 8, 128), 512),
+        ("deconv2", (8, 8, 64), 131_136),  # 4*4*128*64 + 64
+        ("deconv2_norm", (8, 8, 64), 256),
+        ("deconv3", (16, 16, 64), 65_600),  # 4*4*64*64 + 64
+        ("deconv3_norm", (16, 16, 64), 256),
+        ("deconv4", (16, 16, 32), 32_800),  # 4*4*64*32 + 32
+        ("deconv4_norm", (16, 16, 32), 128),
+        ("deconv5", (32, 32, 2), 1_026),  # 4*4*32*2 + 2
+    ]
+
+
+ECCV16 = [
+    ("conv1_1", (32, 32, 64), 640),  # 3*3*1*64 + 64
+    ("conv1_2", (16, 16, 64), 36_928),
+    ("conv1_norm", (16, 16, 64), 256),
+    ("conv2_1", (16, 16, 128), 73_856),
+    ("conv2_2", (8, 8, 128), 147_584),
+    ("conv2_norm", (8, 8, 128), 512),
+    ("conv3_1", (8, 8, 256), 295_168),
+    ("conv3_2", (8, 8, 256), 590_080),
+    ("conv3_3", (4, 4, 256), 590_080),
+    ("conv3_norm", (4, 4, 256), 1_024),
+    ("conv4_1", (4, 4, 512), 1_180_160),
+    *[
+        (f"conv{i}_{j}", (4, 4, 512), 2_359_808)
+        for i in range(4, 8)
+        for j in range(1, 4)
+        if (i, j) != (4, 1)
+    ],  # 3*3*512*512 + 512
+    *[(f"conv{i}_norm", (4, 4, 512), 2_048) for i in range(4, 8)],
+    ("conv8_1", (8, 8, 256), 2_097_408),  # 4*4*512*256 + 256
+    ("conv8_2", (8, 8, 256), 590_080),
+    ("conv8_3", (8, 8, 256), 590_080),
+    ("conv8_313", (8, 8, 313), 80_441),  # 256*313 + 313
+]
+TABLES = {
+    "resnet18_mse": [*RESNET18, *decoder(128)],
+    "densenet_mse": [*DENSENET, *decoder(512)],
+    "eccv16_mse": [*ECCV16, ("class8_ab", (8, 8, 2), 626), ("ab_up", (32, 32, 2), 0)],
+    "eccv16_rebalanced": ECCV16,
+}
+TABLES |= dict.fromkeys(("resnet18_lpips", "resnet18_mobilenet_v2"), TABLES["resnet18_mse"])
+# All, and those that train: all but the two moving statistics of each normalised channel.
+COUNTS = {
+    "resnet18_mse": (1_172_706, 1_170_210),  # 2 * (64 + 4*64 + 5*128 + 128 + 64 + 64 + 32) = 2,496
+    "densenet_mse": (2_588_002, 2_572_130),  # 2 * (64+864+768+256+3648+1536+512+288) = 15,872
+    "eccv16_mse": (32_241_003, 32_236_011),  # 2 * (64 + 128 + 256 + 4*512) = 4,992
+    "eccv16_rebalanced": (32_240_377, 32_235_385),  # less the 626 of the layer to ab
+}
+COUNTS |= dict.fromkeys(("resnet18_lpips", "resnet18_mobilenet_v2"), COUNTS["resnet18_mse"])
+
+
+def small(name, image_size=32, **changes):
+    return dataclasses.replace(feup.CONFIGS[name], image_size=image_size, **changes)
+
+
+def lightness(count=2, size=32, seed=0):
+    return np.random.default_rng(seed).uniform(0, 100, (count, size, size, 1)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Every config's network, with other statistics in its normalisation than fresh ones."""
+    keras.utils.set_random_seed(0)
+    built = {name: feup.build_model(config) for name, config in feup.CONFIGS.items()}
+    rng = np.random.default_rng(0)
+    for network in built.values():
+        for layer in network._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                gamma, beta, mean, variance = layer.get_weights()
+                layer.set_weights(
+                    [
+                        gamma,
+                        beta,
+                        mean + rng.normal(size=mean.shape),
+                        variance * rng.uniform(0.5, 2, variance.shape),
+                    ]
+                )
+    return built
+
+
+# --- the networks -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", feup.CONFIGS)
+def test_the_layers_to_the_letter(networks, name):
+    found = {layer.name: layer for layer in networks[name]._flatten_layers()}
+    for layer, shape, parameters in TABLES[name]:
+        assert found[layer].output.shape[1:] == shape, layer
+        assert found[layer].count_params() == parameters, layer
+    weighted = {
+        layer.name
+        for layer in found.values()
+        if layer.weights and not isinstance(layer, keras.Model)
+    }
+    assert weighted <= {layer for layer, _, _ in TABLES[name]}
+
+
+def test_every_config_has_a_pinned_count(networks):
+    assert feup.CONFIGS.keys() == COUNTS.keys() == TABLES.keys()
+    for name, (count, trained) in COUNTS.items():
+        assert sum(parameters for _, _, parameters in TABLES[name]) == count, name
+        assert networks[name].count_params() == count, name
+        assert (
+            sum(v.size for v in map(keras.ops.convert_to_numpy, networks[name].trainable_variables))
+            == trained
+        ), name
+
+
+def test_the_whole_of_resnet18_is_the_reports_eleven_million():
+    whole = resnet18.network(32, classes=1000)
+    assert sum(keras.ops.size(v) for v in whole.trainable_variables) == 11_689_512
+
+
+def test_the_deconvolutions(networks):
+    for name in ("resnet18_mse", "densenet_mse"):
+        rows = [
+            layer
+            for layer in networks[name].layers
+            if isinstance(layer, keras.layers.Conv2DTranspose)
+        ]
+        assert [(row.filters, row.kernel_size, row.strides) for row in rows] == [
+            (128, (4, 4), (2, 2)),
+            (64, (4, 4), (1, 1)),
+            (64, (4, 4), (2, 2)),
+            (32, (4, 4), (1, 1)),
+            (2, (4, 4), (2, 2)),
+        ]
+        assert rows[-1].activation is keras.activations.linear and rows[-1].output is (
+            networks[name].output
+        )
+
+
+def test_dilations_and_what_follows_the_313_channels(networks):
+    network = networks["eccv16_mse"]
+    for i, dilation in enumerate([1, 1, 1, 1, 2, 2, 1], start=1):
+        for j in (1, 2):
+            layer = network.get_layer(f"conv{i}_{j}")
+            assert layer.dilation_rate == (dilation, dilation) and layer.use_bias
+    l = lightness() / 100 - 0.5
+    logits = keras.Model(network.input, network.get_layer("conv8_313").output)
+    logits = logits.predict_on_batch({"l": l}).astype(np.float64)
+    chances = np.exp(logits - logits.max(-1, keepdims=True))
+    chances /= chances.sum(-1, keepdims=True)
+    (kernel,) = network.get_layer("class8_ab").get_weights()  # no bias
+    few = 110 * chances @ kernel[0, 0]
+    ab = network.predict_on_batch({"l": l})
+    # Bilinear upsampling by 4 weighs the two nearest places by 1/8 and 7/8, 3/8 and 5/8, ...
+    between = few[:, 3, 3] * 5 / 8 + few[:, 3, 4] * 3 / 8
+    next_row = few[:, 4, 3] * 5 / 8 + few[:, 4, 4] * 3 / 8
+    assert ab[:, 15, 15] == pytest.approx(between * 5 / 8 + next_row * 3 / 8, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", feup.CONFIGS)
+@pytest.mark.parametrize("size", [32, 96])
+def test_cifars_and_stls_size_and_any_multiple_of_8(name, size):
+    if name == "densenet_mse" or size == 32:
+        network = feup.build_model(small(name, size))
+    else:
+        network = feup.build_model(small(name, size - 8))
+        size -= 8
+    side = size // 4 if name == "eccv16_rebalanced" else size
+    assert network.output.shape[1:3] == (side, side)
+
+
+def test_the_reports_protocol():
+    assert list(feup.CONFIGS)[0] == "resnet18_mse"
+    for name, config in feup.CONFIGS.items():
+        assert (config.learning_rate, config.decay, config.batch_size, config.epochs) == (
+            1e-3,
+            None,
+            64,
+            50,
+        ), name
+        assert (config.image_size, config.ab_scale, config.ab_offset) == (32, 1.0, 0.0), name
+    assert (feup.CONFIGS["resnet18_mse"].l_scale, feup.CONFIGS["resnet18_mse"].l_offset) == (1, 0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        feup.CONFIGS["resnet18_mse"].epochs = 3
+
+
+def test_the_losses(networks):
+    for name in ("resnet18_mse", "densenet_mse", "eccv16_mse", "eccv16_rebalanced"):
+        network = networks[name]
+        train.compile_model(network, feup.CONFIGS[name], steps=1)
+        assert isinstance(network.optimizer, keras.optimizers.Adam)
+        wanted = (
+            losses.BinCrossEntropy if name == "eccv16_rebalanced" else keras.losses.MeanSquaredError
+        )
+        assert type(network.loss) is wanted
+    given = keras.losses.MeanAbsoluteError()
+    train.compile_model(networks["resnet18_mse"], feup.CONFIGS["resnet18_mse"], 1, loss=given)
+    assert networks["resnet18_mse"].loss is given
+
+
+# --- weights ----------------------------------------------------------------------------------
+
+
+def torch_state(stages=2, seed=0, channels=3):
+    """A random state_dict of ResNet-18 by torchvision's names and shapes."""
+    rng = np.random.default_rng(seed)
+    state = {}
+
+    def convolution(name, norm, inputs, outputs, side):
+        limit = (2 / (inputs * side * side)) ** 0.5
+        state[f"{name}.weight"] = rng.normal(0, limit, (outputs, inputs, side, side)).astype("f4")
+        for part in ("weight", "running_var"):
+            state[f"{norm}.{part}"] = rng.uniform(0.5, 1.5, outputs).astype("f4")
+        for part in ("bias", "running_mean"):
+            state[f"{norm}.{part}"] = rng.normal(0, 0.2, outputs).astype("f4")
+        state[f"{norm}.num_batches_tracked"] = np.array(9, "i8")
+
+    convolution("conv1", "bn1", channels, 64, 7)
+    before = 64
+    for stage in range(1, stages + 1):
+        width = 32 << stage
+        for block in range(2):
+            name = f"layer{stage}.{block}"
+            convolution(f"{name}.conv1", f"{name}.bn1", before, width, 3)
+            convolution(f"{name}.conv2", f"{name}.bn2", width, width, 3)
+            if before != width:
+                convolution(f"{name}.downsample.0", f"{name}.downsample.1", before, width, 1)
+            before = width
+    state["fc.weight"] = rng.normal(size=(10, before)).astype("f4")
+    return state
+
+
+def in_numpy(state, x):
+    """ResNet-18 to its 128 channels as PyTorch computes it: (N, C, H, W) -> (N, 128, H/8, W/8)."""
+
+    def convolution(x, name, stride, padding):
+        kernel = state[f"{name}.weight"].astype(np.float64)
+        side = kernel.shape[-1]
+        x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+        windows = np.lib.stride_tricks.sliding_window_view(x, (side, side), (2, 3))
+        return np.einsum(
+            "nchwij,ocij->nohw", windows[:, :, ::stride, ::stride], kernel, optimize=True
+        )
+
+    def norm(x, name):
+        gamma, beta, mean, variance = (
+            state[f"{name}.{part}"].astype(np.float64)[:, None, None]
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+
+    x = np.maximum(norm(convolution(x, "conv1", 2, 3), "bn1"), 0)
+    x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    x = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3))[:, :, ::2, ::2].max((-1, -2))
+    for stage in (1, 2):
+        for block in (0, 1):
+            name, stride = f"layer{stage}.{block}", 2 if (stage, block) == (2, 0) else 1
+            y = np.maximum(norm(convolution(x, f"{name}.conv1", stride, 1), f"{name}.bn1"), 0)
+            y = norm(convolution(y, f"{name}.conv2", 1, 1), f"{name}.bn2")
+            if stride > 1:
+                x = norm(convolution(x, f"{name}.downsample.0", stride, 0), f"{name}.downsample.1")
+            x = np.maximum(x + y, 0)
+    return x
+
+
+@pytest.mark.parametrize("zip_format", [True, False])
+def test_a_pytorch_file_gives_the_outputs_that_pytorch_would(tmp_path, zip_format):
+    """On a grey picture the one-channel encoder does what the network does to three channels."""
+    state = torch_state()
+    path = saved(tmp_path / "resnet18.pth", state, zip_format)
+    network = feup.build_model(feup.CONFIGS["resnet18_mse"])
+    about = resnet18.load(network, feup.CONFIGS["resnet18_mse"], str(path))
+    assert (about["network"], about["weights"]) == ("resnet18", "resnet18.pth")
+    assert about["sha256"] == pretrained.weights_sha256(network.get_layer("resnet18"))
+    l = lightness()
+    ours = keras.ops.convert_to_numpy(network.get_layer("resnet18").predict_on_batch(l))
+    theirs = in_numpy(state, np.repeat(l.transpose(0, 3, 1, 2).astype(np.float64), 3, axis=1))
+    assert np.abs(theirs).max() > 1
+    assert ours == pytest.approx(theirs.transpose(0, 2, 3, 1), rel=1e-3, abs=1e-2)
+
+
+def test_kernels_over_three_colours_are_kept_where_three_are_seen():
+    state = torch_state()
+    x = np.random.default_rng(1).normal(size=(1, 32, 32, 3)).astype(np.float32)
+    ours = keras.ops.convert_to_numpy(resnet18.from_torch(state).predict_on_batch(x))
+    assert ours.transpose(0, 3, 1, 2) == pytest.approx(
+        in_numpy(state, x.transpose(0, 3, 1, 2).astype(np.float64)), rel=1e-3, abs=1e-3
+    )
+
+
+def test_names_of_a_parallel_training_and_one_channel_are_understood():
+    state = torch_state(channels=1)
+    found = resnet18.from_torch({f"module.{name}": value for name, value in state.items()})
+    (kernel,) = found.get_layer("conv1").get_weights()
+    assert (kernel == state["conv1.weight"].transpose(2, 3, 1, 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda s: s.pop("layer2.1.bn2.running_var"), r"layer2.1.bn2.running_var .* there is none"),
+        (lambda s: s.update({"conv1.weight": s["conv1.weight"][:, :2]}), "conv1.weight must be of"),
+        (lambda s: s.update({"layer1.0.conv1.weight": np.zeros((64, 64, 1, 1), "f4")}), "layer1.0"),
+        (
+            lambda s: s.update({"layer1.2.conv1.weight": np.zeros(1, "f4")}),
+            "no layer1.2.conv1.weight",
+        ),
+        (lambda s: s.clear(), "conv1.weight must be of"),
+    ],
+)
+def test_other_networks_weights_are_refused(tmp_path, change, match):
+    state = torch_state()
+    change(state)
+    with pytest.raises(UserError, match=match) as caught:
+        resnet18.from_torch(state, tmp_path / "a.pth")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("channels", "whole"), [(1, {"stages": 2}), (3, {"stages": 2}), (3, {"classes": 1000})]
+)
+def test_a_keras_file_of_the_network_whole_or_cut(tmp_path, channels, whole):
+    keras.utils.set_random_seed(3)
+    source = resnet18.network(32, channels, **whole)
+    source.save_weights(tmp_path / "a.weights.h5")
+    network = feup.build_model(feup.CONFIGS["resnet18_mse"])
+    about = resnet18.load(network, feup.CONFIGS["resnet18_mse"], str(tmp_path / "a.weights.h5"))
+    assert about["weights"] == "a.weights.h5"
+    for layer in filter(lambda layer: layer.weights, network.get_layer("resnet18").layers):
+        for ours, theirs in zip(
+            layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True
+        ):
+            assert ours == pytest.approx(
+                theirs.sum(2, keepdims=True) if layer.name == "conv1" else theirs, abs=1e-6
+            )
+
+
+def test_random_weights_say_so_and_are_the_same_each_time(networks):
+    for module, name in ((resnet18, "resnet18"), (densenet, "densenet")):
+        config = feup.CONFIGS[f"{name}_mse"]
+        hashes = []
+        for seed in (1, 2):
+            keras.utils.set_random_seed(seed)
+            about = module.load(feup.build_model(config), config, "random")
+            assert (about["network"], about["weights"]) == (name, "random")
+            hashes.append(about["sha256"])
+        assert hashes[0] == hashes[1]
+
+
+def test_no_network_and_no_file_are_one_line(tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise Exception("no network here")
+
+    monkeypatch.setattr(keras.utils, "get_file", fail)
+    config = feup.CONFIGS["resnet18_mse"]
+    network = feup.build_model(config)
+    with pytest.raises(UserError, match="RESNET18_WEIGHTS=file"):
+        resnet18.load(network, config, "imagenet")
+    assert resnet18.load(network, config, "auto")["weights"] == "random"
+    assert "begins from nothing" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UserError, match="no weights file .*nothing.pth"):
+        resnet18.load(network, config, str(tmp_path / "nothing.pth"))
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(UserError, match="no file of torch.save"):
+        resnet18.load(network, config, str(tmp_path / "text.pth"))
+
+
+def test_a_download_is_checked_by_its_name(tmp_path, monkeypatch):
+    path = saved(tmp_path / "resnet18.pth", torch_state())
+    monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: str(path))
+    config = feup.CONFIGS["resnet18_mse"]
+    with pytest.raises(UserError, match="SHA-256"):
+        resnet18.load(feup.build_model(config), config, "imagenet")
+    digest = files.sha256(path)
+    monkeypatch.setattr(resnet18, "IMAGENET", f"resnet18-{digest[:8]}.pth")
+    assert resnet18.load(feup.build_model(config), config, "imagenet")["weights"] == "imagenet"
+
+
+def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path):
+    keras.utils.set_random_seed(4)
+    whole = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(32, 32, 3))
+    whole.save_weights(tmp_path / "densenet.weights.h5")
+    config = feup.CONFIGS["densenet_mse"]
+    network = feup.build_model(config)
+    densenet.load(network, config, str(tmp_path / "densenet.weights.h5"))
+    cut = keras.Model(whole.input, whole.get_layer(densenet.CUT).output)
+    l = lightness()
+    assert network.get_layer("densenet").predict_on_batch(l) == pytest.approx(
+        cut.predict_on_batch(np.repeat(l, 3, -1)), rel=1e-3, abs=1e-3
+    )
+
+
+# --- learning, and what comes out -------------------------------------------------------------
+
+STEPS = {
+    "resnet18_mse": 200,
+    "densenet_mse": 160,
+    "eccv16_mse": 250,
+    "eccv16_rebalanced": 250,
+    "resnet18_lpips": 160,
+    "resnet18_mobilenet_v2": 100,
+}
+OF_AB = [name for name, config in feup.CONFIGS.items() if not config.distance]
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """The ECCV network at a quarter of its width: at full width a step takes ten times as long."""
+    monkeypatch.setattr(
+        "feup.eccv16.BLOCKS",
+        tuple(
+            (count, filters // 4, stride, dilation)
+            for count, filters, stride, dilation in eccv16.BLOCKS
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", feup.CONFIGS)
+def test_it_learns(name, narrow):
+    share = learning.share_of_mean_colour(
+        feup.build_model, train.compile_model, small(name), steps=STEPS[name]
+    )
+    assert share < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_AB)
+def test_it_learns_well(name, narrow):
+    share = learning.share_of_mean_colour(
+        feup.build_model, train.compile_model, small(name), steps=600
+    )
+    assert share < 0.1
+
+
+def expected(name, network, l):
+    """The network's colours in Lab units, by NumPy from its last layers on."""
+    config = feup.CONFIGS[name]
+    out = keras.ops.convert_to_numpy(
+        network.predict_on_batch({"l": l * config.l_scale + config.l_offset})
+    )
+    if name != "eccv16_rebalanced":
+        return out
+    sharp = np.exp(out.astype(np.float64) / 0.38)
+    few = sharp / sharp.sum(-1, keepdims=True) @ bins.CENTRES
+    return keras.ops.convert_to_numpy(
+        keras.ops.image.resize(few.astype(np.float32), (32, 32), interpolation="bilinear")
+    )
+
+
+@pytest.mark.parametrize("name", feup.CONFIGS)
+def test_the_export_is_the_network_in_lab_units(tmp_path, networks, name):
+    h5.export(h5.wrap(networks[name], feup.CONFIGS[name]), tmp_path / "m.h5", {})
+    l = lightness()
+    exported = predict(h5.load(tmp_path / "m.h5"), {"l": l})
+    assert exported.shape == (2, 32, 32, 2)
+    assert exported == pytest.approx(expected(name, networks[name], l), rel=1e-3, abs=1e-2)
+
+
+BARE = """
+import sys
+import keras, numpy as np
+l = np.load("l.npy")
+for name in sys.argv[1:]:
+    model = keras.models.load_model(name + ".h5", compile=False)
+    assert [tensor.name for tensor in model.inputs] == ["l"]
+    assert {layer.dtype_policy.name for layer in model._flatten_layers()} == {"float32"}
+    np.save(name + ".npy", model.predict_on_batch({"l": l}))
+assert not any(name.split(".")[0] in ("common", "feup", "tests") for name in sys.modules)
+"""
+
+
+def test_exports_open_in_an_empty_folder_without_us(tmp_path, networks):
+    l, colours = lightness(), {}
+    np.save(tmp_path / "l.npy", l)
+    for name, network in networks.items():
+        exported = h5.wrap(network, feup.CONFIGS[name])
+        h5.export(exported, tmp_path / f"{name}.h5", {})
+        colours[name] = predict(exported, {"l": l})
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, *networks],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for name, ab in colours.items():
+        assert np.load(tmp_path / f"{name}.npy") == pytest.approx(ab, rel=1e-3, abs=1e-2)
+
+
+# --- by the commands --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder to work in with drawn pictures, and configs that end soon."""
+    drawn.folder(tmp_path / "photos", 12, 40)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNET18_WEIGHTS", "random")
+    for network in ("DENSENET", "VGG16", "MOBILENET_V2"):
+        monkeypatch.setenv(f"{network}_WEIGHTS", "random")
+    monkeypatch.setenv("LPIPS_WEIGHTS", "none")
+    monkeypatch.setattr(
+        "feup.eccv16.BLOCKS", ((1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2))
+    )
+    monkeypatch.setattr(
+        "feup.train.CONFIGS",
+        {
+            name: dataclasses.replace(
+                config, batch_size=2, epochs=2, decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2))
+            )
+            for name, config in feup.CONFIGS.items()
+        },
+    )
+    return tmp_path
+
+
+def run(*arguments):
+    return cli.run(train.main, ["--data", "photos", "--steps", "2", *arguments])
+
+
+@pytest.mark.parametrize("name", feup.CONFIGS)
+def test_a_stopped_run_goes_on_to_the_same_bits(folder, name):
+    def state(run):
+        with np.load(folder / "runs" / run / "checkpoint.npz") as stored:
+            return {key: stored[key] for key in stored.files if key != "progress"}
+
+    common = ["--config", name, "--precision", "float32"]
+    assert run(*common, "--run", "whole") == 0
+    assert run(*common, "--run", "parts", "--epochs", "1") == 0
+    assert run(*common, "--run", "parts") == 0
+    whole, parts = state("whole"), state("parts")
+    assert whole.keys() == parts.keys() and len(whole) > 20
+    assert all(whole[key].tobytes() == parts[key].tobytes() for key in whole)
+
+
+def test_the_original_objective_needs_no_option(folder):
+    """The prior is measured because the config says so; the model's name is the config's."""
+    assert run("--config", "eccv16_rebalanced", "--run", "r") == 0
+    prior = json.loads((folder / "runs/r/prior.json").read_text())
+    assert len(prior) == 313 and sum(prior) == pytest.approx(1)
+    about = h5.metadata(folder / "models/feup-eccv16_rebalanced.h5")
+    assert about["options"] == [] and about["prior"] == pytest.approx(prior, abs=1e-5)
+    assert about["config"]["rebalance"] is True and about["pretrained"] == {}
+    model = h5.load(folder / "models/feup-eccv16_rebalanced.h5")
+    assert model.output_shape == (None, 32, 32, 2)
+
+
+def test_bins_of_bins_are_refused(folder, capsys):
+    assert run("--config", "eccv16_rebalanced", "--bins") == 2
+    assert "classifies ab already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["resnet18_mse", "densenet_mse", "eccv16_mse"])
+def test_the_options_of_training(folder, name):
+    assert run("--config", name, "--bins", "--rebalance", "--epochs", "1") == 0
+    title = "feup" if name == "resnet18_mse" else f"feup-{name}"
+    assert h5.load(folder / f"models/{title}-bins-rebalance.h5").output_shape[-1] == 2
+
+
+@pytest.mark.parametrize("option", ["--bins", "--rebalance"])
+def test_a_perceptual_loss_leaves_no_room_for_another(folder, capsys, option):
+    assert run("--config", "resnet18_lpips", option) == 2
+    assert "has a loss of whole pictures. Leave it out." in capsys.readouterr().err
+
+
+def test_what_the_loss_looks_through_is_in_the_model(folder, capsys):
+    assert run("--config", "resnet18_lpips", "--epochs", "1") == 0
+    said = capsys.readouterr().out
+    assert "loss: VGG16 feature distance, RANDOM weights" in said
+    assert "loss VGG16 feature distance, RANDOM weights" in said.split("test split")[1]
+    distance = h5.metadata(folder / "models/feup-resnet18_lpips.h5")["distance"]
+    assert (distance["network"], distance["weights"]) == ("vgg16", "random")
+
+
+def test_another_networks_eye_is_another_run(folder, capsys):
+    command = ["--config", "resnet18_mobilenet_v2", "--run", "r"]
+    assert run(*command, "--epochs", "1") == 0
+    application = keras.applications.MobileNetV2(include_top=False, weights=None)
+    application.save_weights("other.weights.h5")
+    assert run(*command, "--mobilenet-v2-weights", "other.weights.h5") == 2
+    assert "distance.sha256 was" in capsys.readouterr().err
+
+
+def test_loss_ssim_and_psnr_of_ab_by_epoch(folder):
+    assert run("--run", "r") == 0
+    with open(folder / "runs/r/history.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    for row in rows:
+        assert np.isfinite(
+            [
+                float(row[key])
+                for key in ("loss", "val_loss", "val_psnr_ab", "val_ssim_ab", "val_psnr_rgb")
+            ]
+        ).all()
+        # The loss is the squared error in units of ab, and PSNR's peak 255.
+        assert float(row["val_loss"]) == pytest.approx(float(row["val_mse_ab"]), rel=2e-2)
+    about = h5.metadata(folder / "models/feup.h5")
+    assert about["pretrained"]["resnet18"]["weights"] == "random"
+    assert about["metrics"]["ssim_ab"] == pytest.approx(float(rows[-1]["val_ssim_ab"]), abs=0.05)
+
+
+def test_other_sizes_by_one_flag(folder, capsys):
+    assert run("--size", "96", "--epochs", "1") == 0
+    assert h5.metadata(folder / "models/feup.h5")["image_size"] == 96
+    assert next((folder / "runs").iterdir()).name.endswith("-96")
+    capsys.readouterr()
+    assert run("--size", "36") == 2
+    said = capsys.readouterr()
+    assert "cannot see 36 x 36" in said.err and "precision" not in said.out
+
+
+def test_weights_of_a_file_go_into_the_run(folder):
+    saved(folder / "resnet18.pth", torch_state())
+    assert run("--run", "r", "--epochs", "1", "--resnet18-weights", "resnet18.pth") == 0
+    known = json.loads((folder / "runs/r/config.json").read_text())["pretrained"]["resnet18"]
+    assert known["weights"] == "resnet18.pth" and len(known["sha256"]) == 64

@@ -1,0 +1,333 @@
+"""Iizuka: the report's tables to the letter, two inputs, a classification head, any size."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import iizuka
+from common import cli
+from common.networks import h5
+from common.networks.interface import input_names
+from iizuka import train
+from tests import drawn, learning
+
+ROOT = Path(__file__).parents[2]
+
+# Weights and biases by hand: 9 in * out + out of a 3 x 3 convolution, in * out + out else.
+LOW = [
+    ("low_conv1", (112, 112, 64), 640),  # 9 * 1 * 64 + 64
+    ("low_conv2", (112, 112, 128), 73_856),  # 9 * 64 * 128 + 128
+    ("low_conv3", (56, 56, 128), 147_584),
+    ("low_conv4", (56, 56, 256), 295_168),
+    ("low_conv5", (28, 28, 256), 590_080),
+    ("low_conv6", (28, 28, 512), 1_180_160),
+]
+MIDDLE = [
+    ("middle_conv1", (28, 28, 512), 2_359_808),
+    ("middle_conv2", (28, 28, 256), 1_179_904),
+]
+WHOLE = [
+    ("global_conv1", (14, 14, 512), 2_359_808),
+    ("global_conv2", (14, 14, 512), 2_359_808),
+    ("global_conv3", (7, 7, 512), 2_359_808),
+    ("global_conv4", (7, 7, 512), 2_359_808),
+    ("global_flatten", (25_088,), 0),
+]
+JAIN = [
+    *LOW,
+    *MIDDLE,
+    *WHOLE,
+    ("global_dense1", (1024,), 25_691_136),  # 25,088 * 1024 + 1024
+    ("global_dense2", (256,), 262_400),
+    ("global_dense3", (512,), 131_584),
+    ("fusion_concatenate", (28, 28, 768), 0),
+    ("fusion_conv", (28, 28, 256), 196_864),  # 768 * 256 + 256
+    ("colour_conv1", (28, 28, 128), 295_040),
+    ("colour_conv2", (56, 56, 64), 73_792),
+    ("colour_conv3", (56, 56, 64), 36_928),
+    ("colour_conv4", (112, 112, 32), 18_464),
+    ("colour_ab", (224, 224, 2), 578),
+]
+# By the same rules; the shapes of what sees a picture of any size are open.
+ORIGINAL = {
+    "low": 2_287_488,
+    "middle_conv1": 2_359_808,
+    "middle_conv2": 1_179_904,
+    **{name: count for name, _, count in WHOLE},
+    "global_dense1": 25_691_136,
+    "global_dense2": 524_800,
+    "global_dense3": 131_328,
+    "fusion_conv": 65_792,
+    "fusion_dense": 65_536,  # 256 * 256 + 256, and without biases
+    "colour_conv1": 295_040,
+    "colour_conv2": 73_792,
+    "colour_conv3": 36_928,
+    "colour_conv4": 18_464,
+    "colour_ab": 578,
+}
+NORMALISED = 1344 + 768 + 2048 + 256 + 288  # channels: low, middle, global, fusion, colour
+
+
+def _normalisation(model):
+    return sum(
+        layer.count_params()
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    )
+
+
+def _small(name, size=32, **changes):
+    return dataclasses.replace(iizuka.CONFIGS[name], image_size=size, **changes)
+
+
+def test_the_tables_to_the_letter():
+    model = iizuka.build_model(iizuka.CONFIGS["jain"])
+    layers = {layer.name: layer for layer in model.layers}
+    for name, shape, parameters in JAIN:
+        assert layers[name].output.shape[1:] == shape, name
+        assert layers[name].count_params() == parameters, name
+    known = {name for name, _, _ in JAIN} | {"l", "fusion_repeat", "fusion_reshape"}
+    beside = {name for name in layers.keys() - known if not name.endswith(("_norm", "_relu"))}
+    assert not beside
+    assert sum(parameters for _, _, parameters in JAIN) == 41_973_218
+    assert model.count_params() == 41_973_218 + 4 * NORMALISED == 41_992_034
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 41_982_626
+
+
+def test_normalisation_follows_every_convolution_but_the_last_and_comes_before_relu():
+    model = iizuka.build_model(_small("jain"))
+    for name, _, _ in JAIN:
+        if "_conv" in name:
+            (follower,) = [node.operation for node in model.get_layer(name)._outbound_nodes]
+            assert follower.name == f"{name}_norm" and follower.momentum == 0.9
+            (follower,) = [node.operation for node in follower._outbound_nodes]
+            assert follower.name == f"{name}_relu"
+    assert model.get_layer("colour_ab").activation.__name__ == "tanh"
+    assert [model.get_layer(f"global_dense{i}").activation.__name__ for i in (1, 2, 3)] == [
+        "relu"
+    ] * 3
+
+
+def test_the_colour_network_is_of_transposed_convolutions():
+    model = iizuka.build_model(_small("jain"))
+    strides = [
+        layer.strides for layer in model.layers if isinstance(layer, keras.layers.Conv2DTranspose)
+    ]
+    assert strides == [(1, 1), (2, 2), (1, 1), (2, 2), (2, 2)]
+
+
+def test_without_normalisation_the_rest_is_the_same():
+    model = iizuka.build_model(iizuka.CONFIGS["jain_unnormalised"])
+    assert model.count_params() == 41_973_218 and not _normalisation(model)
+    ours, report = (
+        dataclasses.asdict(iizuka.CONFIGS[name]) for name in ("jain_unnormalised", "jain")
+    )
+    assert {key for key in ours if ours[key] != report[key]} == {"momentum"}
+
+
+def test_the_originals_weights():
+    config = iizuka.CONFIGS["iizuka2016"]
+    model = iizuka.build_model(dataclasses.replace(config, momentum=None))
+    for name, parameters in ORIGINAL.items():
+        assert model.get_layer(name).count_params() == parameters, name
+    assert sum(ORIGINAL.values()) == model.count_params() == 42_169_826
+    model = iizuka.build_model(dataclasses.replace(config, classes=5))
+    assert model.count_params() - _normalisation(model) == 42_169_826 + 131_328 + 257 * 5
+    assert _normalisation(model) == 4 * NORMALISED
+
+
+def test_every_config_is_counted():
+    assert list(iizuka.CONFIGS) == ["jain", "jain_unnormalised", "iizuka2016"]
+
+
+def test_the_reports_run():
+    config = iizuka.CONFIGS["jain"]
+    assert (config.epochs, config.steps, config.batch_size) == (200, 100, 50)
+    from common.datasets import prepare
+
+    assert prepare.recipe("celeba") == {"epochs": 200, "steps": 100, "batch": 50}
+    assert prepare.recipe("linnaeus5-flower") == {"epochs": 30, "steps": 100, "batch": 50}
+
+
+def test_one_set_of_weights_sees_both_inputs():
+    config = _small("iizuka2016", momentum=None)
+    model = iizuka.build_model(config)
+    rng = np.random.default_rng(0)
+    l = rng.normal(size=(1, 24, 48, 1)).astype(np.float32)
+    whole = rng.normal(size=(1, 32, 32, 1)).astype(np.float32)
+    before = model.predict_on_batch({"l": l, "l_global": whole})
+    assert before.shape == (1, 24, 48, 2)
+    changed = model.predict_on_batch({"l": l, "l_global": -whole})
+    assert np.abs(changed - before).max() > 0, "the global input counts"
+    assert len(model.get_layer("low")._inbound_nodes) >= 2
+
+
+def test_the_colours_are_those_of_a_sigmoid():
+    config = iizuka.CONFIGS["iizuka2016"]
+    for ab, s in ((-100, 0), (0, 0.5), (100, 1)):
+        assert ab * config.ab_scale + config.ab_offset == pytest.approx(s)
+    assert (
+        iizuka.build_model(_small("iizuka2016")).get_layer("colour_ab").activation.__name__
+        == "sigmoid"
+    )
+
+
+def test_adadelta_and_the_weight_of_the_classes():
+    """The loss by hand: the mean squared error + 1/300 of the cross-entropy of labelled ones."""
+    config = _small("iizuka2016", classes=3, momentum=None)
+    model = iizuka.build_model(config)
+    train.compile_model(model, config, 1)
+    assert isinstance(model.optimizer, keras.optimizers.Adadelta)
+    assert float(model.optimizer.learning_rate) == 1.0
+    rng = np.random.default_rng(0)
+    l = rng.normal(size=(4, 32, 32, 1)).astype(np.float32)
+    x = {"l": l, "l_global": l}
+    y = {"ab": rng.random((4, 32, 32, 2), np.float32), "label": np.array([0, 2, -1, 1])}
+    out = model.predict_on_batch(x)
+    logits = out["label"].astype(np.float64)
+    chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    entropy = -np.log([chances[0, 0], chances[1, 2], chances[3, 1]]).mean()
+    expected = np.mean((out["ab"] - y["ab"]) ** 2) + entropy / 300
+    assert model.test_on_batch(x, y, return_dict=True)["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", iizuka.CONFIGS)
+def test_it_learns(name):
+    share = learning.share_of_mean_colour(
+        iizuka.build_model, train.compile_model, _small(name), steps=80
+    )
+    assert share < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", iizuka.CONFIGS)
+def test_it_learns_well(name):
+    share = learning.share_of_mean_colour(
+        iizuka.build_model, train.compile_model, _small(name), steps=200
+    )
+    assert share < 0.1
+
+
+BARE = """
+import json, sys
+import h5py, keras, numpy as np
+model = keras.models.load_model("iizuka.h5", compile=False)
+assert [tensor.name for tensor in model.inputs] == ["l"], model.inputs
+l = np.load("l.npy")
+np.save("ab.npy", model.predict({"l": l}, verbose=0))
+assert {layer.dtype_policy.name for layer in model._flatten_layers()} == {"float32"}
+assert not any("label" in layer.name for layer in model._flatten_layers())
+assert not any(name.split(".")[0] in ("common", "iizuka") for name in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("name", "shape"), [("jain", (32, 32)), ("iizuka2016", (40, 72))])
+def test_the_export_loads_bare_and_takes_l_alone(name, shape, tmp_path):
+    """With its head cut off, and the original at any multiple of 8."""
+    config = _small(name, **({"classes": 4} if name == "iizuka2016" else {}))
+    keras.utils.set_random_seed(0)
+    network = iizuka.build_model(config)
+    h5.export(h5.wrap(network, config), tmp_path / "iizuka.h5", {})
+    l = np.random.default_rng(0).uniform(0, 100, (2, *shape, 1)).astype(np.float32)
+    np.save(tmp_path / "l.npy", l)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", BARE], cwd=tmp_path, env=environment, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    ab = np.load(tmp_path / "ab.npy")
+    x = {"l": l / 50 - 1}
+    if name == "iizuka2016":
+        x["l_global"] = keras.ops.convert_to_numpy(
+            keras.ops.image.resize(x["l"], (32, 32), antialias=True)
+        )
+    direct = network.predict_on_batch(x)
+    direct = direct["ab"] if isinstance(direct, dict) else direct
+    expected = (direct - config.ab_offset) / config.ab_scale
+    assert ab.shape == (2, *shape, 2)
+    assert ab == pytest.approx(expected, abs=1e-2)  # float32 through 20 layers, ab up to 128
+
+
+@pytest.fixture
+def classes(tmp_path, monkeypatch):
+    """A folder to work in, with drawn pictures in two class folders and one in neither."""
+    drawn.folder(tmp_path / "photos" / "day", 12, 40)
+    for seed, path in enumerate(sorted((tmp_path / "photos" / "day").iterdir())):
+        if seed % 2:
+            (tmp_path / "photos" / "night").mkdir(exist_ok=True)
+            path.rename(tmp_path / "photos" / "night" / path.name)
+    loose = sorted((tmp_path / "photos" / "day").iterdir())[0]
+    loose.rename(tmp_path / "photos" / loose.name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "iizuka.train.CONFIGS",
+        {
+            name: dataclasses.replace(
+                config,
+                image_size=32,
+                batch_size=2,
+                steps=2,
+                epochs=2,
+                low=((8, 2), (8, 2), (8, 2)),
+                middle=(8,),
+                whole=((8, 2),),
+                dense=(16, 8, 8),
+                colour=((8, 2), (8, 2)) if name != "iizuka2016" else (8, "up", 8, "up", 8),
+            )
+            for name, config in iizuka.CONFIGS.items()
+        },
+    )
+    return tmp_path
+
+
+def test_classes_are_learned_where_there_are_folders(classes, capsys):
+    assert cli.run(train.main, ["--data", "photos", "--config", "iizuka2016", "--run", "r"]) == 0
+    said = capsys.readouterr().out
+    assert "classification head: 2 classes" in said
+    header = (classes / "runs" / "r" / "history.csv").read_text().splitlines()[0].split(",")
+    assert {
+        "loss",
+        "label_loss",
+        "label_accuracy",
+        "val_label_accuracy",
+        "accuracy",
+        "val_accuracy",
+        "mse_ab",
+    } - set(header) <= {"mse_ab"}
+    metadata = h5.metadata(classes / "models" / "iizuka-iizuka2016.h5")
+    assert metadata["config"]["classes"] == 2
+    model = h5.load(classes / "models" / "iizuka-iizuka2016.h5")
+    assert input_names(model) == ["l"]
+
+
+def test_without_class_folders_there_is_no_head_and_it_says_so(classes, capsys):
+    for path in [*(classes / "photos").glob("*/*.png")]:
+        path.rename(classes / "photos" / path.name)
+    assert cli.run(train.main, ["--data", "photos", "--config", "iizuka2016"]) == 0
+    assert "no classification head: photos-" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", iizuka.CONFIGS)
+def test_a_stopped_run_goes_on_to_the_same_bits(classes, name):
+    """Batch normalisation's moving statistics and ADADELTA's included."""
+
+    def state(run):
+        with np.load(classes / "runs" / run / "checkpoint.npz") as stored:
+            return {key: stored[key] for key in stored.files if key != "progress"}
+
+    common = ["--data", "photos", "--config", name, "--precision", "float32"]
+    assert cli.run(train.main, [*common, "--run", "whole"]) == 0
+    assert cli.run(train.main, [*common, "--run", "parts", "--epochs", "1"]) == 0
+    assert cli.run(train.main, [*common, "--run", "parts"]) == 0
+    whole, parts = state("whole"), state("parts")
+    assert whole.keys() == parts.keys() and len(whole) > 20
+    assert all(whole[key].tobytes() == parts[key].tobytes() for key in whole)
+    identity = json.loads((classes / "runs" / "whole" / "config.json").read_text())
+    assert identity["steps"] == 2

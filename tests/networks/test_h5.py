@@ -1,0 +1,185 @@
+"""Exported models: bare, in Lab units, float32, safe to load, and still the same format."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from common.cli import UserError
+from common.networks import h5
+from common.networks.interface import predict
+from common.networks.precision import choose_policy, in_precision
+from tests import drawn
+
+GOLDEN = Path(__file__).parents[1] / "golden.h5"
+BARE = """
+import sys, json
+import h5py, keras, numpy as np
+assert not any(name.startswith(("common", "koala", "tests")) for name in sys.modules)
+{load}
+rng = np.random.default_rng(0)
+inputs = {{"l": rng.uniform(0, 100, (2, 32, 32, 1)).astype("float32")}}
+if len(model.inputs) == 2:
+    inputs["embedding"] = rng.normal(size=(2, 1000)).astype("float32")
+ab = np.asarray(model.predict(inputs, verbose=0))
+assert ab.shape == (2, 32, 32, 2) and ab.dtype == np.float32
+assert {{layer.dtype_policy.name for layer in model._flatten_layers()}} == {{"float32"}}
+np.save("ab.npy", ab)
+"""
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        "model = keras.models.load_model('m.h5', compile=False)",
+        "model = keras.models.load_model('m.h5')",
+    ],
+)
+@pytest.mark.parametrize("embedding", [None, "mobilenet_v2"])
+def test_bare_load_in_an_empty_folder(tmp_path, load, embedding):
+    config = drawn.Config(embedding=embedding)
+    path = drawn.exported(tmp_path / "m.h5", config)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    subprocess.run(
+        [sys.executable, "-c", BARE.format(load=load)], cwd=tmp_path, check=True, env=environment
+    )
+    rng = np.random.default_rng(0)
+    inputs = {"l": rng.uniform(0, 100, (2, 32, 32, 1)).astype(np.float32), "embedding": None}
+    inputs["embedding"] = rng.normal(size=(2, 1000)).astype(np.float32)
+    ours = predict(h5.load(path), inputs)
+    assert ours == pytest.approx(np.load(tmp_path / "ab.npy"), abs=1e-4)  # other batch functions
+
+
+def test_the_golden_model_still_loads_and_answers_the_same():
+    l = np.linspace(0, 100, 16 * 16, dtype=np.float32).reshape(1, 16, 16, 1)
+    with h5py.File(GOLDEN) as file:
+        expected = np.array(json.loads(file.attrs["expected"]), np.float32)
+    ab = predict(h5.load(GOLDEN), {"l": l})
+    assert ab[0, ::5, ::5] == pytest.approx(expected, abs=1e-3)  # float32, |ab| up to 128
+    assert h5.metadata(GOLDEN)["title"] == "golden"
+
+
+def test_metadata_survives_even_when_long(tmp_path):
+    network = drawn.build_model(drawn.Config())
+    exported = h5.wrap(network, drawn.Config())
+    h5.export(exported, tmp_path / "m.h5", {"digest": "é" * 200_000})
+    metadata = h5.metadata(tmp_path / "m.h5")
+    assert metadata["digest"] == "é" * 200_000
+    assert metadata["versions"]["keras"] == keras.__version__
+
+
+def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path):
+    network = in_precision(drawn.build_model(drawn.Config()), "mixed_bfloat16")
+    policies = [layer.dtype_policy.name for layer in network.layers if layer.weights]
+    assert policies == ["mixed_bfloat16"] * 2 + ["float32"]  # the last layer stays exact
+    h5.export(h5.wrap(network, drawn.Config()), tmp_path / "m.h5", {})
+    loaded = h5.load(tmp_path / "m.h5")
+    assert {layer.dtype_policy.name for layer in loaded._flatten_layers()} == {"float32"}
+    for mine, theirs in zip(network.get_weights(), loaded.get_weights(), strict=True):
+        assert (mine == theirs).all()
+
+
+def test_loading_in_bfloat16_changes_ab_a_little_and_keeps_l_exact(tmp_path):
+    path = drawn.exported(tmp_path / "m.h5")
+    l = np.random.default_rng(0).uniform(0, 100, (2, 32, 32, 1)).astype(np.float32)
+    exact = predict(h5.load(path), {"l": l})
+    mixed = predict(h5.load(path, "mixed_bfloat16"), {"l": l})
+    assert mixed.dtype == np.float32
+    assert 0 < np.abs(exact - mixed).max() < 5 and np.abs(exact).max() > 5
+
+
+def _lambda(path):
+    x = keras.Input((8, 8, 1), name="l")
+    y = layers.Lambda(lambda t: t)(layers.Conv2D(2, 1)(x))
+    keras.Model({"l": x}, y).save(path)
+
+
+def _custom(path):
+    @keras.saving.register_keras_serializable("mine")
+    class Own(layers.Layer):
+        def call(self, x):
+            return x
+
+    x = keras.Input((8, 8, 1), name="l")
+    keras.Model({"l": x}, Own()(layers.Conv2D(2, 1)(x))).save(path)
+
+
+def _named_like_ours(path):
+    """A class of somebody's module that borrows the name of a built-in layer."""
+    drawn.exported(path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][1]["module"] = "os"
+        file.attrs["model_config"] = json.dumps(config)
+
+
+def _no_colorizer(path):
+    x = keras.Input((8, 8, 3))
+    keras.Model(x, layers.Conv2D(2, 1)(x)).save(path)
+
+
+def _weights(path):
+    drawn.build_model(drawn.Config()).save_weights(path.with_name("m.weights.h5"))
+    path.with_name("m.weights.h5").rename(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_lambda, "Lambda of .*could run code"),
+        (_custom, "Own of .*could run code"),
+        (_named_like_ours, "of os, which could run code"),
+        (_no_colorizer, "is no colorizer"),
+        (_weights, "holds no model"),
+        (lambda path: path.write_bytes(b"junk"), "no HDF5 file"),
+        (lambda path: None, "There is no model"),
+    ],
+)
+def test_what_is_not_a_safe_colorizer_is_refused(tmp_path, make, message):
+    make(tmp_path / "m.h5")
+    with pytest.raises(UserError, match=message):
+        h5.load(tmp_path / "m.h5")
+
+
+def test_available_and_named(tmp_path):
+    drawn.exported(tmp_path / "b.h5")
+    drawn.exported(tmp_path / "a.h5")
+    (tmp_path / "x.weights.h5").write_bytes(b"")
+    assert [path.name for path in h5.available(tmp_path)] == ["a.h5", "b.h5"]
+    assert h5.named("a", tmp_path) == h5.named(tmp_path / "a.h5") == tmp_path / "a.h5"
+    with pytest.raises(UserError, match="There is no model c; .* holds a, b. Train one"):
+        h5.named("c", tmp_path)
+
+
+def test_an_export_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = drawn.exported(tmp_path / "m.h5")
+    before = path.read_bytes()
+
+    def fail(self, path, **kwargs):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", fail)
+    with pytest.raises(OSError, match="No space"):
+        drawn.exported(path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["m.h5"]
+
+
+def test_auto_precision_says_why():
+    policy, why = choose_policy("auto")
+    assert policy in ("float32", "mixed_bfloat16") and why
+    assert choose_policy("float32") == ("float32", "as asked")
+
+
+def test_fusion_needs_a_fixed_size():
+    from common.networks.layers import fuse
+
+    with pytest.raises(ValueError, match="fixed height and width.*Received.*image_size"):
+        fuse(keras.Input((None, None, 4)), keras.Input((10,)))

@@ -1,0 +1,1 @@
+"""What only this report does: training with and without the penalties."""
