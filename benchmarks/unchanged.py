@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -181,8 +182,8 @@ def collect():
         assert found[f"{name}, stopped"]["variables"] == found[name]["variables"], name
     found["shards"] = {
         str(path.relative_to("data/tfrecords")): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path("data/tfrecords").rglob("*.*"))
-        if path.suffix != ".json"
+        for path in sorted(Path("data/tfrecords").rglob("*"))
+        if path.suffix in (".tfrecord", ".npy")
     }
     for name in EVALUATED:
         path = Path("runs", name.replace(" ", "-"), "evaluation", "metrics.json")
@@ -210,10 +211,14 @@ def main():
     parser.add_argument("--against", type=Path)
     args = parser.parse_args()
     out, against = args.out.resolve(), args.against and args.against.resolve()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        found = json.loads(json.dumps(collect()))
-        os.chdir(ROOT)
+    # One place for all: the path of the pictures is a part of a data set's name.
+    folder = Path(tempfile.gettempdir(), "colorization-unchanged")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    os.chdir(folder)
+    found = json.loads(json.dumps(collect()))
+    os.chdir(ROOT)
+    shutil.rmtree(folder)
     out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if against:
         different = list(differences(json.loads(against.read_text(encoding="utf-8")), found))
