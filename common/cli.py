@@ -75,6 +75,11 @@ def run(main, argv=None):
     return 2
 
 
+def first_line(error):
+    """The first line of an error's message, at most 160 characters; without one, its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
 def progress(iterable=None, total=None, desc="", unit="it", initial=0):
     """A bar with the time left; where nobody watches (a log file) it writes twice a minute."""
     watched = sys.stderr.isatty()

@@ -17,7 +17,7 @@ def load_encoder(network, config, weights):
     return pretrained.fill(
         network.get_layer(name),
         weights,
-        variable=f"{name.upper()}_WEIGHTS",
+        variable=pretrained.variable_of(name),
         application=imagenet.NETWORKS[name],
     )
 

@@ -13,7 +13,7 @@ import cv2
 from common import cli, files, photos
 from common.cli import UserError
 from common.colorize import Colorizer
-from common.networks import h5
+from common.networks import h5, pretrained
 from common.networks.precision import PRECISIONS
 from common.photos import PhotoError
 
@@ -45,10 +45,8 @@ def main(argv=None):
         help="larger pictures are refused",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
-    parser.add_argument(
-        "--embedding-weights",
-        metavar="FILE",
-        help="weights of the embedding network, if they are not found without",
+    pretrained.add_weights(
+        parser, "embedding", "auto, or a file with the weights that the model was trained on"
     )
     args = parser.parse_args(argv)
     _check_folders(args.source, args.out)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from common import cli
-from common.cli import UserError
+from common.cli import UserError, first_line
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 
@@ -35,10 +35,9 @@ def cifar10(folder):
     try:
         train, test = keras.datasets.cifar10.load_data()
     except Exception as error:  # keras.utils.get_file raises a bare Exception
-        reason = (str(error).strip().splitlines() or [""])[0][:160]
         raise UserError(
-            f"CIFAR-10 is neither in Keras's cache nor to be downloaded ({reason}). Put its "
-            f"pictures into {folder}/train/<class>/ and {folder}/test/<class>/."
+            f"CIFAR-10 is neither in Keras's cache nor to be downloaded ({first_line(error)}). Put "
+            f"its pictures into {folder}/train/<class>/ and {folder}/test/<class>/."
         ) from None
     finally:
         socket.setdefaulttimeout(timeout)

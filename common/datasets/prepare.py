@@ -20,7 +20,7 @@ from common import cli, files, photos
 from common.cli import UserError
 from common.color import lab
 from common.datasets import arrays, records, samples
-from common.networks import embeddings
+from common.networks import embeddings, pretrained
 
 CATALOGUE = Path(__file__).parents[2] / "data" / "sources.toml"
 DATA = Path("data")  # raw pictures and shards, below the folder that one works in
@@ -675,9 +675,5 @@ def add_arguments(parser):
     parser.add_argument(
         "--data", default="samples", help="a folder of pictures, or a name in data/sources.toml"
     )
-    parser.add_argument(
-        "--embedding-weights",
-        default=os.environ.get("EMBEDDING_WEIGHTS", "auto"),
-        help="auto, imagenet, random, or a Keras weights file",
-    )
+    pretrained.add_weights(parser, "embedding")
     parser.add_argument("--split-by", help='content, folder, or a file of lines "path,split"')

@@ -22,7 +22,7 @@ import numpy as np
 import skimage
 
 from common import cli, colorize, files, metrics, photos
-from common.cli import UserError
+from common.cli import UserError, first_line
 from common.color import lab
 from common.datasets import records
 from common.evaluation import (
@@ -142,9 +142,8 @@ class Model:
         except UserError as error:
             raise ModelError(str(error)) from None
         except Exception as error:  # whatever the backend raises for a model of other make
-            reason = (str(error).strip().splitlines() or [""])[0][:160]
             raise ModelError(
-                f"{self.path} cannot predict ({type(error).__name__}: {reason}). Use "
+                f"{self.path} cannot predict ({type(error).__name__}: {first_line(error)}). Use "
                 "an exported model, or a smaller BATCH if memory ran out."
             ) from None
 

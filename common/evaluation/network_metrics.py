@@ -11,7 +11,6 @@ only taken where they are asked for, and the column's title says so.
 import contextlib
 import dataclasses
 import functools
-import os
 import re
 import tempfile
 from pathlib import PurePosixPath
@@ -21,7 +20,7 @@ import numpy as np
 from keras import layers
 
 from common import metrics
-from common.cli import UserError
+from common.cli import UserError, first_line
 from common.metrics import set_distances
 from common.networks import imagenet, perceptual, pretrained
 from common.networks.precision import choose_jit
@@ -127,7 +126,7 @@ def classes():
     except Exception as error:  # keras.utils.get_file raises a bare Exception
         raise UserError(
             "The numbers of ImageNet's classes (imagenet_class_index.json) are neither in Keras's "
-            f"cache nor to be downloaded ({pretrained.first_line(error)})."
+            f"cache nor to be downloaded ({first_line(error)})."
         ) from None
     return {wordnet: at for at, ((wordnet, _, _),) in enumerate(named)}
 
@@ -189,7 +188,7 @@ class Networks:
         return self._weights.get(variable, "auto")
 
     def _load_distance(self, network):
-        own, of_lpips = f"{network.upper()}_WEIGHTS", self._weights_of(perceptual.VARIABLE)
+        own, of_lpips = pretrained.variable_of(network), self._weights_of(perceptual.VARIABLE)
         known = perceptual.LPIPS.get(network)
         if known and self._size < known.smallest:
             self._lack(
@@ -458,21 +457,16 @@ def add_arguments(parser):
         choices=sorted({*perceptual.LPIPS, *perceptual.FEATURES}),
         help="the network of lpips, by its own name where it is not LPIPS",
     )
-    for variable in VARIABLES:
-        parser.add_argument(
-            f"--{variable.lower().replace('_', '-')}",
-            default=os.environ.get(variable, "auto"),
-            help=VARIABLES[variable],
-        )
+    for network, help in WEIGHTS.items():
+        pretrained.add_weights(parser, network, help)
 
 
-VARIABLES = {
-    "CLASSIFIER_WEIGHTS": "of the classifier: auto, imagenet, random, or a Keras weights file",
-    "INCEPTION_V3_WEIGHTS": "the same, of Inception-v3 for fid and kid",
-    "VGG16_WEIGHTS": "the same, of VGG16's features for lpips",
-    "MOBILENET_V2_WEIGHTS": "the same, of MobileNetV2's features for lpips",
-    perceptual.VARIABLE: "of lpips: auto, none (the features alone), or a folder with "
-    "torchvision's weights and the linear ones",
+WEIGHTS = {  # network: help text of its flag of weights
+    "classifier": f"of the classifier: {pretrained.WEIGHTS_HELP}",
+    "inception_v3": "the same, of Inception-v3 for fid and kid",
+    "vgg16": "the same, of VGG16's features for lpips",
+    "mobilenet_v2": "the same, of MobileNetV2's features for lpips",
+    "lpips": perceptual.WEIGHTS_HELP,
 }
 
 
@@ -492,5 +486,7 @@ def of_arguments(args):
         asked,
         classifier=args.classifier,
         network=args.perceptual,
-        weights={variable: getattr(args, variable.lower()) for variable in VARIABLES},
+        weights={
+            pretrained.variable_of(network): vars(args)[f"{network}_weights"] for network in WEIGHTS
+        },
     )

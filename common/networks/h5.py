@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from common import files
-from common.cli import UserError
+from common.cli import UserError, first_line
 from common.color import bins
 from common.networks import provenance
 from common.networks.interface import classifies, input_names, views
@@ -88,8 +88,7 @@ def load(path, precision="float32"):
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # whatever a damaged configuration makes Keras raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise UserError(f"{path} cannot be loaded ({reason}). Export it anew.") from None
+        raise UserError(f"{path} cannot be loaded ({first_line(error)}). Export it anew.") from None
     if "l" not in input_names(model) or model.output_shape[-1] != 2:
         raise UserError(
             f"{path} is no colorizer: it needs an input `l` (L*) and an output of two "

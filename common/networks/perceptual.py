@@ -16,12 +16,16 @@ import numpy as np
 from keras import layers, ops
 
 from common import files
-from common.cli import UserError
+from common.cli import UserError, first_line
 from common.networks import imagenet, pretrained, torch_files
 from common.networks.layers import padded_convolution
 from common.networks.precision import in_precision
 
 VARIABLE = "LPIPS_WEIGHTS"
+WEIGHTS_HELP = (
+    "of LPIPS: auto, none (the features alone, unweighted), or a folder with torchvision's weights "
+    "and the linear ones"
+)
 LINEAR = (
     "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
 )
@@ -167,7 +171,7 @@ def lpips(network="alexnet", weights="auto"):
         except Exception as error:  # keras.utils.get_file raises a bare Exception
             raise UserError(
                 f"LPIPS on {of.title} needs torchvision's weights and its own, which are neither "
-                f"in Keras's cache nor to be downloaded ({pretrained.first_line(error)}). Name a "
+                f"in Keras's cache nor to be downloaded ({first_line(error)}). Name a "
                 f"folder with {of.network} and {of.linear}: {VARIABLE}=folder."
             ) from None
     else:
@@ -250,7 +254,7 @@ def features(network="vgg16", weights="auto"):
         taps,
         weights,
         application=of,
-        variable=f"{network.upper()}_WEIGHTS",
+        variable=pretrained.variable_of(network),
         without="the distance is then that of random filters, which see edges and colours but have "
         "not learned what differs to the eye.",
     )

@@ -18,10 +18,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common.cli import UserError
+from common.cli import UserError, first_line
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 RANDOM_SEED = 0
+WEIGHTS_HELP = "auto, imagenet, random, or a Keras weights file"
 BLIND = (
     "the encoder then has never seen an object, and results stand for a network that looks at "
     "pictures through random filters."
@@ -31,6 +32,24 @@ TOPS = (  # what a weights file may end in; TensorFlow's slim networks have a ba
     {"classes": 1000},
     {"classes": 1001},
 )
+
+
+def variable_of(network):
+    """The environment variable and make variable of a network's weights: VGG16_WEIGHTS."""
+    return f"{network.upper()}_WEIGHTS"
+
+
+def add_weights(parser, network, help=WEIGHTS_HELP):
+    """Add the flag of a network's weights to an argparse parser.
+
+    `vgg16` -> `--vgg16-weights`. Its default is the environment variable VGG16_WEIGHTS, or `auto`.
+    """
+    parser.add_argument(
+        f"--{network.replace('_', '-')}-weights",
+        type=os.path.expanduser,
+        default=os.environ.get(variable_of(network), "auto"),
+        help=help,
+    )
 
 
 def load(weights, *, name, variable, without, build, imagenet, read):
@@ -204,11 +223,6 @@ def in_float32():
         yield
     finally:
         keras.config.set_dtype_policy(policy)
-
-
-def first_line(error):
-    """The first line of what an error says, at most 160 characters."""
-    return str(error).strip().splitlines()[0][:160]
 
 
 def _warn(name, variable, without, reason):

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from common import files
-from common.cli import UserError
+from common.cli import UserError, first_line
 from common.networks import pretrained
 
 TORCHVISION = "https://download.pytorch.org/models/"
@@ -96,8 +96,9 @@ def read(path):
             "Save a state_dict: tensors by name."
         ) from None
     except _DAMAGED as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise UserError(f"{path} is no file of torch.save, or is damaged ({reason}).") from None
+        raise UserError(
+            f"{path} is no file of torch.save, or is damaged ({first_line(error)})."
+        ) from None
 
 
 def torchvision(name, title):

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
-from common.cli import UserError
+from common.cli import UserError, first_line
 
 CUTS = ("squash", "centre", "letterbox")
 MAX_MEGAPIXELS = 300
@@ -470,8 +470,7 @@ def _reading():
             raise PhotoError(f"cannot be read ({os.strerror(error.errno).lower()})") from error
         if isinstance(error, Image.UnidentifiedImageError):
             raise PhotoError("not a picture, or of a kind that is not read") from error
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise PhotoError(f"damaged ({first[:120]})") from error
+        raise PhotoError(f"damaged ({first_line(error)})") from error
 
 
 def _image(file):

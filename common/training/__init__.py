@@ -10,7 +10,6 @@ import collections
 import dataclasses
 import functools
 import json
-import os
 import shutil
 import signal
 import time
@@ -22,13 +21,14 @@ import keras
 import numpy as np
 
 from common import cli, files, metrics
-from common.cli import UserError
+from common.cli import UserError, first_line
 from common.color import bins, lab
 from common.datasets import prepare, records
 from common.evaluation import evaluate, table
 from common.networks import embeddings, h5, perceptual
 from common.networks.interface import ab_of, classifies, predict, views
 from common.networks.precision import PRECISIONS, choose_jit, choose_policy, in_precision
+from common.networks.pretrained import WEIGHTS_HELP, add_weights
 from common.training import augment, logs, losses
 
 CHECKPOINT_SECONDS = 300
@@ -196,26 +196,12 @@ def _parser(report, configs, pretrained):
         help="embed each view of a picture anew, not the whole picture once",
     )
     for name in pretrained:
-        parser.add_argument(
-            f"--{name.replace('_', '-')}-weights",
-            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
-            help="auto, imagenet, random, or a Keras weights file",
-        )
+        add_weights(parser, name)
     distances = {getattr(config, "distance", None) for config in configs.values()} - {None}
     if distances & perceptual.LPIPS.keys():
-        parser.add_argument(
-            "--lpips-weights",
-            default=os.environ.get(perceptual.VARIABLE, "auto"),
-            help="of a perceptual loss: auto, none (the features alone), or a "
-            "folder with torchvision's weights and the linear ones",
-        )
+        add_weights(parser, "lpips", perceptual.WEIGHTS_HELP)
     for name in sorted(distances):
-        parser.add_argument(
-            f"--{name.replace('_', '-')}-weights",
-            default=os.environ.get(f"{name.upper()}_WEIGHTS", "auto"),
-            help="of the features of a perceptual loss: auto, imagenet, random, "
-            "or a Keras weights file",
-        )
+        add_weights(parser, name, f"of the features of a perceptual loss: {WEIGHTS_HELP}")
     parser.add_argument(
         "--unpublished",
         action="store_true",
@@ -263,7 +249,7 @@ def check_size(build_model, config):
     try:
         network = build_model(config)
     except ValueError as error:  # of a layer that gets maps which do not fit
-        reason = str(error).strip().splitlines()[0][:160]
+        reason = first_line(error)
     else:
         whole = 4 if classifies(network) else 1
         sides = {side and side * whole for side in ab_of(network.output).shape[1:3]}

@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import itertools
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from common.cli import UserError
 from common.color import lab
 from common.datasets import prepare, records
 from common.evaluation import sheets
-from common.networks import h5
+from common.networks import h5, pretrained
 from common.networks.precision import PRECISIONS, choose_jit, choose_policy, in_precision
 from common.training import logs
 from feup import resnet18, train
@@ -140,11 +139,10 @@ def _parser():
     parser.add_argument("--seeds", type=cli.at_least(1), default=5, help="classifiers of each kind")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--run", help="name of the run's folder in runs/")
-    parser.add_argument(
-        "--resnet18-weights",
-        default=os.environ.get(resnet18.VARIABLE, "auto"),
-        help="of ImageNet, for two of the encoders: auto, imagenet, a file, or "
-        "random to leave them out",
+    pretrained.add_weights(
+        parser,
+        "resnet18",
+        "of ImageNet, for two of the encoders: auto, imagenet, a file, or random to leave them out",
     )
     return parser
 

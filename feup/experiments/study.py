@@ -7,7 +7,6 @@ epochs.csv in reports/study/<data>, beside the evaluation of all of them on the 
 import csv
 import functools
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from common import cli, files, metrics
 from common.cli import UserError
 from common.datasets import prepare
 from common.evaluation import evaluate, network_metrics, sheets, statistics, table
-from common.networks import h5
+from common.networks import h5, pretrained
 from common.training import logs
 from feup import train
 from feup.config import CONFIGS
@@ -24,7 +23,7 @@ from feup.reproduce import REPORTED
 AT_96 = ("resnet18_mse",)  # P14: STL-10 went through this network alone
 CURVES = ("ssim_ab", "ssim_rgb", "psnr_ab", "psnr_rgb")
 TABLE = ("mse_ab", "ssim_ab", "psnr_ab", "ssim_rgb", "psnr_rgb", "lpips", "colourfulness")
-EYE = {"VGG16_WEIGHTS": "auto", "LPIPS_WEIGHTS": "auto"}  # what every row's `lpips` is seen by
+PERCEPTUAL = ("vgg16", "lpips")  # whose weights compute every row's `lpips`
 PICTURES, EPOCHS = {"train": 45_000, "test": 10_000}, 50  # the report's
 
 
@@ -37,10 +36,12 @@ def main(argv=None):
     passed = [f"--data={args.data}", f"--size={size}", *others]
     if args.split_by:
         passed.append(f"--split-by={args.split_by}")
-    eye = {variable: getattr(args, variable.lower()) for variable in EYE}
+    weights = {
+        pretrained.variable_of(network): vars(args)[f"{network}_weights"] for network in PERCEPTUAL
+    }
     if any(CONFIGS[name].distance == "vgg16" for name in names):
         passed += [
-            f"--{variable.lower().replace('_', '-')}={value}" for variable, value in eye.items()
+            f"--{variable.lower().replace('_', '-')}={value}" for variable, value in weights.items()
         ]
     runs = {}
     for name in names:
@@ -65,7 +66,7 @@ def main(argv=None):
         out / "evaluation",
         keep_going=False,
         networks=functools.partial(
-            network_metrics.Networks, ("lpips",), network="vgg16", weights=eye
+            network_metrics.Networks, ("lpips",), network="vgg16", weights=weights
         ),
     )
     models_of = {
@@ -85,11 +86,9 @@ def _parser():
     )
     prepare.add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
-    for variable, usual in EYE.items():
-        parser.add_argument(
-            f"--{variable.lower().replace('_', '-')}",
-            default=os.environ.get(variable, usual),
-            help="of the loss resnet18_lpips, and of every row's distance",
+    for network in PERCEPTUAL:
+        pretrained.add_weights(
+            parser, network, "of the loss of resnet18_lpips, and of every row's lpips"
         )
     parser.add_argument(
         "--config",

@@ -83,7 +83,10 @@ def test_place_in_the_batch_does_not_matter(embedder):
 
 
 def test_random_weights_are_the_same_in_every_process():
-    code = "from common import embeddings\nprint(embeddings.load('mobilenet_v2', 'random').sha256)"
+    code = (
+        "from common.networks import embeddings\n"
+        "print(embeddings.load('mobilenet_v2', 'random').sha256)"
+    )
     answers = {
         subprocess.run(
             [sys.executable, "-c", code],

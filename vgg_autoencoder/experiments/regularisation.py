@@ -5,7 +5,6 @@ reports/compare/vgg_autoencoder. Runs that are under way go on, finished ones ar
 """
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from common.cli import UserError
 from common.color import lab
 from common.datasets import prepare
 from common.evaluation import evaluate, table
-from common.networks import h5
+from common.networks import h5, pretrained
 from common.networks.interface import predict
 from common.networks.precision import PRECISIONS
 from common.training import logs
@@ -72,11 +71,7 @@ def _parser():
         parser.add_argument(f"--{flag}", type=cli.at_least(1), help="as for training")
     parser.add_argument("--seed", type=cli.at_least(0), help="as for training")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
-    parser.add_argument(
-        "--vgg16-weights",
-        default=os.environ.get("VGG16_WEIGHTS", "auto"),
-        help="auto, imagenet, random, or a Keras weights file",
-    )
+    pretrained.add_weights(parser, "vgg16")
     return parser
 
 
