@@ -10,11 +10,10 @@ import shutil
 import socket
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 
-from common import cli
+from common import cli, photos
 from common.cli import UserError, first_line
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
@@ -83,9 +82,8 @@ def _write(folder, splits, classes):
                 for name in classes:
                     (part / split / name).mkdir(parents=True)
                 for number, (rgb, label) in enumerate(zip(pictures, np.ravel(labels), strict=True)):
-                    _, png = cv2.imencode(".png", rgb[..., ::-1])
                     path = part / split / classes[label] / f"{number:05d}.png"
-                    path.write_bytes(png.tobytes())
+                    path.write_bytes(photos.png(rgb))
                     bar.update()
         os.replace(part, folder)  # whole or absent
     finally:

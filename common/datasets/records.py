@@ -23,7 +23,7 @@ import cv2
 import google_crc32c
 import numpy as np
 
-from common import files
+from common import files, photos
 from common.cli import UserError
 
 SCHEMA = 1
@@ -70,11 +70,8 @@ def _fields(data):
 
 def encode_example(rgb, name, label):
     """(S, S, 3) uint8, str, int -> the bytes of a `tf.train.Example`; equal input, equal bytes."""
-    ok, png = cv2.imencode(".png", rgb[..., ::-1])
-    if not ok:
-        raise ValueError(f"OpenCV cannot write a PNG of shape {rgb.shape}, {rgb.dtype}.")
     values = {
-        "image": _field(1, _field(1, png.tobytes())),
+        "image": _field(1, _field(1, photos.png(rgb))),
         "label": _field(3, _field(1, _varint(label))),
         "name": _field(1, _field(1, name.encode("utf-8", "surrogateescape"))),
     }

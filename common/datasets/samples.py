@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common import files
+from common import files, photos
 
 # split -> (photos, views of each)
 PHOTOS = {
@@ -32,10 +32,11 @@ def make(folder):
                 path = Path(folder, split, f"{Path(name).stem}-{view:03d}.png")
                 if not path.exists():
                     if photo is None:
-                        photo = cv2.imread(str(_find(name)), cv2.IMREAD_COLOR)
-                    _, png = cv2.imencode(".png", _cut(photo, [*name.encode(), view]))
+                        bgr = cv2.imread(str(_find(name)), cv2.IMREAD_COLOR)
+                        photo = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+                    png = photos.png(_cut(photo, [*name.encode(), view]))
                     with files.replacing(path) as temporary:
-                        temporary.write_bytes(png.tobytes())
+                        temporary.write_bytes(png)
     return Path(folder)
 
 

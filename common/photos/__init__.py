@@ -628,6 +628,23 @@ def _upright_xmp(xmp):
 # --- Writing --------------------------------------------------------------------------------------
 
 
+def png(rgb: np.ndarray, compression: int | None = None) -> bytes:
+    """Encode (H, W) grey or (H, W, 3) RGB, uint8, as a PNG without metadata.
+
+    compression: 0 (none) to 9, OpenCV's own choice by default. Raises ValueError for other arrays.
+    """
+    options = [] if compression is None else [cv2.IMWRITE_PNG_COMPRESSION, compression]
+    if rgb.dtype != np.uint8 or rgb.ndim != 2 and (rgb.ndim != 3 or rgb.shape[2] != 3):
+        raise ValueError(
+            "png() takes (H, W) or (H, W, 3) of uint8. Received: "
+            f"shape {rgb.shape}, {rgb.dtype}. Scale and round floats first."
+        )
+    done, encoded = cv2.imencode(".png", rgb[..., ::-1] if rgb.ndim == 3 else rgb, options)
+    if not done:
+        raise MemoryError(f"a PNG of shape {rgb.shape} was not encoded")
+    return encoded.tobytes()
+
+
 def write(path, pages, photo):
     """Write an iterator of `Page`s as photo.written, tagged sRGB, metadata kept.
 

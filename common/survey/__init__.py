@@ -11,10 +11,9 @@ import datetime
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from common import cli, files, metrics
+from common import cli, files, metrics, photos
 from common.cli import UserError
 from common.color import lab
 from common.datasets import prepare, records
@@ -167,7 +166,7 @@ def _drawn(dataset, split, count, seed):
 
 def _as_file(rgb):
     """A PNG that is not compressed: pictures of one size make files of one length."""
-    return cv2.imencode(".png", rgb[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+    return photos.png(rgb, compression=0)
 
 
 def html(survey, pictures):

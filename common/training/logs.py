@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import files, metrics
+from common import files, metrics, photos
 from common.color import lab
 
 CURVES = ("epoch", "loss", "val_loss", "val_psnr_rgb", "mean_colour_psnr_rgb")
@@ -92,13 +92,10 @@ def save_curves(path, figure, panels):
 
 def draw_grid(path, rgb, ab):
     """A row a picture, grey | ours | true, as a PNG."""
-    import cv2
-
     l = lab.rgb_to_l(rgb)[..., None]
     grey = metrics.recolour(l, np.zeros_like(ab))
     rows = np.concatenate([grey, metrics.recolour(l, ab), rgb], axis=2)
     times = max(1, SHOWN // rgb.shape[1])  # pixel by pixel, where pictures are stamps
     drawn = np.concatenate(rows).repeat(times, 0).repeat(times, 1)
-    _, png = cv2.imencode(".png", drawn[..., ::-1])
     with files.replacing(path) as temporary:
-        temporary.write_bytes(png.tobytes())
+        temporary.write_bytes(photos.png(drawn))

@@ -722,3 +722,15 @@ def test_an_animation_gives_its_first_picture(tmp_path):
 def test_damaged_exif_is_no_reason_to_fail(tmp_path, block):
     target, _ = rewritten(tmp_path, saved(RGB, "JPEG", exif=b"Exif\0\0" + block), "photo.jpg")
     assert Image.open(target).size == (60, 40)
+
+
+@pytest.mark.parametrize("pixels", [RGB, GREY])
+def test_png_holds_the_pixels_and_without_compression_has_one_length(pixels):
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(photos.png(pixels)))), pixels)
+    lengths = {len(photos.png(values, compression=0)) for values in (pixels, 0 * pixels)}
+    assert len(lengths) == 1 and lengths.pop() > pixels.nbytes
+
+
+def test_png_refuses_other_arrays():
+    with pytest.raises(ValueError, match=r"png\(\) takes .* Received: shape \(40, 60, 4\), uint8"):
+        photos.png(RGBA)

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common import cli, files, metrics
+from common import cli, files, metrics, photos
 from common.cli import UserError
 from common.color import lab
 from common.datasets import prepare
@@ -253,9 +253,8 @@ def draw_grid(path, dataset, paths):
             cv2.LINE_AA,
         )
     rows = np.concatenate(list(columns.values()), axis=2)
-    _, png = cv2.imencode(".png", np.concatenate([header, *rows])[..., ::-1])
     with files.replacing(path) as temporary:
-        temporary.write_bytes(png.tobytes())
+        temporary.write_bytes(photos.png(np.concatenate([header, *rows])))
 
 
 if __name__ == "__main__":

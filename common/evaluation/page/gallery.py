@@ -9,7 +9,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from common import metrics
+from common import metrics, photos
 from common.color import lab
 from common.evaluation import baselines, predictions, statistics
 
@@ -112,9 +112,9 @@ def _drawn(method, split, places):
 
 def _as_file(rgb):
     """(MIME type, bytes): JPEG with all its colour resolution, or PNG for small pictures."""
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     if min(rgb.shape[:2]) <= LOSSLESS:
-        return "image/png", cv2.imencode(".png", bgr)[1].tobytes()
+        return "image/png", photos.png(rgb)
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     settings = [
         cv2.IMWRITE_JPEG_QUALITY,
         90,
