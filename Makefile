@@ -17,7 +17,7 @@ PRETEXT   := $(patsubst %/experiments/pretext.py,pretext-%,$(wildcard $(REPORTS:
 SURVEY    := $(patsubst %/survey.py,survey-%,$(wildcard $(REPORTS:=/survey.py)))
 EACH      := $(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT) $(SURVEY)
 
-.PHONY: setup data eval colorize survey-results bench test test-slow test-lowest lint clean
+.PHONY: setup data eval colorize survey-results bench test test-slow test-avx2 test-lowest lint clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
@@ -53,7 +53,7 @@ help:
 	@awk -v each="$(EACH)" ' \
 	  function line(name, text) { printf "  %-26s %s\n", name, text } \
 	  /^##( |$$)/ { print substr($$0, 4) } \
-	  /^[a-z%-]+:.* ## / { \
+	  /^[a-z0-9%-]+:.* ## / { \
 	    name = $$1; sub(/:.*/, "", name); text = $$0; sub(/.* ## /, "", text); \
 	    if (!sub(/%/, "", name)) { line(name, text); next } \
 	    n = split(each, all, " "); \
@@ -114,14 +114,23 @@ colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
 bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)
 	@$(call run,benchmarks.bench)
 
+# A process a core, each of one thread (tests/conftest.py); a test goes to whichever is free.
+PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+
 test: .venv/ready ## run the tests, except those marked slow
-	@.venv/bin/python -m pytest
+	@.venv/bin/python $(PYTEST)
 
 test-slow: .venv/ready ## run the tests marked slow
-	@.venv/bin/python -m pytest -m slow
+	@.venv/bin/python $(PYTEST) -m slow
+
+test-avx2: export ONEDNN_MAX_CPU_ISA := AVX2
+test-avx2: export XLA_FLAGS := --xla_cpu_max_isa=AVX2
+test-avx2: export PRECISION := float32
+test-avx2: .venv/ready ## run them all as on a processor with AVX2 and float32 alone
+	@.venv/bin/python $(PYTEST) -m "slow or not slow"
 
 test-lowest: .venv-lowest/ready ## run the tests on the oldest versions of requirements.txt
-	@.venv-lowest/bin/python -m pytest
+	@.venv-lowest/bin/python $(PYTEST)
 
 lint: .venv/ready ## check the code's style
 	@.venv/bin/python -m ruff check .

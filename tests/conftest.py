@@ -1,4 +1,9 @@
-"""What every test shares: a quiet, headless process, and the reasons to skip marked tests."""
+"""What every test shares: a quiet, headless process, and the reasons to skip marked tests.
+
+pytest-xdist starts a worker a core; each worker, and each process that a test starts, then
+computes in one thread, since threads of several processes on the same cores only wait for one
+another.
+"""
 
 import contextlib
 import os
@@ -8,9 +13,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # results must not depend on a GPU
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # read by NumPy and TensorFlow at their import
+
+import cv2  # noqa: E402
 import pytest  # noqa: E402
 
 from tests import chromium  # noqa: E402
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    cv2.setNumThreads(1)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,9 +1,11 @@
 """Mixed precision: which dtype policy a machine is fast in, and networks under a policy."""
 
+import os
 from pathlib import Path
 
 import keras
 
+from common.cli import UserError
 from common.networks import normalization
 
 
@@ -61,15 +63,36 @@ _WEIGHTED = {"kernel_initializer", "depthwise_initializer", "layers"}
 
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+CAP = "ONEDNN_MAX_CPU_ISA"  # oneDNN's variable: the newest instruction set that it may use
+_BELOW_BFLOAT16 = (
+    "SSE41",
+    "AVX",
+    "AVX2",
+    "AVX2_VNNI",
+    "AVX2_VNNI_2",
+    "AVX512_CORE",
+    "AVX512_CORE_VNNI",
+)
 
 
-def choose_policy(name):
+def choose_policy(name: str) -> tuple[str, str]:
     """(dtype policy, why) for `auto`, `float32` or `mixed_bfloat16`.
 
-    `auto` is mixed bfloat16 where it is fast: AMX or AVX512-BF16, or a GPU of Ampere or newer.
+    `auto` is what PRECISION in the environment names, else mixed bfloat16 where it is fast: AMX or
+    AVX512-BF16, unless ONEDNN_MAX_CPU_ISA excludes it, or a GPU of Ampere or newer.
+
+    Raises UserError where PRECISION is none of `PRECISIONS`.
     """
     if name != "auto":
         return name, "as asked"
+    asked = os.environ.get("PRECISION") or "auto"
+    if asked not in PRECISIONS:
+        raise UserError(
+            f"PRECISION in the environment must be one of {', '.join(PRECISIONS)}. "
+            f"Received: {asked}."
+        )
+    if asked != "auto":
+        return asked, "as PRECISION in the environment asks"
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -84,12 +107,25 @@ def choose_policy(name):
                 version = getattr(device, "compute_capability", None)
                 return _of_gpu(device.device_kind, version and tuple(map(int, version.split("."))))
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").split()
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     except OSError:
-        flags = []
-    for flag, title in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")):
-        if flag in flags:
+        cpuinfo = ""
+    return _of_processor(cpuinfo.split(), os.environ.get(CAP, ""))
+
+
+def _of_processor(flags, cap):
+    """(dtype policy, why) from the processor's flags and the value of `CAP`, "" for no cap."""
+    cap = cap.upper()
+    titles = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
+    present = [title for flag, title in titles.items() if flag in flags]
+    for title in present:
+        excluded = cap in _BELOW_BFLOAT16 or (
+            title == "AMX" and "AMX" not in cap and cap not in ("", "ALL", "DEFAULT")
+        )
+        if not excluded:
             return "mixed_bfloat16", f"the processor has {title}"
+    if present:
+        return "float32", f"{CAP}={cap} excludes the processor's {present[0]}"
     return "float32", "the processor has neither AMX nor AVX512-BF16"
 
 

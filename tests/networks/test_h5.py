@@ -15,7 +15,7 @@ from keras import layers
 from common.cli import UserError
 from common.networks import h5
 from common.networks.interface import predict
-from common.networks.precision import choose_policy, in_precision
+from common.networks.precision import in_precision
 from tests import drawn
 
 GOLDEN = Path(__file__).parents[1] / "golden.h5"
@@ -170,12 +170,6 @@ def test_an_export_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         drawn.exported(path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["m.h5"]
-
-
-def test_auto_precision_says_why():
-    policy, why = choose_policy("auto")
-    assert policy in ("float32", "mixed_bfloat16") and why
-    assert choose_policy("float32") == ("float32", "as asked")
 
 
 def test_fusion_needs_a_fixed_size():
