@@ -8,40 +8,25 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export MPLBACKEND ?= Agg
 export PYTHONUNBUFFERED := 1
 
-REPORTS   := $(patsubst %/train.py,%,$(wildcard */train.py))
-TRAIN     := $(REPORTS:%=train-%)
-REPRODUCE := $(patsubst %/reproduce.py,reproduce-%,$(wildcard $(REPORTS:=/reproduce.py)))
-COMPARE   := $(patsubst %/experiments/regularisation.py,compare-%,$(wildcard $(REPORTS:=/experiments/regularisation.py)))
-STUDY     := $(patsubst %/experiments/study.py,study-%,$(wildcard $(REPORTS:=/experiments/study.py)))
-PRETEXT   := $(patsubst %/experiments/pretext.py,pretext-%,$(wildcard $(REPORTS:=/experiments/pretext.py)))
-SURVEY    := $(patsubst %/survey.py,survey-%,$(wildcard $(REPORTS:=/survey.py)))
-EACH      := $(TRAIN) $(REPRODUCE) $(COMPARE) $(STUDY) $(PRETEXT) $(SURVEY)
+# Targets of a report, KIND-REPORT, for every report that has the module of their kind.
+having = $(patsubst %/$(2).py,$(1)-%,$(wildcard */$(2).py))
+EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call having,survey,survey) \
+         $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
+         $(call having,pretext,experiments/pretext)
 
 .PHONY: setup data eval colorize survey-results bench test test-slow test-avx2 test-lowest lint clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
-VARIABLES := DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH PRECISION RUN SEED \
-             MODEL IN OUT SPLIT SPLIT_BY SIZE CUT OVERWRITE MAX_MEGAPIXELS \
-             BINS REBALANCE EMBED_VIEWS VGG16_WEIGHTS MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS \
-             RESNET18_WEIGHTS DENSENET_WEIGHTS AGAINST PREDICTIONS PRESET METRICS PERCEPTUAL \
-             CLASSIFIER CLASSIFIER_WEIGHTS INCEPTION_V3_WEIGHTS \
-             COLORIZER_EPOCHS LABELS SEEDS RECOLOURED ORIGINALS KEY
-SWITCHES  := OVERWRITE BINS REBALANCE EMBED_VIEWS
-GIVEN     := $(foreach name,$(VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
+GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS,$(GIVEN)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
-# $(call run,module): the module, with the given variables as its flags; NAME=1 sets a switch.
+# $(call run,module): the module, with the given variables as its flags; an empty one is none.
 run = set --; for name in $(GIVEN); do \
-	flag=--$$(printf %s "$$name" | tr A-Z_ a-z-); \
-	case " $(SWITCHES) " in *" $$name "*) switch=1 ;; *) switch= ;; esac; \
-	case "$$switch=$${!name}" in \
-	  *= | 1=0) ;; \
-	  1=*) set -- "$$@" "$$flag" ;; \
-	  *) set -- "$$@" "$$flag=$${!name}" ;; \
-	esac; done; \
-	exec .venv/bin/python -m common.commands.quietly $(1) "$$@"
+	[ -z "$${!name}" ] || set -- "$$@" "--$$(printf %s "$$name" | tr A-Z_ a-z-)=$${!name}"; done; \
+	exec .venv/bin/python -m $(1) "$$@"
 
 # An error, before anything is set up, unless the variable is given.
 need-%:
@@ -63,53 +48,26 @@ help:
 setup: .venv/ready ## make .venv (GPU=1: with CUDA; HEADLESS=1: OpenCV without windows)
 	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
 
+# What these do is in the table of common/commands/__main__.py.
 data: .venv/ready ## DATA= to shards and embeddings in data/tfrecords
-	@$(call run,common.commands.prepare)
-
 train-%: ## train, export to models/ and evaluate, all from nothing
-	$(error There is no report "$*". There are: $(TRAIN))
-
-$(TRAIN): train-%: .venv/ready
-	@$(call run,$*.train)
-
 reproduce-%: ## run the recipes behind the results, print the report's figures beside
-	$(error No results are kept for "$*". There are: $(REPRODUCE))
-
-$(REPRODUCE): reproduce-%: .venv/ready
-	@$(call run,$*.reproduce)
-
 compare-%: ## train both sides of a report's claim and compare them
-	$(error There is no comparison of "$*". There are: $(COMPARE))
-
-$(COMPARE): compare-%: .venv/ready
-	@$(call run,$*.experiments.regularisation)
-
 study-%: ## every network of a report under one protocol: reports/study
-	$(error There is no study of "$*". There are: $(STUDY))
-
-$(STUDY): study-%: .venv/ready
-	@$(call run,$*.experiments.study)
-
 pretext-%: ## what colorization teaches an encoder about classes: reports/pretext
-	$(error There is no pretext task of "$*". There are: $(PRETEXT))
-
-$(PRETEXT): pretext-%: .venv/ready
-	@$(call run,$*.experiments.pretext)
-
 survey-%: ## write a page that asks people which pictures are recoloured
-	$(error There is no survey of "$*". There are: $(SURVEY))
-
-$(SURVEY): survey-%: .venv/ready
-	@$(call run,$*.survey)
-
 survey-results: need-IN .venv/ready ## what people took for real: IN=, a folder of their files
-	@$(call run,common.commands.survey_results)
-
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
-	@$(call run,common.commands.evaluate)
-
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
-	@$(call run,common.commands.colorize)
+
+data eval colorize survey-results:
+	@$(call run,common.commands $@)
+
+$(EACH): .venv/ready
+	@$(call run,common.commands $(subst -, ,$@))
+
+train-% reproduce-% compare-% study-% pretext-% survey-%:
+	$(error There is no $@. There are: $(filter $(firstword $(subst -, ,$@))-%,$(EACH)))
 
 bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)
 	@$(call run,benchmarks.bench)
@@ -140,24 +98,14 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 	@find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
 
 ##
-## Variables, for the targets that know them (`.venv/bin/python -m koala.train --help` tells):
-##   DATA=              a folder of pictures, or a name in data/sources.toml
-##   CONFIG=            a report's configuration
-##   EMBEDDING=         inception_resnet_v2 or mobilenet_v2
-##   EMBEDDING_WEIGHTS= auto, imagenet, random or a file
-##   VGG16_WEIGHTS= MOBILENET_V2_WEIGHTS= RESNET18_WEIGHTS= DENSENET_WEIGHTS=  the same, of a
-##                      pretrained encoder or of the features of a loss
-##   LPIPS_WEIGHTS=     auto, none, or a folder with torchvision's network and LPIPS's own weights
-##   EPOCHS= STEPS= BATCH= SIZE= PRECISION= RUN= SEED=
-##   BINS=1 REBALANCE=1 EMBED_VIEWS=1      options of training (README.md)
-##   PRESET=            a named protocol of eval: imagenet-val5k-256, cifar10, folder, ...
-##   PREDICTIONS=       a folder of pictures that another system made, or name=folder
-##   METRICS=           all, or some of lpips,fid,kid,frechet,kernel,top1: those of networks
-##   CLASSIFIER= CLASSIFIER_WEIGHTS= INCEPTION_V3_WEIGHTS= PERCEPTUAL=  these networks
-##   AGAINST=           the row of eval's table to compare the others with
-##   COLORIZER_EPOCHS= LABELS=1,10,100 (percent) SEEDS=  of the pretext task
-##   RECOLOURED= ORIGINALS=  pictures of a survey; KEY=, the folder of its key.json
-##   MODEL= IN= OUT= SPLIT= SPLIT_BY= OVERWRITE=1 MAX_MEGAPIXELS=
+## NAME=value is --name=value of the target's command, whose --help has them all:
+## `.venv/bin/python -m common.commands train koala --help`. The first that one needs:
+##   DATA=    a folder of pictures, or a name in data/sources.toml
+##   CONFIG=  a report's configuration; EPOCHS= STEPS= BATCH= SIZE= SEED= in place of its own
+##   INIT=    an exported model whose weights the training begins from
+##   MODEL=   a name in models/, or a file
+##   IN= OUT= photos to colour and where the results go
+##   EMBEDDING=mobilenet_v2  a small network in place of the report's
 
 # --- Set-up -------------------------------------------------------------------------------------
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was

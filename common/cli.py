@@ -1,8 +1,12 @@
 """What every command has in common: errors in one line, exit codes, progress bars."""
 
 import argparse
+import difflib
 import errno
+import os
+import re
 import sys
+from collections.abc import Iterable
 
 from tqdm import tqdm
 
@@ -11,12 +15,43 @@ class UserError(Exception):
     """A mistake that the user can mend: one line, what is wrong and the way out."""
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that suggests the most similar known name; empty where none is similar."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` whose errors are one line on standard error and exit 2."""
+    """An `ArgumentParser` whose errors are one line on standard error and exit 2.
+
+    As make's variables are given, a switch (`action="store_true"`) is also set by `--switch=1` and
+    left unset by `--switch=0`, and `~` is expanded at the beginning of a value.
+    """
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
         super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def parse_known_args(self, args=None, namespace=None):
+        words = []
+        for word in sys.argv[1:] if args is None else args:
+            word = re.sub(r"(?:^|(?<==))~[^/=]*", lambda home: os.path.expanduser(home[0]), word)
+            flag, _, value = word.partition("=")
+            action = self._option_string_actions.get(flag)
+            if value not in ("0", "1") or action is None or action.nargs != 0:
+                words.append(word)
+            elif value == "1":
+                words.append(flag)
+        return super().parse_known_args(words, namespace)
+
+    def parse_args(self, args=None, namespace=None):
+        args, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            self.error(
+                f"unknown argument {unknown[0]}.{nearest(flag, self._option_string_actions)}"
+            )
+        return args
 
     def error(self, message):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")

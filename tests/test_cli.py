@@ -1,9 +1,6 @@
 """Errors in one line and exit codes; files that are whole or absent."""
 
 import errno
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -72,20 +69,3 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
     (stale / "a.txt").write_text("half")
     files.write_text(tmp_path / "a.txt", "whole")
     assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_a_mistake_at_a_command_is_one_line_whatever_the_backend_says():
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "common.commands.quietly",
-            "common.commands.colorize",
-            "--in=nowhere",
-        ],
-        text=True,
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-    )
-    assert process.returncode == 2 and process.stdout == ""
-    assert process.stderr == "error: There is no nowhere. IN= is a photo or a folder of photos.\n"

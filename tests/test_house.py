@@ -1,4 +1,4 @@
-"""The house's rules: who may import whom, what is declared, what the Makefile promises."""
+"""The house's rules: who may import whom, what is declared, what Git keeps."""
 
 import ast
 import dataclasses
@@ -7,7 +7,6 @@ import importlib
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -16,12 +15,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from common.commands import reports
+
 ROOT = Path(__file__).resolve().parents[1]
-REPORTS = [
-    name
-    for name in ("koala", "iizuka", "vgg_autoencoder", "cs230", "feup")
-    if (ROOT / name).is_dir()
-]
+REPORTS = ["koala", "iizuka", "vgg_autoencoder", "cs230", "feup"]
 PACKAGES = ["common", *REPORTS, "benchmarks", "tests"]
 
 # import name -> distribution, where the two differ
@@ -120,8 +117,8 @@ def test_no_stage_imports_a_later_one():
 
 
 def test_every_module_of_common_lies_in_a_stage():
-    found = {stage_of(".".join(path.with_suffix("").parts)) for path, _ in sources("common")}
-    assert found - {"__init__"} <= set(STAGES)
+    stages = {stage_of(".".join(path.with_suffix("").parts)) for path, _ in sources("common")}
+    assert stages - {"__init__"} <= set(STAGES)
 
 
 def test_imports_are_found_wherever_they_stand():
@@ -186,13 +183,18 @@ print(events)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stdout + done.stderr
 
 
+def test_the_reports_are_discovered_by_their_form():
+    assert reports.names() == sorted(REPORTS)
+
+
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_is_whole(report):
-    for name in ("README.md", "config.py", "model.py", "train.py", "survey.py"):
+    for name in ("README.md", *reports.FORM):
         assert (ROOT / report / name).is_file(), name
     package = importlib.import_module(report)
     assert package.CONFIGS and callable(package.build_model)
     assert callable(importlib.import_module(f"{report}.train").main)
+    assert importlib.import_module(f"{report}.claims").ROWS.keys() <= package.CONFIGS.keys()
     for name, config in package.CONFIGS.items():
         assert dataclasses.is_dataclass(config) and config.__dataclass_params__.frozen, name
 
@@ -203,8 +205,8 @@ def test_a_report_is_whole(report):
 def declared(name):
     """{distribution: Requirement} of a requirements file."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return {requirement.name.lower(): requirement for requirement in found}
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {requirement.name.lower(): requirement for requirement in requirements}
 
 
 def pinned(name):
@@ -306,8 +308,8 @@ def test_no_file_names_a_machine():
     for name in filter(None, names):
         path = ROOT / name
         if path.is_file() and path.suffix != ".h5":
-            found = machine.search(path.read_bytes())
-            assert not found, f"{name}: {found.group().decode()}"
+            match = machine.search(path.read_bytes())
+            assert not match, f"{name}: {match.group().decode()}"
 
 
 def test_the_readme_begins_with_the_two_commands():
@@ -318,312 +320,3 @@ def test_the_readme_begins_with_the_two_commands():
         elif fenced or line.startswith("    "):
             commands.append(line.split("#")[0].strip().removeprefix("$ "))
     assert [line for line in commands if line][:2] == ["make train-koala", "make test"]
-
-
-# --- make -------------------------------------------------------------------------------------
-
-COMMANDS = {
-    "data": "common.commands.prepare",
-    "eval": "common.commands.evaluate",
-    "bench": "benchmarks.bench",
-    **{f"train-{report}": f"{report}.train" for report in REPORTS},
-    **{
-        f"{kind}-{report}": f"{report}.{kind}"
-        for kind in ("reproduce", "survey")
-        for report in REPORTS
-        if (ROOT / report / f"{kind}.py").exists()
-    },
-    **{
-        f"{kind}-{report}": f"{report}.experiments.{module}"
-        for kind, module in (
-            ("compare", "regularisation"),
-            ("study", "study"),
-            ("pretext", "pretext"),
-        )
-        for report in REPORTS
-        if (ROOT / report / "experiments" / f"{module}.py").exists()
-    },
-}
-
-# Stands for an interpreter and the pip of its virtual environments; $FAKE holds what it was told.
-FAKE_PYTHON = """#!/bin/bash
-echo "$*" >>"$FAKE/calls"
-case "$*" in
-  *'import cv2') grep -q headless "$(dirname "$0")/../requirements.txt" || {
-    [ ! -e "$FAKE/no-gl" ] || { echo 'ImportError: libGL.so.1: cannot open' >&2; exit 1; }; } ;;
-  --version) echo Python 3.11.0 ;;
-  '-m venv --clear '*) rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
-  *' install '*)
-    [ ! -e "$FAKE/no-index" ] || {
-      echo 'WARNING: Retrying after connection broken by NewConnectionError' >&2
-      echo 'ERROR: Cannot install x because of conflicting dependencies' >&2; exit 1; }
-    [ ! -e "$FAKE/full" ] || { echo 'ERROR: No space left on device' >&2; exit 1; }
-    [ ! -e "$FAKE/stopped" ] || kill -9 $$ ;;
-  '-m common.commands.quietly '*) printf '%s\\0' "$@" >"$FAKE/flags" ;;
-esac
-"""
-
-
-class House:
-    """A copy of the Makefile and what it reads, with an interpreter that only takes notes."""
-
-    def __init__(self, folder):
-        self.folder, self.notes = folder / "a house", folder / "notes"
-        self.notes.mkdir()
-        self.folder.mkdir()
-        for path in [ROOT / "Makefile", *ROOT.glob("requirements*")]:
-            shutil.copy(path, self.folder)
-        for report in REPORTS:
-            shutil.copytree(ROOT / report, self.folder / report)
-        self.python = folder / "python"
-        self.python.write_text(FAKE_PYTHON)
-        self.python.chmod(0o755)
-
-    def make(self, *arguments):
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("MAKE", "MFLAGS"))
-        }
-        return subprocess.run(
-            ["make", *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            env=environment | {"PYTHON": str(self.python), "FAKE": str(self.notes)},
-        )
-
-    def calls(self, word):
-        notes = self.notes / "calls"
-        return (
-            [line for line in notes.read_text().splitlines() if word in line]
-            if (notes.exists())
-            else []
-        )
-
-    def change_requirements(self):
-        """Let requirements.txt be newer than the stamp; a touch may fall into the same tick."""
-        os.utime(self.folder / ".venv" / "ready", (0, 0))
-
-    def command(self):
-        """[module, flag, ...] of the Python command that make called last."""
-        words = (self.notes / "flags").read_text().split("\0")[:-1]
-        assert words[:2] == ["-m", "common.commands.quietly"]
-        return words[2:]
-
-
-@pytest.fixture
-def house(tmp_path):
-    return House(tmp_path)
-
-
-def test_make_alone_lists_every_target(house):
-    done = house.make()
-    assert done.returncode == 0 and not done.stderr and not house.calls("")
-    listed = re.findall(r"^  ([a-z][\w-]*) +\w", done.stdout, re.MULTILINE)
-    phony = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[0]
-    expected = {*phony.split(), *COMMANDS}
-    assert sorted(listed) == sorted(expected)
-    assert all(len(line) <= 100 for line in done.stdout.splitlines())
-
-
-@pytest.mark.parametrize("target", COMMANDS)
-def test_a_target_runs_its_module_with_the_variables_given(house, target):
-    done = house.make(target, "DATA=a folder", "SPLIT_BY=", "OVERWRITE=1", "MAX_MEGAPIXELS=9")
-    assert done.returncode == 0, done.stderr
-    assert house.command() == [
-        COMMANDS[target],
-        "--data=a folder",
-        "--overwrite",
-        "--max-megapixels=9",
-    ]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "my photos é",
-        "it's",
-        'a "b"',
-        "a$b",
-        "$(x) ${y} $$",
-        "`x`",
-        "a;b&c|d",
-        "a*?",
-        "a\\b",
-        "-rf",
-        "写真/фото.v1.2",
-        "#1",
-        "a=b",
-        "OVERWRITE=1",
-        "(a",
-        "a,b",
-    ],
-)
-def test_a_value_arrives_as_it_was_typed(house, value):
-    done = house.make("colorize", f"IN={value}", f"OUT={value}")
-    assert done.returncode == 0, done.stderr
-    assert house.command() == ["common.commands.colorize", f"--in={value}", f"--out={value}"]
-
-
-def test_switches_are_on_or_off(house):
-    house.make("data", "OVERWRITE=0", "SEED=0")
-    assert house.command() == ["common.commands.prepare", "--seed=0"]
-    house.make("train-koala", "BINS=1", "REBALANCE=", "EMBED_VIEWS=0", "EPOCHS=1")
-    assert house.command() == ["koala.train", "--epochs=1", "--bins"]
-
-
-SENSIBLE = {
-    "common.commands.prepare": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS SEED SPLIT_BY OVERWRITE "
-    "MAX_MEGAPIXELS",
-    "common.commands.evaluate": "DATA SIZE CUT EMBEDDING EMBEDDING_WEIGHTS BATCH PRECISION MODEL "
-    "OUT "
-    "SPLIT SPLIT_BY REBALANCE AGAINST PREDICTIONS PRESET METRICS CLASSIFIER "
-    "CLASSIFIER_WEIGHTS INCEPTION_V3_WEIGHTS VGG16_WEIGHTS "
-    "MOBILENET_V2_WEIGHTS PERCEPTUAL LPIPS_WEIGHTS",
-    "common.commands.colorize": "IN OUT MODEL EMBEDDING_WEIGHTS PRECISION OVERWRITE MAX_MEGAPIXELS",
-    "common.commands.survey_results": "IN KEY",
-    **{
-        f"{report}.survey": "DATA EMBEDDING_WEIGHTS MODEL OUT PRECISION RECOLOURED ORIGINALS SEED "
-        "SPLIT SPLIT_BY"
-        for report in REPORTS
-    },
-    **{
-        f"{report}.train": "DATA CONFIG EMBEDDING EMBEDDING_WEIGHTS EPOCHS STEPS BATCH SIZE "
-        "PRECISION RUN SEED SPLIT_BY OVERWRITE BINS REBALANCE EMBED_VIEWS"
-        for report in REPORTS
-    },
-}
-PRETRAINED = {
-    "vgg_autoencoder.train": " VGG16_WEIGHTS MOBILENET_V2_WEIGHTS",
-    "feup.train": " RESNET18_WEIGHTS DENSENET_WEIGHTS VGG16_WEIGHTS "
-    "MOBILENET_V2_WEIGHTS LPIPS_WEIGHTS",
-}
-SENSIBLE |= {module: SENSIBLE[module] + names for module, names in PRETRAINED.items()}
-SENSIBLE |= {
-    "feup.experiments.study": "DATA SPLIT_BY SIZE CONFIG VGG16_WEIGHTS LPIPS_WEIGHTS",
-    "feup.experiments.pretext": "DATA SPLIT_BY SIZE BATCH EPOCHS COLORIZER_EPOCHS LABELS SEEDS "
-    "PRECISION RUN RESNET18_WEIGHTS",
-}
-
-
-@pytest.mark.parametrize("module", SENSIBLE)
-def test_a_command_knows_the_variables_as_flags(module):
-    done = subprocess.run(
-        [sys.executable, "-m", module, "--help"],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        env=os.environ | {"KERAS_BACKEND": "numpy"},
-    )
-    assert done.returncode == 0, done.stderr
-    flags = {"--" + name.lower().replace("_", "-") for name in SENSIBLE[module].split()}
-    assert flags <= set(re.findall(r"--[a-z0-9-]+", done.stdout))
-
-
-def test_make_knows_every_variable_that_a_command_does():
-    variables = (
-        re.search(
-            r"^VARIABLES := (.*?[^\\])$", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL
-        )
-        .group(1)
-        .replace("\\", "")
-        .split()
-    )
-    assert set(variables) == set(" ".join(SENSIBLE.values()).split())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["colorize"], "IN= is missing"),
-        (["survey-results"], "make survey-results IN=folder"),
-        (["survey-nonsense"], "survey-koala"),
-        (["train-nonsense"], "train-koala"),
-        (["reproduce-nonsense"], "There are:"),
-    ],
-)
-def test_a_mistake_is_one_line_and_sets_nothing_up(house, arguments, message):
-    done = house.make(*arguments)
-    assert done.returncode == 2 and message in done.stderr
-    assert len(done.stderr.splitlines()) == 1 and not done.stdout
-    assert not (house.folder / ".venv").exists()
-
-
-# --- set-up -----------------------------------------------------------------------------------
-
-
-def test_set_up_happens_once_and_again_when_requirements_change(house):
-    assert house.make("data").returncode == 0
-    assert len(house.calls("venv --clear")) == len(house.calls(" install ")) == 1
-    assert "set-up" not in house.make("data").stdout
-    assert len(house.calls(" install ")) == 1
-    house.change_requirements()
-    assert house.make("data").returncode == 0
-    assert len(house.calls("venv --clear")) == 1 and len(house.calls(" install ")) == 2
-
-
-def test_an_interrupted_set_up_starts_over(house):
-    stop = house.notes / "stopped"
-    stop.touch()
-    assert house.make("data").returncode == 2 and not (house.notes / "flags").exists()
-    stop.unlink()
-    assert house.make("data").returncode == 0 and len(house.calls("venv --clear")) == 2
-    # and so does one that only brought the packages up to date
-    stop.touch()
-    house.change_requirements()
-    assert house.make("data").returncode == 2
-    stop.unlink()
-    assert house.make("data").returncode == 0 and len(house.calls("venv --clear")) == 3
-
-
-def test_without_a_package_index_there_is_one_clear_line(house):
-    (house.notes / "no-index").touch()
-    done = house.make("data")
-    line, closing = done.stderr.splitlines()
-    assert line.startswith("error: no package index answers") and closing.startswith("make: ***")
-    assert done.returncode == 2 and not (house.folder / ".venv" / "ready").exists()
-
-
-def test_what_pip_refuses_is_passed_on_in_one_line(house):
-    (house.notes / "full").touch()
-    line, _ = house.make("data").stderr.splitlines()
-    assert line.startswith("error: pip could not") and line.endswith("No space left on device")
-
-
-def test_opencv_without_system_libraries_is_told_and_headless_helps(house):
-    (house.notes / "no-gl").touch()
-    done = house.make("setup")
-    assert done.returncode == 2
-    assert "make setup HEADLESS=1" in done.stderr and "libGL.so.1" in done.stderr
-    assert len(done.stderr.splitlines()) == 2
-    assert house.make("setup", "HEADLESS=1").returncode == 0
-    assert len(house.calls("venv --clear")) == 1, "the packages at hand are used again"
-    wanted = (house.folder / ".venv" / "requirements.txt").read_text()
-    assert "opencv-python-headless>=" in wanted and "opencv-python>=" not in wanted
-    # remembered: neither the next command nor a change of requirements goes back
-    house.change_requirements()
-    assert house.make("data").returncode == 0
-    assert "headless" in (house.folder / ".venv" / "requirements.txt").read_text()
-
-
-def test_gpu_adds_its_requirements_to_a_finished_set_up(house):
-    house.make("setup")
-    assert house.make("setup", "GPU=1").returncode == 0
-    assert "tensorflow[and-cuda]" in (house.folder / ".venv" / "requirements.txt").read_text()
-    assert len(house.calls(" install ")) == 2
-    house.make("setup", "GPU=1")
-    assert len(house.calls(" install ")) == 2
-
-
-def test_clean_keeps_what_took_time(house):
-    kept = ["data/raw/a.png", "data/tfrecords/b", "models/c.h5", "runs/d/e", "reports/f"]
-    for name in [*kept, "koala/__pycache__/x.pyc", ".pytest_cache/y"]:
-        path = house.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    house.make("setup")
-    assert house.make("clean").returncode == 0
-    assert all((house.folder / name).exists() for name in kept)
-    for name in (".venv", ".pytest_cache", "koala/__pycache__"):
-        assert not (house.folder / name).exists()

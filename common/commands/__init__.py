@@ -1,1 +1,10 @@
-"""What make and the command line call; the only room that chains the others."""
+"""What make and the command line call; the only room that chains the others.
+
+__main__        the command `colorization`: the table of subcommands
+reports         the reports' packages, found by name
+prepare         `data`: a folder of pictures to shards and embeddings
+evaluate        `eval`: models on a test split
+colorize        a photo or a folder of photos
+survey_results  people's answers, counted
+reproduce       a report's recipes, its figures beside ours
+"""

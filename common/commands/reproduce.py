@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib
 import json
 import resource
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from common import cli, files, metrics
 from common.cli import UserError
+from common.commands import reports
 from common.datasets import prepare
 from common.networks import embeddings
 from common.networks.precision import PRECISIONS
@@ -22,7 +24,7 @@ class Row:
 
     what: str
     reported: str
-    ours: Callable
+    ours: Callable[["Result"], str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,27 +37,62 @@ class Result:
     peak_bytes: int  # resident memory of the process at its largest
     parameters: int  # of the network
 
-    def score(self, key, row=-1):
-        """The mean of a metric over the test split; row 0 is grey, 1 the mean colour, -1 ours."""
-        mean = self.evaluation["rows"][row]["metrics"][key]["mean"]
+    def row(self, name: str | None = None) -> dict:
+        """The row of the evaluation with this name; without one, that of the trained model."""
+        rows = self.evaluation["rows"]
+        return next(row for row in rows if (row["name"] == name if name else row.get("metadata")))
+
+    def score(self, key: str, name: str | None = None) -> str:
+        """The mean of a metric over the test split, of a row as in `row`."""
+        mean = self.row(name)["metrics"][key]["mean"]
         return "undefined" if mean is None else f"{mean:.{metrics.METRICS[key].digits}f}"
 
-    def test_loss(self):
-        """The network's own loss over the test split, and the name of a perceptual one."""
-        metadata = self.evaluation["rows"][-1]["metadata"]
-        distance = metadata.get("distance")
-        return f"{metadata['test_loss']:.3f}" + (f" ({distance['name']})" if distance else "")
 
-    def against_baselines(self, key):
-        """ours (grey, mean colour)."""
-        return f"{self.score(key)} (grey {self.score(key, 0)}, mean colour {self.score(key, 1)})"
+# --- what `Row.ours` may be ---------------------------------------------------------------------
 
 
-def main(argv, *, report, configs, build_model, rows):
-    """The command of a report's reproduce.py. rows: {config name: list of Row}."""
-    parser = cli.Parser(f"python -m {report}.reproduce", description=__doc__)
+def by_epoch(key: str, digits: int) -> Callable[[Result], str]:
+    """A column of the history: up to three epochs, or the first and the last."""
+
+    def ours(result):
+        values = [f"{row[key]:.{digits}f}" for row in result.history]
+        return " -> ".join(values if len(values) < 4 else [values[0], "...", values[-1]])
+
+    return ours
+
+
+def against_baselines(key: str) -> Callable[[Result], str]:
+    """A metric of the trained model, beside grey and the mean colour."""
+
+    def ours(result):
+        baselines = ", ".join(
+            f"{name} {result.score(key, name)}" for name in ("grey", "mean colour")
+        )
+        return f"{result.score(key)} ({baselines})"
+
+    return ours
+
+
+def test_loss(result: Result) -> str:
+    """The network's own loss over the test split, and the name of a perceptual one."""
+    metadata = result.row()["metadata"]
+    distance = metadata.get("distance")
+    return f"{metadata['test_loss']:.3f}" + (f" ({distance['name']})" if distance else "")
+
+
+def parameters(result: Result) -> str:
+    return f"{result.parameters:,}"
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command `colorization reproduce`."""
+    parser = cli.Parser("colorization reproduce", description=__doc__)
+    parser.add_argument("report", choices=reports.names("claims"))
     prepare.add_arguments(parser)
-    parser.add_argument("--config", choices=list(rows), help="one recipe instead of all")
+    parser.add_argument("--config", help="one recipe instead of all")
     parser.add_argument("--embedding", choices=list(embeddings.NETWORKS))
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     for flag in ("epochs", "steps", "batch", "size", "seed"):
@@ -64,11 +101,19 @@ def main(argv, *, report, configs, build_model, rows):
     passed = [
         f"--{name.replace('_', '-')}={value}"
         for name, value in vars(args).items()
-        if value is not None and name != "config"
+        if value is not None and name not in ("report", "config")
     ] + others
+    report = args.report
+    rows = reports.module(report, "claims").ROWS
+    if args.config and args.config not in rows:
+        raise UserError(
+            f"{report} has no recipe {args.config}.{cli.nearest(args.config, rows)} "
+            f"There are: {', '.join(rows)}."
+        )
+    package = importlib.import_module(report)
     lines = ["| config | what | report | ours |", "|---|---|---|---|"]
     for name in [args.config] if args.config else rows:
-        parameters = build_model(configs[name]).count_params()
+        parameters = package.build_model(package.CONFIGS[name]).count_params()
         result = _run(report, name, passed, args.data, parameters)
         lines += [
             f"| {name} | {row.what} | {row.reported} | {row.ours(result)} |" for row in rows[name]
@@ -95,8 +140,9 @@ def _run(report, name, passed, data, parameters):
         [
             sys.executable,
             "-m",
-            "common.commands.quietly",
-            f"{report}.train",
+            "common.commands",
+            "train",
+            report,
             f"--config={name}",
             f"--run={run}",
             *passed,
@@ -114,3 +160,7 @@ def _run(report, name, passed, data, parameters):
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     return Result(folder, history, evaluation, peak, parameters)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -17,8 +17,8 @@ from common.evaluation import evaluate, network_metrics, sheets, statistics, tab
 from common.networks import h5, pretrained
 from common.training import logs
 from feup import train
+from feup.claims import REPORTED
 from feup.config import CONFIGS
-from feup.reproduce import REPORTED
 
 AT_96 = ("resnet18_mse",)  # P14: STL-10 went through this network alone
 CURVES = ("ssim_ab", "ssim_rgb", "psnr_ab", "psnr_rgb")

@@ -15,16 +15,17 @@ from tests import drawn
 ROOT = Path(__file__).parents[2]
 
 
-def _python(home, *words, code=0):
+def colorization(home, *words, code=0):
+    """What the command writes to standard output, or with an exit code to standard error."""
     process = subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-m", "common.commands", *words],
         cwd=home,
         text=True,
         capture_output=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert process.returncode == code, process.stderr
-    return process.stdout
+    return process.stderr if code else process.stdout
 
 
 @pytest.mark.slow
@@ -38,15 +39,17 @@ def test_reproduce_eval_and_colorize(tmp_path):
         "--embedding-weights=random",
         "--precision=float32",
     )
-    said = _python(tmp_path, "koala.reproduce", "--data=photos", "--config=lee2021", *quick)
-    assert "| lee2021 | parameters | 6,541,202 | 6,541,202 |" in said
+    output = colorization(
+        tmp_path, "reproduce", "koala", "--data=photos", "--config=lee2021", *quick
+    )
+    assert "| lee2021 | parameters | 6,541,202 | 6,541,202 |" in output
     table = (tmp_path / "reports" / "reproduce" / "koala.md").read_text()
-    assert table in said and " -> " in table and "mean colour" in table
+    assert table in output and " -> " in table and "mean colour" in table
 
     metadata = h5.metadata(tmp_path / "models" / "koala.h5")
     assert metadata["embedding"]["weights"] == "random" and metadata["config_name"] == "lee2021"
-    said = _python(tmp_path, "common.commands.evaluate", "--data=photos")
-    assert "koala" in said and "mean colour" in said and "RANDOM" in said
+    output = colorization(tmp_path, "eval", "--data=photos")
+    assert "koala" in output and "mean colour" in output and "RANDOM" in output
     report = json.loads((tmp_path / "reports" / "eval" / "metrics.json").read_text())
     assert [row["name"] for row in report["rows"]] == [
         "grey",
@@ -57,28 +60,13 @@ def test_reproduce_eval_and_colorize(tmp_path):
     assert (tmp_path / "reports" / "eval" / "index.html").exists()
 
     cv2.imwrite(str(tmp_path / "old.png"), drawn.picture(3, 80, 130)[..., 0])
-    _python(tmp_path, "common.commands.colorize", "--in=old.png", "--out=coloured", "--model=koala")
+    colorization(tmp_path, "colorize", "--in=old.png", "--out=coloured", "--model=koala")
     assert cv2.imread(str(tmp_path / "coloured" / "old.png")).shape == (80, 130, 3)
-    assert (
-        "There is no model nothing"
-        in subprocess.run(
-            [sys.executable, "-m", "common.commands.colorize", "--in=old.png", "--model=nothing"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            text=True,
-            capture_output=True,
-        ).stderr
-    )
+    error = colorization(tmp_path, "colorize", "--in=old.png", "--model=nothing", code=2)
+    assert "There is no model nothing" in error
 
 
 @pytest.mark.slow
 def test_a_failing_recipe_is_one_line(tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-m", "koala.reproduce", "--data=nowhere"],
-        cwd=tmp_path,
-        text=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.returncode == 2
-    assert process.stderr.strip().splitlines()[-1].startswith("error: The recipe lee2021 ended")
+    error = colorization(tmp_path, "reproduce", "koala", "--data=nowhere", code=2)
+    assert error.strip().splitlines()[-1].startswith("error: The recipe lee2021 ended")

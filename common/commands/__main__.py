@@ -1,0 +1,140 @@
+"""Photos to trained colorization networks, and grey photos to colour.
+
+The command `colorization`; `python -m common.commands` is the same.
+"""
+
+import dataclasses
+import importlib
+import logging
+import os
+import sys
+import tempfile
+
+from common import cli
+from common.cli import UserError
+from common.commands import reports
+
+
+@dataclasses.dataclass(frozen=True)
+class Subcommand:
+    """A line of the table: the module whose `main(argv)` it is, and what it does.
+
+    A module that begins with a dot is the report's own, of the package named first. `report`: a
+    shared module that takes the report's name as its first argument.
+    """
+
+    module: str
+    help: str
+    report: bool = False
+
+    @property
+    def takes_report(self) -> bool:
+        return self.report or self.module.startswith(".")
+
+    @property
+    def part(self) -> str:
+        """The module that a report needs for it."""
+        return self.module[1:] if self.module.startswith(".") else "train"
+
+
+SUBCOMMANDS = {
+    "data": Subcommand("common.commands.prepare", "shards and embeddings of a folder of pictures"),
+    "train": Subcommand(".train", "train a report's network, export it and evaluate it"),
+    "eval": Subcommand("common.commands.evaluate", "measure models on a test split"),
+    "colorize": Subcommand("common.commands.colorize", "colour a photo or a folder of photos"),
+    "survey": Subcommand(".survey", "write a page that asks people which pictures are recoloured"),
+    "survey-results": Subcommand("common.commands.survey_results", "count people's answers"),
+    "reproduce": Subcommand(
+        "common.commands.reproduce", "run a report's recipes, its figures beside ours", report=True
+    ),
+    "compare": Subcommand(
+        ".experiments.regularisation", "train both sides of a report's claim and compare them"
+    ),
+    "study": Subcommand(".experiments.study", "every network of a report under one protocol"),
+    "pretext": Subcommand(
+        ".experiments.pretext", "what colorization teaches an encoder about classes"
+    ),
+}
+
+
+def main(argv: list[str] | None = None) -> int | None:
+    """Call the subcommand that the first argument names with the remaining arguments."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("--help", "-h"):
+        print(usage())
+        return 0
+    if name not in SUBCOMMANDS:
+        raise UserError(
+            f"There is no subcommand {name}.{cli.nearest(name, SUBCOMMANDS)} "
+            "See colorization --help."
+        )
+    subcommand = SUBCOMMANDS[name]
+    if not subcommand.takes_report:
+        return _imported(subcommand.module).main(rest)
+    known = reports.names(subcommand.part)
+    if not rest or rest[0] in ("--help", "-h"):
+        needs = f"colorization {name} REPORT [--flag=value ...], where REPORT is one of: "
+        if not rest:
+            raise UserError(f"The name of a report is missing: {needs}{', '.join(known)}.")
+        print(
+            f"usage: {needs}{', '.join(known)}\n\nIts flags: colorization {name} {known[0]} --help"
+        )
+        return 0
+    report = rest[0]
+    reports.check(report, subcommand.part)
+    if subcommand.report:
+        return _imported(subcommand.module).main(rest)
+    return _imported(report + subcommand.module).main(rest[1:])
+
+
+def usage() -> str:
+    """The text of `colorization --help`."""
+    lines = [
+        f"  {name + ' REPORT' * subcommand.takes_report:18} {subcommand.help}"
+        for name, subcommand in SUBCOMMANDS.items()
+    ]
+    return "\n".join(
+        [
+            "usage: colorization SUBCOMMAND [--flag=value ...]",
+            "",
+            *lines,
+            "",
+            f"Reports: {', '.join(reports.names())}.",
+            "Flags: colorization SUBCOMMAND --help. What is written (data, runs, models, reports)",
+            "lies below the current folder.",
+        ]
+    )
+
+
+def _imported(module):
+    """A command's module, imported without TensorFlow's greetings.
+
+    TensorFlow writes lines about oneDNN and CUDA to standard error while it is imported, past any
+    setting of its own. Here standard error is put aside meanwhile; where the import fails, what
+    was written is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        except Exception:
+            aside.seek(0)
+            os.write(stderr, aside.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    # It warns of new picture sizes, which cost a moment here and are meant.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return importlib.import_module(module)
+
+
+def command() -> int:
+    """The console script `colorization`: `main`, with errors in one line."""
+    return cli.run(main)
+
+
+if __name__ == "__main__":
+    sys.exit(command())

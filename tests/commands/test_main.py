@@ -1,0 +1,136 @@
+"""The command `colorization`: its table, its errors, and the flags of every subcommand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import cli
+from common.commands import __main__ as colorization
+from common.commands import reports
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = (
+    "data config embedding embedding-weights epochs steps batch size precision run seed split-by "
+    "overwrite bins rebalance embed-views"
+)
+FLAGS = {
+    "data": "data size cut embedding embedding-weights seed split-by overwrite max-megapixels",
+    "eval": "data size cut embedding embedding-weights batch precision model out split split-by "
+    "rebalance against predictions preset metrics classifier classifier-weights "
+    "inception-v3-weights vgg16-weights mobilenet-v2-weights perceptual lpips-weights",
+    "colorize": "in out model embedding-weights precision overwrite max-megapixels",
+    "survey-results": "in key",
+    "train koala": TRAIN,
+    "train iizuka": TRAIN,
+    "train cs230": TRAIN,
+    "train vgg_autoencoder": f"{TRAIN} vgg16-weights mobilenet-v2-weights",
+    "train feup": f"{TRAIN} resnet18-weights densenet-weights vgg16-weights mobilenet-v2-weights "
+    "lpips-weights",
+    **{
+        f"survey {report}": "data embedding-weights model out precision recoloured originals seed "
+        "split split-by"
+        for report in reports.names()
+    },
+    **{
+        f"reproduce {report}": "data split-by embedding-weights config embedding precision epochs "
+        "steps batch size seed"
+        for report in reports.names()
+    },
+    "compare vgg_autoencoder": "data split-by epochs steps batch seed precision vgg16-weights",
+    "study feup": "data split-by size config vgg16-weights lpips-weights",
+    "pretext feup": "data split-by size batch epochs colorizer-epochs labels seeds precision run "
+    "resnet18-weights",
+}
+
+
+def test_every_subcommand_is_tested_with_every_report():
+    assert set(FLAGS) == {
+        f"{name} {report}".strip()
+        for name, subcommand in colorization.SUBCOMMANDS.items()
+        for report in (reports.names(subcommand.part) if subcommand.takes_report else [""])
+    }
+
+
+@pytest.mark.parametrize("words", FLAGS)
+def test_a_subcommand_knows_its_flags(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        colorization.main([*words.split(), "--help"])
+    assert ended.value.code == 0
+    listed = re.findall(r"--[a-z0-9-]+", capsys.readouterr().out)
+    assert {f"--{name}" for name in FLAGS[words].split()} <= set(listed)
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
+def test_help_lists_every_subcommand_and_report(argv, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["colorization", *argv])
+    assert cli.run(colorization.main) == 0
+    output = capsys.readouterr().out
+    listed = re.findall(r"^  ([\w-]+)(?: REPORT)?  +\w", output, re.MULTILINE)
+    assert listed == list(colorization.SUBCOMMANDS)
+    assert all(report in output for report in reports.names())
+
+
+def test_help_of_a_subcommand_with_a_report_lists_the_reports(capsys):
+    assert cli.run(colorization.main, ["study", "--help"]) == 0
+    assert "one of: feup" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("trian", "There is no subcommand trian. Did you mean train?"),
+        ("train", "The name of a report is missing"),
+        ("train koalla", "There is no report koalla. Did you mean koala?"),
+        ("compare koala", "There is: vgg_autoencoder."),
+        ("reproduce koala --config=lee", "Did you mean lee2021?"),
+        ("data --sedd=1", "unknown argument --sedd=1. Did you mean --seed?"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_nearest_name(words, message, capsys):
+    try:
+        code = cli.run(colorization.main, words.split())
+    except SystemExit as ended:  # argparse's way
+        code = ended.code
+    output = capsys.readouterr()
+    assert code == 2 and output.out == ""
+    assert output.err.startswith("error: ") and message in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_a_process_writes_the_error_alone_whatever_the_backend_prints():
+    process = subprocess.run(
+        [sys.executable, "-m", "common.commands", "colorize", "--in=nowhere"],
+        text=True,
+        cwd=ROOT,
+        capture_output=True,
+    )
+    assert process.returncode == 2 and process.stdout == ""
+    assert process.stderr == "error: There is no nowhere. IN= is a photo or a folder of photos.\n"
+
+
+def test_help_imports_no_backend():
+    script = (
+        "import sys; from common.commands import __main__ as c; c.main(['--help']); "
+        "sys.exit(bool({'keras', 'tensorflow'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_switch_is_on_or_off_and_a_home_is_expanded():
+    parser = cli.Parser("x")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--in")
+    assert vars(parser.parse_args(["--overwrite=1", "--seed=1", "--in=~/a~b"])) == {
+        "overwrite": True,
+        "seed": 1,
+        "in": os.path.expanduser("~/a~b"),
+    }
+    assert not parser.parse_args(["--overwrite=0"]).overwrite
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--overwrite=2"])
