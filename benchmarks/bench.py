@@ -30,9 +30,9 @@ import numpy as np
 import skimage.color
 import skimage.data
 
-from common import cli, colorize, files, photos, training
+from common import cli, colorize, datasets, files, photos, training
 from common.color import lab
-from common.datasets import prepare, records, samples
+from common.datasets import samples
 from common.evaluation import evaluate
 from common.networks import embeddings, h5, provenance
 from common.networks.interface import predict
@@ -217,7 +217,7 @@ def bench_shards(effort, folder):
     for report, name in cases():
         config = _config(report, name)
         embedding = "mobilenet_v2" if config.embedding else None  # only what reading it costs
-        dataset = prepare.prepare(
+        dataset = datasets.prepare(
             pictures,
             config.image_size,
             config.cut,
@@ -237,7 +237,7 @@ def bench_shards(effort, folder):
 
         def from_shards(network=network, run=run, steps=steps, starts=starts):
             start = next(starts)
-            return _train(network, records.ahead(run.batch, range(start, start + steps)))
+            return _train(network, datasets.ahead(run.batch, range(start, start + steps)))
 
         cached = functools.partial(_train, network, [batch] * steps)
         sides = alternate(effort, {"from shards": from_shards, "one cached batch": cached})
@@ -322,7 +322,7 @@ def bench_jpeg(effort, _folder):
         return photos.fit(pixels, SIZE, "squash")
 
     def on_all_cores(function):
-        return lambda: sum(1 for _ in records.ahead(function, [data] * cores, workers=cores))
+        return lambda: sum(1 for _ in datasets.ahead(function, [data] * cores, workers=cores))
 
     sides = alternate(
         effort,
@@ -360,7 +360,7 @@ def bench_embedding(effort, _folder):
 
 def bench_evaluate(effort, folder):
     """Evaluation: every figure that needs no network, of a model and the three baselines."""
-    dataset = prepare.prepare(
+    dataset = datasets.prepare(
         samples.make(folder / "samples"),
         SIZE,
         "squash",
@@ -484,7 +484,7 @@ def _three(make, *args):
 
 
 def _prepare(sources, folder):
-    prepare.prepare(sources, SIZE, "squash", folder=folder)
+    datasets.prepare(sources, SIZE, "squash", folder=folder)
 
 
 BENCHMARKS = {

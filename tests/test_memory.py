@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from common.datasets import prepare
+from common import datasets
 from tests import drawn
 
 ROOT = Path(__file__).parent.parent
@@ -16,8 +16,8 @@ PREPARE = (
     """
 import sys
 from pathlib import Path
-from common import prepare
-dataset = prepare.prepare(sys.argv[1], 16, "squash", folder=Path(sys.argv[2]))
+from common import datasets
+dataset = datasets.prepare(sys.argv[1], 16, "squash", folder=Path(sys.argv[2]))
 for batch in dataset.batches("train", 64):
     pass
 for start in range(0, dataset.count("train") - 64, 64):
@@ -31,8 +31,9 @@ print(dataset.count("train"))
 EVALUATE = (
     """
 import sys
-from common import evaluate, records
-report = evaluate.evaluate([], records.open_dataset(sys.argv[1]), out=None)
+from common import datasets
+from common.evaluation import evaluate
+report = evaluate.evaluate([], datasets.Dataset(sys.argv[1]), out=None)
 print(report["rows"][0]["metrics"]["mse_ab"]["n"])
 """
     + drawn.PRINT_PEAK
@@ -67,7 +68,7 @@ def _measured_peak(tmp_path, count):
     photos = _photos(tmp_path / f"photos{count}", count, 48, "test")
     _photos(photos, 20, 48, "train")
     shards = tmp_path / f"shards{count}"
-    prepare.prepare(photos, 48, "squash", split_by="folder", folder=shards)
+    datasets.prepare(photos, 48, "squash", split_by="folder", folder=shards)
     return _run(EVALUATE, shards)
 
 

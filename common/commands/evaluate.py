@@ -4,9 +4,9 @@ import contextlib
 import sys
 from pathlib import Path
 
-from common import cli, photos
+from common import cli, datasets, photos
 from common.cli import UserError
-from common.datasets import prepare, records
+from common.datasets import records
 from common.evaluation import network_metrics, presets, table
 from common.evaluation.evaluate import CUT, OUT, SIZE, evaluate
 from common.networks import embeddings, h5
@@ -18,7 +18,7 @@ from common.networks.precision import PRECISIONS, choose_policy
 def main(argv=None):
     """The command `python -m common.commands.evaluate`."""
     parser = cli.Parser("python -m common.commands.evaluate", description=__doc__.splitlines()[0])
-    prepare.add_arguments(parser)
+    datasets.add_arguments(parser)
     parser.add_argument(
         "--models",
         "--model",
@@ -42,7 +42,7 @@ def main(argv=None):
         help="store this network's embedding with the data, for the nearest "
         "neighbour; without it that is of the embedding added last, if any",
     )
-    parser.add_argument("--split", choices=records.SPLITS, default=None, help="else test")
+    parser.add_argument("--split", choices=datasets.SPLITS, default=None, help="else test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
     parser.add_argument("--batch", type=cli.at_least(1), default=16, help="pictures at a time")
@@ -132,9 +132,9 @@ def _dataset(args, paths, skip):
         with contextlib.suppress(UserError) if skip else contextlib.nullcontext():
             metadata = h5.metadata(path)
             found.add((metadata.get("image_size", SIZE), metadata.get("cut", CUT)))
-    own = prepare.catalogue().get(str(args.data), {}).get("size", SIZE)
+    own = datasets.source_of(args.data).size or SIZE
     size, cut = found.pop() if len(found) == 1 else (own, CUT)
-    return prepare.prepare(
+    return datasets.prepare(
         args.data,
         args.size or size,
         args.cut or cut,
@@ -153,7 +153,7 @@ def _shards(folder, network):
             f"{folder} holds no embedding of {network}. Name the folder of pictures, "
             "from which it is made, as DATA."
         )
-    return records.open_dataset(folder, known[-1] if known else None)
+    return datasets.Dataset(folder, known[-1] if known else None)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,14 @@
 
 import sys
 
-from common import cli, photos
-from common.datasets import records
-from common.datasets.prepare import add_arguments, prepare
+from common import cli, datasets, photos
 from common.networks import embeddings
 
 
 def main(argv=None):
     """The command `python -m common.commands.prepare`."""
     parser = cli.Parser("python -m common.commands.prepare", description=__doc__.splitlines()[0])
-    add_arguments(parser)
+    datasets.add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), default=256, help="side of the pictures")
     parser.add_argument("--cut", choices=photos.CUTS, default="squash")
     parser.add_argument(
@@ -21,7 +19,7 @@ def main(argv=None):
     parser.add_argument("--max-megapixels", type=cli.at_least(0.0, float), default=300)
     parser.add_argument("--overwrite", action="store_true", help="make the shards anew")
     args = parser.parse_args(argv)
-    dataset = prepare(
+    dataset = datasets.prepare(
         args.data,
         args.size,
         args.cut,
@@ -34,7 +32,7 @@ def main(argv=None):
     )
     print(
         f"{dataset.folder} is ready: "
-        + ", ".join(f"{dataset.count(split)} {split}" for split in records.SPLITS)
+        + ", ".join(f"{dataset.count(split)} {split}" for split in datasets.SPLITS)
     )
 
 

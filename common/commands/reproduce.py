@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from common import cli, files, metrics
+from common import cli, datasets, files, metrics
 from common.cli import UserError
 from common.commands import reports
-from common.datasets import prepare
 from common.networks import embeddings
 from common.networks.precision import PRECISIONS
 
@@ -91,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command `colorization reproduce`."""
     parser = cli.Parser("colorization reproduce", description=__doc__)
     parser.add_argument("report", choices=reports.names("claims"))
-    prepare.add_arguments(parser)
+    datasets.add_arguments(parser)
     parser.add_argument("--config", help="one recipe instead of all")
     parser.add_argument("--embedding", choices=list(embeddings.NETWORKS))
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")

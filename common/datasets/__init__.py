@@ -1,1 +1,32 @@
-"""A folder or a catalogued data set -> shards and the features that frozen networks give."""
+"""A folder or a catalogued data set -> shards and the features that frozen networks give.
+
+catalogue  data/sources.toml, and which pictures a data set consists of
+arrays     CIFAR-10 and STL-10 as folders of PNG files
+samples    the built-in sample photos
+splits     training, validation and test: by content, by folder, by a list
+plan       manifest.json: which file goes into which shard
+build      `prepare`: the shards
+features   embeddings beside the shards
+records    the TFRecord schema, and `Dataset`, which reads it
+threads    work done ahead in threads
+"""
+
+from common.datasets.build import add_arguments, prepare
+from common.datasets.catalogue import DATA, Source, recipe, source_of
+from common.datasets.records import Dataset, tf_dataset
+from common.datasets.splits import FRACTIONS, SPLITS
+from common.datasets.threads import ahead
+
+__all__ = [
+    "DATA",
+    "FRACTIONS",
+    "SPLITS",
+    "Dataset",
+    "Source",
+    "add_arguments",
+    "ahead",
+    "prepare",
+    "recipe",
+    "source_of",
+    "tf_dataset",
+]

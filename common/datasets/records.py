@@ -11,13 +11,14 @@ and beside it, for every embedding that was computed, `<shard>.<key>.npy` (N, 10
 read at any time: the order of training is then a function of (seed, epoch, position).
 """
 
-import collections
 import concurrent.futures
 import functools
 import json
 import os
 import struct
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import google_crc32c
@@ -25,9 +26,10 @@ import numpy as np
 
 from common import files, photos
 from common.cli import UserError
+from common.datasets.splits import SPLITS
+from common.datasets.threads import ahead
 
 SCHEMA = 1
-SPLITS = ("train", "validation", "test")
 
 
 # --- Example: protocol buffers, the three kinds of field that the schema needs ---------------
@@ -68,7 +70,7 @@ def _fields(data):
         yield key >> 3, value
 
 
-def encode_example(rgb, name, label):
+def encode_example(rgb: np.ndarray, name: str, label: int) -> bytes:
     """(S, S, 3) uint8, str, int -> the bytes of a `tf.train.Example`; equal input, equal bytes."""
     values = {
         "image": _field(1, _field(1, photos.png(rgb))),
@@ -79,21 +81,21 @@ def encode_example(rgb, name, label):
     return _field(1, b"".join(_field(1, entry) for entry in entries))
 
 
-def decode_example(data):
+def decode_example(data: bytes) -> dict[str, Any]:
     """The bytes of an `Example` -> {"rgb": (S, S, 3) uint8, "name": str, "label": int}."""
     ((_, features),) = _fields(data)
-    found = {}
+    fields = {}
     for _, entry in _fields(features):
         (_, key), (_, feature) = _fields(entry)
         ((_, values),) = _fields(feature)
-        ((_, found[key.decode()]),) = _fields(values)
-    label = found["label"]
+        ((_, fields[key.decode()]),) = _fields(values)
+    label = fields["label"]
     if not isinstance(label, int):  # packed, as TensorFlow writes it
         label, _ = _read_varint(label, 0)
-    bgr = cv2.imdecode(np.frombuffer(found["image"], np.uint8), cv2.IMREAD_COLOR)
+    bgr = cv2.imdecode(np.frombuffer(fields["image"], np.uint8), cv2.IMREAD_COLOR)
     return {
         "rgb": cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB),
-        "name": found["name"].decode("utf-8", "surrogateescape"),
+        "name": fields["name"].decode("utf-8", "surrogateescape"),
         "label": label - (1 << 64) if label >> 63 else label,
     }
 
@@ -106,7 +108,7 @@ def _masked_crc(data):
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def write_shard(path, examples):
+def write_shard(path: str | Path, examples: Iterable[bytes]) -> list[int]:
     """Write an iterable of encoded examples as one TFRecord file; return where each begins."""
     offsets = []
     with files.replacing(path) as temporary, open(temporary, "wb") as file:
@@ -118,7 +120,7 @@ def write_shard(path, examples):
     return offsets
 
 
-def read_record(path, offset):
+def read_record(path: str | Path, offset: int) -> bytes:
     """The bytes of the record that begins at `offset`; a damaged one raises `UserError`."""
     with open(path, "rb", buffering=0) as file:
         file.seek(offset)
@@ -139,8 +141,8 @@ def read_record(path, offset):
 # --- the data set -----------------------------------------------------------------------------
 
 
-def read_manifest(folder):
-    """The manifest of a finished data set; `UserError` says what is missing or different."""
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """The manifest of a finished data set; `UserError` names what is missing or different."""
     path = Path(folder) / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -162,7 +164,7 @@ def read_manifest(folder):
     return manifest
 
 
-def embedding_path(folder, shard, key):
+def embedding_path(folder: str | Path, shard: str, key: str) -> Path:
     """Where the embeddings of a shard lie; `key` is the first twelve digits of their hash."""
     return Path(folder) / f"{shard}.{key}.npy"
 
@@ -170,13 +172,17 @@ def embedding_path(folder, shard, key):
 class Dataset:
     """The shards of a folder, by split and position.
 
-    `embedding` picks the stored embedding by the SHA-256 of its network's weights; without it,
-    the one that was added last is at hand.
+    folder: of the shards; `~` is home. embedding: the SHA-256 of its network's weights picks a
+    stored embedding; by default the one added last. Raises `UserError` for a data set that is not
+    complete.
+
+    `name`, `labels`, `image_size`, `cut`, `mean_ab` (2,) float32 in Lab units: of its manifest.
+    `embedding`: what the manifest holds of the embedding, or None.
     """
 
-    def __init__(self, folder, embedding=None):
-        self.folder = Path(folder)
-        self.manifest = manifest = read_manifest(folder)
+    def __init__(self, folder: str | Path, embedding: str | None = None) -> None:
+        self.folder = Path(folder).expanduser()
+        self.manifest = manifest = read_manifest(self.folder)
         self.name, self.labels = manifest["data"], manifest["labels"]
         self.image_size, self.cut = manifest["image_size"], manifest["cut"]
         self.mean_ab = np.array(manifest["mean_ab"], np.float32)
@@ -188,45 +194,52 @@ class Dataset:
                 ". Run `make data` with the EMBEDDING and EMBEDDING_WEIGHTS it needs."
             )
         self._key, self.embedding = key, stored.get(key)
-        self._shards = {split: [] for split in SPLITS}
+        self._shards: dict[str, list[dict]] = {split: [] for split in SPLITS}
         for shard in manifest["shards"]:
             self._check(shard)
             self._shards[shard["split"]].append(shard)
-        self._places = {split: _places(shards) for split, shards in self._shards.items()}
+        self._records = {split: _locations(shards) for split, shards in self._shards.items()}
 
     def _check(self, shard):
-        expected = {self.folder / f"{shard['name']}.tfrecord": shard["bytes"]}
+        expected = {self._path(shard["name"]): shard["bytes"]}
         if self._key:
             expected[embedding_path(self.folder, shard["name"], self._key)] = self.embedding[
                 "bytes"
             ][shard["name"]]
         for path, size in expected.items():
-            found = path.stat().st_size if path.exists() else None
-            if found != size:
-                state = "is missing" if found is None else f"has {found} bytes, not {size}"
+            stored = path.stat().st_size if path.exists() else None
+            if stored != size:
+                state = "is missing" if stored is None else f"has {stored} bytes, not {size}"
                 raise UserError(
                     f"{path} {state}. Run the same `make data` again: only this file is made anew."
                 )
 
-    def count(self, split):
+    def count(self, split: str) -> int:
         """The number of pictures in a split."""
-        return len(self._places[split][0])
+        return len(self._records[split][0])
 
-    def names(self, split):
+    def names(self, split: str) -> list[str]:
         """The pictures' file names, in stored order."""
         return [name for shard in self._shards[split] for name in shard["files"]["name"]]
 
-    def sha256(self, split):
+    def sha256(self, split: str) -> list[str]:
         """The SHA-256 of the pictures' files, in stored order."""
         return [digest for shard in self._shards[split] for digest in shard["files"]["sha256"]]
 
-    def labels_of(self, split):
+    def labels_of(self, split: str) -> np.ndarray:
         """The pictures' indices into `labels`, (N,) int64 in stored order; -1 without a class."""
         return np.array(
             [label for shard in self._shards[split] for label in shard["files"]["label"]], np.int64
         )
 
-    def split_sha256(self):
+    def paths(self, split: str) -> list[Path]:
+        """The TFRecord files of a split, in stored order."""
+        return [self._path(shard["name"]) for shard in self._shards[split]]
+
+    def _path(self, shard):
+        return self.folder / f"{shard}.tfrecord"
+
+    def split_sha256(self) -> str:
         """One hash for what is in which split, whatever the pictures' size and cut."""
         return files.sha256(json.dumps([sorted(self.sha256(split)) for split in SPLITS]).encode())
 
@@ -244,19 +257,19 @@ class Dataset:
             for shard in shards
         }
 
-    def read(self, split, positions, embedding=False):
+    def read(
+        self, split: str, positions: Sequence[int] | np.ndarray, embedding: bool = False
+    ) -> dict[str, Any]:
         """The pictures at `positions` of a split.
 
         Returns {"rgb": (N, S, S, 3) uint8, "name": list of str, "label": (N,) int64} and, if
         asked for, {"embedding": (N, 1000) float32}.
         """
-        shard_of, row_of, offset_of = self._places[split]
+        shard_of, row_of, offset_of = self._records[split]
         shards = [self._shards[split][shard_of[p]]["name"] for p in positions]
         examples = list(
             self._pool.map(
-                lambda shard, p: decode_example(
-                    read_record(self.folder / f"{shard}.tfrecord", int(offset_of[p]))
-                ),
+                lambda shard, p: decode_example(read_record(self._path(shard), int(offset_of[p]))),
                 shards,
                 positions,
             )
@@ -275,14 +288,16 @@ class Dataset:
             )
         return batch
 
-    def embeddings(self, split):
+    def embeddings(self, split: str) -> Iterator[np.ndarray]:
         """Yield the stored embeddings of a split in order, a shard's (N, 1000) float32 at a time.
 
         They are mapped, not read: at most 1,024 rows, 4 MB, are in memory when they are used.
         """
         return (self._embeddings[shard["name"]] for shard in self._shards[split])
 
-    def batches(self, split, batch_size, embedding=False):
+    def batches(
+        self, split: str, batch_size: int, embedding: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Yield the split in stored order, `batch_size` pictures at a time, the rest last."""
         positions = np.arange(self.count(split))
         return ahead(
@@ -291,7 +306,7 @@ class Dataset:
         )
 
 
-def _places(shards):
+def _locations(shards):
     """(shard index, row in the shard, byte offset) of every record of a split, three arrays."""
     counts = [len(shard["offsets"]) for shard in shards]
     return (
@@ -301,26 +316,7 @@ def _places(shards):
     )
 
 
-def ahead(function, arguments, depth=4, workers=2):
-    """Yield function(a) for each argument, in order, computed up to `depth` ahead in threads."""
-    with concurrent.futures.ThreadPoolExecutor(workers, "ahead") as pool:
-        waiting = collections.deque()
-        try:
-            for argument in arguments:
-                waiting.append(pool.submit(function, argument))
-                if len(waiting) >= depth:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-open_dataset = Dataset
-
-
-def tf_dataset(folder, split):
+def tf_dataset(folder: str | Path, split: str):
     """A split as a `tf.data.Dataset` of {"rgb", "name", "label"}, in stored order.
 
     For pipelines of one's own in TensorFlow; training reads by `Dataset.read`, which gives the
@@ -329,7 +325,6 @@ def tf_dataset(folder, split):
     import tensorflow as tf
 
     dataset = Dataset(folder)
-    paths = [str(dataset.folder / f"{shard['name']}.tfrecord") for shard in dataset._shards[split]]
     schema = {
         "image": tf.io.FixedLenFeature([], tf.string),
         "name": tf.io.FixedLenFeature([], tf.string),
@@ -344,4 +339,5 @@ def tf_dataset(folder, split):
         )
         return {"rgb": rgb, "name": example["name"], "label": example["label"]}
 
-    return tf.data.TFRecordDataset(paths).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    shards = tf.data.TFRecordDataset([str(path) for path in dataset.paths(split)])
+    return shards.map(parse, num_parallel_calls=tf.data.AUTOTUNE)

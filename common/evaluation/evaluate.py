@@ -21,10 +21,9 @@ import cv2
 import numpy as np
 import skimage
 
-from common import cli, colorize, files, metrics, photos
+from common import cli, colorize, datasets, files, metrics, photos
 from common.cli import UserError, first_line
 from common.color import lab
-from common.datasets import records
 from common.evaluation import (
     baselines,
     histograms,
@@ -87,9 +86,7 @@ class Model:
             self.size,
             self.colorizer.cut,
         ) == (dataset.image_size, dataset.cut)
-        self.dataset = (
-            records.open_dataset(dataset.folder, key) if self.takes_embedding else dataset
-        )
+        self.dataset = datasets.Dataset(dataset.folder, key) if self.takes_embedding else dataset
         data = dict(metadata.get("data", {}))
         sha256 = files.sha256(path)
         self.trained_on = data.pop("train_sha256", None)
@@ -178,7 +175,7 @@ def evaluate(
 ):
     """Score exported models and the baselines; write metrics.json, metrics.csv and index.html.
 
-    paths: `.h5` files. dataset: a `records.Dataset`. out: a folder, or None to write nothing.
+    paths: `.h5` files. dataset: a `datasets.Dataset`. out: a folder, or None to write nothing.
     limit: at most so many pictures, the first in stored order, which is a seeded shuffle.
     precision: a dtype policy. weights: of the embedding network, as in `embeddings.find`.
     shown: pictures on the page that are spread evenly. keep_going: list a model that cannot be

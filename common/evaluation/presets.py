@@ -9,9 +9,8 @@ import csv
 import dataclasses
 from pathlib import Path, PurePosixPath
 
-from common import files, photos
+from common import datasets, files, photos
 from common.cli import UserError
-from common.datasets import prepare
 
 BASELINE = 5000  # pictures beside the tested ones that give the mean colour and the prior
 
@@ -67,23 +66,23 @@ PRESETS = {
 
 
 def dataset(preset, data=None, embedding=None, weights="auto"):
-    """The `records.Dataset` of a preset, made where it is missing. `UserError` where it cannot be.
+    """The `Dataset` of a preset, made where it is missing. `UserError` where it cannot be.
 
     data: a folder of its pictures, or a name of the catalogue; else the preset's own. embedding,
-    weights: as in `prepare.prepare`.
+    weights: as in `datasets.prepare`.
     """
     if data is not None and (Path(data) / "manifest.json").is_file():
         raise UserError(f"PRESET={preset.name} makes its own shards. DATA is a folder of pictures.")
     data = data or preset.data or "samples"
-    _, source, _ = prepare.source_of(data)
+    source = datasets.source_of(data).folder
     folder, split_by = None, preset.split_by
     if split_by in ("first", "list"):
         mark = files.sha256(str(source).encode())[:6]
-        folder = prepare.DATA / "tfrecords" / f"{preset.name}-{mark}"
-        split_by = prepare.DATA / "splits" / f"{folder.name}.csv"
+        folder = datasets.DATA / "tfrecords" / f"{preset.name}-{mark}"
+        split_by = datasets.DATA / "splits" / f"{folder.name}.csv"
         if source.is_dir():
             _write_list(split_by, preset, source)
-    made = prepare.prepare(
+    made = datasets.prepare(
         data,
         preset.image_size,
         preset.cut,

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import cli, files, metrics, photos
+from common import cli, datasets, files, metrics, photos
 from common.cli import UserError
 from common.color import lab
-from common.datasets import prepare, records
 from common.evaluation import baselines, evaluate, table
 from common.evaluation.page import document
 from common.networks import h5
@@ -39,9 +38,9 @@ class Published:
 def main(argv, *, report, published=None):
     """The command of a report's survey.py."""
     parser = cli.Parser(f"python -m {report}.survey", description=__doc__.splitlines()[0])
-    prepare.add_arguments(parser)
+    datasets.add_arguments(parser)
     parser.add_argument("--model", default=report, help="a file, or a name in models/")
-    parser.add_argument("--split", choices=records.SPLITS, default="test")
+    parser.add_argument("--split", choices=datasets.SPLITS, default="test")
     parser.add_argument("--recoloured", type=cli.at_least(1), default=9, help="so many pictures")
     parser.add_argument("--originals", type=cli.at_least(1), default=3, help="so many pictures")
     parser.add_argument("--seed", type=cli.at_least(0), default=0, help="draws the pictures")
@@ -89,8 +88,8 @@ def _check_out(out):
 def _dataset(args, metadata):
     """The data set at the model's size, its pictures not squashed: people would see it."""
     if (Path(args.data) / "manifest.json").is_file():
-        return records.open_dataset(args.data)
-    return prepare.prepare(
+        return datasets.Dataset(args.data)
+    return datasets.prepare(
         args.data,
         metadata.get("image_size", evaluate.SIZE),
         "centre",

@@ -20,10 +20,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import cli, files, metrics
+from common import cli, datasets, files, metrics
 from common.cli import UserError, first_line
 from common.color import bins, lab
-from common.datasets import prepare, records
 from common.evaluation import evaluate, table
 from common.networks import embeddings, h5, perceptual
 from common.networks.interface import ab_of, classifies, predict, views
@@ -52,14 +51,14 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
     policy, why = choose_policy(args.precision)
     print(f"precision: {policy} ({why})", flush=True)
 
-    dataset = prepare.prepare(
+    dataset = datasets.prepare(
         args.data,
         config.image_size,
         config.cut,
         config.embedding,
         args.embedding_weights,
         split_by=args.split_by,
-        fractions=getattr(config, "fractions", prepare.FRACTIONS),
+        fractions=getattr(config, "fractions", datasets.FRACTIONS),
     )
     config = _with_classes(config, dataset)
     options = [name for name in ("bins", "rebalance", "embed_views") if getattr(args, name)]
@@ -144,7 +143,7 @@ def main(argv, *, report, configs, build_model, compile_model, pretrained=None):
 
 def _parser(report, configs, pretrained):
     parser = cli.Parser(f"python -m {report}.train", description=f"Train {report}.")
-    prepare.add_arguments(parser)
+    datasets.add_arguments(parser)
     parser.add_argument("--config", choices=list(configs), default=next(iter(configs)))
     parser.add_argument(
         "--embedding",
@@ -217,7 +216,7 @@ def _parser(report, configs, pretrained):
 
 def _configured(config, args):
     """The config with what the command line or else the data's recipe says instead."""
-    recipe = prepare.recipe(args.data)
+    recipe = datasets.recipe(args.data)
     args.steps = args.steps or recipe.get("steps", 0 if recipe else getattr(config, "steps", None))
     names = {
         "epochs": "epochs",
@@ -531,7 +530,7 @@ class Run:
             self._unfreeze()
         first = self.epoch * self.steps
         started = saved = time.monotonic()
-        for x, y in records.ahead(self.batch, range(first + self.step, first + self.steps)):
+        for x, y in datasets.ahead(self.batch, range(first + self.step, first + self.steps)):
             self.model.reset_metrics()  # whether a step does so itself depends on Keras's version
             told = {
                 _key(name): float(value)

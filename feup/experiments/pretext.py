@@ -20,10 +20,9 @@ import keras
 import numpy as np
 from scipy import stats
 
-from common import cli, files, training
+from common import cli, datasets, files, training
 from common.cli import UserError
 from common.color import lab
-from common.datasets import prepare, records
 from common.evaluation import sheets
 from common.networks import h5, pretrained
 from common.networks.precision import PRECISIONS, choose_jit, choose_policy, in_precision
@@ -62,7 +61,7 @@ def main(argv=None):
     training.check_size(train.build_model, config)
     policy, why = choose_policy(args.precision)
     print(f"precision: {policy} ({why})", flush=True)
-    dataset = prepare.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
+    dataset = datasets.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
     _check(dataset, args.labels)
 
     folder = Path("runs", args.run or f"pretext-{dataset.name}-{config.image_size}")
@@ -112,7 +111,7 @@ def main(argv=None):
 
 def _parser():
     parser = cli.Parser("python -m feup.experiments.pretext", description=__doc__.splitlines()[0])
-    prepare.add_arguments(parser)
+    datasets.add_arguments(parser)
     config = CONFIGS[CONFIG]
     parser.add_argument(
         "--size",
@@ -163,7 +162,7 @@ def _check(dataset, percents):
         raise UserError(
             f"{dataset.name} has no class folders. A classifier needs pictures in a folder a class."
         )
-    for split in records.SPLITS:
+    for split in datasets.SPLITS:
         if not (dataset.labels_of(split) >= 0).any():
             raise UserError(
                 f"{dataset.folder} has no {split} pictures with a class. Use more "
@@ -292,7 +291,7 @@ class Task:
         history = []
         for epoch in range(self.epochs):
             sums = np.zeros(2)
-            for x, y in records.ahead(batch, range(epoch * steps, (epoch + 1) * steps)):
+            for x, y in datasets.ahead(batch, range(epoch * steps, (epoch + 1) * steps)):
                 classifier.reset_metrics()
                 told = classifier.train_on_batch(x, y, return_dict=True)
                 sums += float(told["loss"]), float(told["accuracy"])
@@ -330,7 +329,7 @@ class Task:
         """Loss and accuracy over the pictures of a split that have a class."""
         places = np.flatnonzero(self.dataset.labels_of(split) >= 0)
         size, losses, right = self.config.batch_size, [], []
-        for x, y in records.ahead(
+        for x, y in datasets.ahead(
             lambda start: read(split, places[start : start + size]), range(0, len(places), size)
         ):
             logits = np.float64(keras.ops.convert_to_numpy(classifier.predict_on_batch(x)))
@@ -362,12 +361,12 @@ class Task:
             classifier(x, training=True)
         pooled = choose_jit(keras.Model(classifier.input, classifier.get_layer("pool").output))
         features = {}
-        for split in records.SPLITS:
+        for split in datasets.SPLITS:
             count = self.dataset.count(split)
             features[split] = np.concatenate(
                 [
                     keras.ops.convert_to_numpy(pooled.predict_on_batch(x)).astype(np.float32)
-                    for x, _ in records.ahead(
+                    for x, _ in datasets.ahead(
                         lambda start, split=split, count=count: self._pictures(
                             split, np.arange(start, min(start + size, count))
                         ),
@@ -375,7 +374,7 @@ class Task:
                     )
                 ]
             )
-        labels = {split: self.dataset.labels_of(split) for split in records.SPLITS}
+        labels = {split: self.dataset.labels_of(split) for split in datasets.SPLITS}
         return lambda split, places: (features[split][places], labels[split][places])
 
 

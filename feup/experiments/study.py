@@ -10,9 +10,8 @@ import io
 import sys
 from pathlib import Path
 
-from common import cli, files, metrics
+from common import cli, datasets, files, metrics
 from common.cli import UserError
-from common.datasets import prepare
 from common.evaluation import evaluate, network_metrics, sheets, statistics, table
 from common.networks import h5, pretrained
 from common.training import logs
@@ -30,7 +29,7 @@ PICTURES, EPOCHS = {"train": 45_000, "test": 10_000}, 50  # the report's
 def main(argv=None):
     """From pictures to reports/study/<data>."""
     args, others = _parser().parse_known_args(argv)  # others: the training knows more flags
-    size = args.size or prepare.catalogue().get(args.data, {}).get("size")
+    size = args.size or datasets.source_of(args.data).size
     names = args.config or (AT_96 if size == 96 else tuple(CONFIGS))
     size = size or CONFIGS[names[0]].image_size
     passed = [f"--data={args.data}", f"--size={size}", *others]
@@ -52,7 +51,7 @@ def main(argv=None):
         )
         if code:
             return code
-    dataset = prepare.prepare(args.data, size, CONFIGS[names[0]].cut, split_by=args.split_by)
+    dataset = datasets.prepare(args.data, size, CONFIGS[names[0]].cut, split_by=args.split_by)
     if not dataset.count("test"):
         raise UserError(
             f"{dataset.folder} has no test pictures. Use more pictures, or another SPLIT_BY."
@@ -84,7 +83,7 @@ def _parser():
         description=__doc__.splitlines()[0],
         epilog="Other flags are those of python -m feup.train, for every config.",
     )
-    prepare.add_arguments(parser)
+    datasets.add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
     for network in PERCEPTUAL:
         pretrained.add_weights(

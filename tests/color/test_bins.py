@@ -149,10 +149,10 @@ def test_the_prior_counts_the_training_split_to_its_last_picture():
 
 
 def test_the_prior_of_a_real_data_set(tmp_path):
-    from common.datasets import prepare
+    from common import datasets
 
     source = drawn.folder(tmp_path / "photos", 24, 40)
-    dataset = prepare.prepare(source, 32, "squash", folder=tmp_path / "shards")
+    dataset = datasets.prepare(source, 32, "squash", folder=tmp_path / "shards")
     rgb = np.concatenate([batch["rgb"] for batch in dataset.batches("train", 100)])
     ab = lab.rgb_to_lab(rgb)[..., 1:].reshape(-1, 2)
     counts = np.bincount(distances(ab).argmin(-1), minlength=313)

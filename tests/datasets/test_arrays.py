@@ -1,12 +1,15 @@
 """CIFAR-10 and STL-10 from their arrays to folders, and how the catalogue splits them."""
 
+import dataclasses
+
 import cv2
 import keras
 import numpy as np
 import pytest
 
+from common import datasets
 from common.cli import UserError
-from common.datasets import arrays, prepare
+from common.datasets import arrays, splits
 from tests import drawn
 
 
@@ -41,10 +44,9 @@ def test_cifar10_becomes_class_folders_bit_by_bit(tmp_path, cifar):
 
 def test_the_catalogue_holds_out_so_many_for_validation(tmp_path, cifar, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    entry = {**prepare.catalogue()["cifar10"], "validation": 5}
-    monkeypatch.setattr(prepare, "catalogue", lambda: {"cifar10": entry})
-    dataset = prepare.prepare("cifar10", 32, "squash")
-    assert [dataset.count(split) for split in ("train", "validation", "test")] == [35, 5, 10]
+    source = dataclasses.replace(datasets.source_of("cifar10"), validation=5)
+    dataset = datasets.prepare(source, 32, "squash")
+    assert [dataset.count(split) for split in datasets.SPLITS] == [35, 5, 10]
     assert dataset.labels == sorted(arrays.CIFAR10)
     assert all(name.startswith("train/") for name in dataset.names("validation"))
     assert max(dataset.sha256("validation")) < min(dataset.sha256("train"))
@@ -54,33 +56,32 @@ def test_the_catalogue_holds_out_so_many_for_validation(tmp_path, cifar, monkeyp
         assert dataset.labels[label] == name.split("/")[1]
 
 
-def test_copies_are_held_out_together_and_the_number_is_kept(tmp_path):
-    digests = {f"train/{i}": digest for i, digest in enumerate("aabccdef")}
-    splits = dict.fromkeys(digests, "train") | {"test/0": "test"}
-    prepare._hold_out(splits, digests | {"test/0": "0"}, 4)
-    held = {name for name, split in splits.items() if split == "validation"}
-    assert {digests[name] for name in held} == {"a", "b", "d"} and len(held) == 4
-    assert splits["test/0"] == "test"
+def test_copies_are_held_out_together_and_the_number_is_kept():
+    pictures = [splits.File(f"train/{i}", 1, digest) for i, digest in enumerate("aabccdef")]
+    test = splits.File("test/0", 1, "0")
+    by_name = splits.assign([*pictures, test], "folder", datasets.FRACTIONS, validation=4)
+    held = [file.sha256 for file in pictures if by_name[file.name] == "validation"]
+    assert held == ["a", "a", "b", "d"]  # two of "c" would be five
+    assert by_name["test/0"] == "test"
 
 
 def test_the_numbers_of_the_report():
-    sources = prepare.catalogue()
-    assert sources["cifar10"]["validation"] == 5000 == 50_000 - 45_000
-    assert (sources["cifar10"]["size"], sources["stl10"]["size"]) == (32, 96)
+    cifar10, stl10 = datasets.source_of("cifar10"), datasets.source_of("stl10")
+    assert cifar10.validation == 5000 == 50_000 - 45_000
+    assert (cifar10.size, stl10.size) == (32, 96)
 
 
 def test_a_folder_that_is_there_is_taken_as_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: pytest.fail("asked for"))
-    entry = {**prepare.catalogue()["cifar10"], "validation": 2}
-    monkeypatch.setattr(prepare, "catalogue", lambda: {"cifar10": entry})
+    source = dataclasses.replace(datasets.source_of("cifar10"), validation=2)
     for seed, folder in enumerate(("train/cat", "train/dog", "test/cat")):
         drawn.folder(tmp_path / "data/raw/cifar10" / folder, 4, 20 + seed)
-    dataset = prepare.prepare("cifar10", 32, "squash")
-    assert [dataset.count(split) for split in ("train", "validation", "test")] == [6, 2, 4]
+    dataset = datasets.prepare(source, 32, "squash")
+    assert [dataset.count(split) for split in datasets.SPLITS] == [6, 2, 4]
     drawn.folder(tmp_path / "data/raw/cifar10/cat", 1, 30)
     with pytest.raises(UserError, match="cat/picture-000.png is in neither"):
-        prepare.prepare("cifar10", 16, "squash")
+        datasets.prepare(source, 16, "squash")
 
 
 def test_without_cache_or_network_there_is_one_line(tmp_path, monkeypatch):
@@ -116,7 +117,7 @@ def test_stl10_is_read_column_by_column(tmp_path):
 def test_without_the_archive_the_way_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="stl10_binary.tar.gz"):
-        prepare.prepare("stl10", 96, "squash")
+        datasets.prepare("stl10", 96, "squash")
 
 
 @pytest.mark.parametrize("damage", ["train_X.bin", "test_y.bin"])

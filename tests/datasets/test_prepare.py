@@ -1,5 +1,6 @@
 """From a folder to shards: splits, resume to the same bytes, what is left out, what is refused."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from common import cli, files, photos
+from common import cli, datasets, files, photos
 from common.cli import UserError
 from common.commands import prepare as prepare_command
-from common.datasets import prepare, records
+from common.datasets import plan
+from common.datasets.build import ShardWriter
 from tests import drawn
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ def _bytes(folder):
 
 
 def _prepare(source, tmp_path, name="shards", **options):
-    return prepare.prepare(source, 32, "squash", folder=tmp_path / name, **options)
+    return datasets.prepare(source, 32, "squash", folder=tmp_path / name, **options)
 
 
 def test_nested_folders_odd_names_and_classes(tmp_path):
@@ -37,7 +39,7 @@ def test_nested_folders_odd_names_and_classes(tmp_path):
     for folder in ("cats", "dogs.and more"):
         drawn.folder(source / folder, 10)
     dataset = _prepare(source, tmp_path)
-    names = {name for split in records.SPLITS for name in dataset.names(split)}
+    names = {name for split in datasets.SPLITS for name in dataset.names(split)}
     assert len(names) == 20 and "dogs.and more/picture-003.png" in names
     assert dataset.labels == ["cats", "dogs.and more"]
     batch = next(dataset.batches("train", 50))
@@ -53,11 +55,11 @@ def test_pictures_are_what_photos_decodes(source, tmp_path):
 
 def test_split_by_content_stays_when_photos_are_moved_added_or_copied(tmp_path):
     first = _prepare(drawn.folder(tmp_path / "a", 60, 12), tmp_path, "one")
-    before = {digest: split for split in records.SPLITS for digest in first.sha256(split)}
+    before = {digest: split for split in datasets.SPLITS for digest in first.sha256(split)}
     source = drawn.folder(tmp_path / "b" / "moved", 90, 12)
     (source / "copy.png").write_bytes((source / "picture-007.png").read_bytes())
     second = _prepare(tmp_path / "b", tmp_path, "two")
-    after = [(digest, split) for split in records.SPLITS for digest in second.sha256(split)]
+    after = [(digest, split) for split in datasets.SPLITS for digest in second.sha256(split)]
     assert len(after) == 91
     assert all(before.get(digest, split) == split for digest, split in after)
     assert len(dict(after)) == 90  # the copy is with its original
@@ -65,7 +67,7 @@ def test_split_by_content_stays_when_photos_are_moved_added_or_copied(tmp_path):
 
 def test_a_handful_of_pictures_still_fills_every_split(tmp_path):
     dataset = _prepare(drawn.folder(tmp_path / "few", 5), tmp_path)
-    assert [dataset.count(split) for split in records.SPLITS] == [3, 1, 1]
+    assert [dataset.count(split) for split in datasets.SPLITS] == [3, 1, 1]
 
 
 def test_split_by_folder_keeps_bursts_together(tmp_path):
@@ -75,7 +77,7 @@ def test_split_by_folder_keeps_bursts_together(tmp_path):
             path = tmp_path / "photos" / f"burst{burst}" / "x" / "picture-000.png"
             path.rename(path.with_name(f"{shot}.png"))
     dataset = _prepare(tmp_path / "photos", tmp_path, split_by="folder")
-    splits = [{name.split("/")[0] for name in dataset.names(split)} for split in records.SPLITS]
+    splits = [{name.split("/")[0] for name in dataset.names(split)} for split in datasets.SPLITS]
     assert all(splits) and sum(map(len, splits)) == 30
 
 
@@ -83,50 +85,41 @@ def test_folders_named_after_splits_are_the_splits(tmp_path):
     for folder, count in (("train", 6), ("val", 3), ("test", 2)):
         drawn.folder(tmp_path / "photos" / folder / "class", count)
     dataset = _prepare(tmp_path / "photos", tmp_path, split_by="folder")
-    assert [dataset.count(split) for split in records.SPLITS] == [6, 3, 2]
+    assert [dataset.count(split) for split in datasets.SPLITS] == [6, 3, 2]
 
 
 def test_other_fractions_lie_beside_the_usual_split(tmp_path, monkeypatch):
     """What one of them tests on, the other has not trained on."""
     monkeypatch.chdir(tmp_path)
     drawn.folder(tmp_path / "photos", 120, 8)
-    usual = prepare.prepare("photos", 8, "squash")
-    other = prepare.prepare("photos", 8, "squash", fractions=(0.8, 0.1, 0.1))
+    usual = datasets.prepare("photos", 8, "squash")
+    other = datasets.prepare("photos", 8, "squash", fractions=(0.8, 0.1, 0.1))
     assert other.folder.name == f"{usual.folder.name}-80-10-10"
     assert set(usual.sha256("test")) < set(other.sha256("test"))
     assert not set(usual.sha256("train")) & set(
-        prepare.prepare("photos", 8, "squash", fractions=(0.95, 0.025, 0.025)).sha256("test")
+        datasets.prepare("photos", 8, "squash", fractions=(0.95, 0.025, 0.025)).sha256("test")
     )
     # A split that says itself what goes where is one for all.
     (tmp_path / "list.csv").write_text(
         "".join(f"picture-{i:03d}.png,{'test' if i % 3 else 'train'}\n" for i in range(120))
     )
-    listed = prepare.prepare("photos", 9, "squash", split_by="list.csv")
-    again = prepare.prepare("photos", 9, "squash", fractions=(0.8, 0.1, 0.1))
+    listed = datasets.prepare("photos", 9, "squash", split_by="list.csv")
+    again = datasets.prepare("photos", 9, "squash", fractions=(0.8, 0.1, 0.1))
     assert again.folder == listed.folder and again.count("test") == 80
 
 
 def test_so_many_pictures_and_no_more(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    drawn.folder(tmp_path / "data" / "raw" / "faces", 20, 8)
-    entry = {
-        "folder": "raw/faces",
-        "split_by": "content",
-        "pictures": [9, 4, 3],
-        "url": "https://example.org",
-        "fetch": "by hand",
-        "recipe": {"epochs": 7},
-    }
-    monkeypatch.setattr(prepare, "catalogue", lambda: {"faces": entry})
-    dataset = prepare.prepare("faces", 8, "squash", fractions=(0.95, 0.025, 0.025))
-    assert [dataset.count(split) for split in records.SPLITS] == [9, 4, 3]
+    drawn.folder(tmp_path / "faces", 20, 8)
+    faces = dataclasses.replace(datasets.source_of("faces"), counts=(9, 4, 3))
+    dataset = datasets.prepare(faces, 8, "squash", fractions=(0.95, 0.025, 0.025))
+    assert [dataset.count(split) for split in datasets.SPLITS] == [9, 4, 3]
     assert [reason for _, reason in dataset.manifest["left_out"]] == ["beyond the counts"] * 4
-    assert prepare.recipe("faces") == {"epochs": 7} and prepare.recipe("photos") == {}
-    entry["pictures"] = [19, 1, 1]
+    faces = dataclasses.replace(faces, counts=(19, 1, 1))
     with pytest.raises(UserError, match="counts=.* not .19, 1, 1"):
-        prepare.prepare("faces", 8, "squash")
+        datasets.prepare(faces, 8, "squash")
     with pytest.raises(UserError, match="21 pictures are needed, 20 are there"):
-        prepare.prepare("faces", 8, "squash", overwrite=True)
+        datasets.prepare(faces, 8, "squash", overwrite=True)
 
 
 def test_split_by_list(source, tmp_path):
@@ -135,7 +128,7 @@ def test_split_by_list(source, tmp_path):
     ]
     (tmp_path / "split.csv").write_text("path,split\n" + "\n".join(rows))
     dataset = _prepare(source, tmp_path, split_by=str(tmp_path / "split.csv"))
-    assert [dataset.count(split) for split in records.SPLITS] == [14, 2, 4]
+    assert [dataset.count(split) for split in datasets.SPLITS] == [14, 2, 4]
     assert ["picture-022.png", "not in the split list"] in dataset.manifest["left_out"]
     # Once made, the split is the data set's: it need not be named again.
     assert _prepare(source, tmp_path).split_sha256() == dataset.split_sha256()
@@ -166,7 +159,7 @@ def test_bad_files_are_left_out_listed_and_counted(tmp_path, capsys):
     (source / "text.jpg").write_text("no picture at all")
     (source / "notes.txt").write_text("notes")
     dataset = _prepare(source, tmp_path)
-    assert sum(dataset.count(split) for split in records.SPLITS) == 40
+    assert sum(dataset.count(split) for split in datasets.SPLITS) == 40
     said = capsys.readouterr()
     for name in ("empty.jpg", "cut.png", "text.jpg"):
         assert f"left out: {name}: " in said.err
@@ -240,8 +233,8 @@ def test_the_shards_serve_when_the_source_is_gone(source, tmp_path):
 def test_a_killed_build_completes_to_the_bytes_of_an_undisturbed_one(tmp_path):
     source = drawn.folder(tmp_path / "photos", 150, 64, ".jpg")
     code = (
-        "import sys; from common import prepare; prepare.SHARD_PICTURES = 20\n"
-        "prepare.prepare(sys.argv[1], 48, 'centre', folder=__import__('pathlib').Path(sys.argv[2]))"
+        "import sys; from common import datasets\n"
+        "datasets.prepare(sys.argv[1], 48, 'centre', folder=sys.argv[2], shard_pictures=20)"
     )
     command = [sys.executable, "-c", code, str(source)]
     environment = {**os.environ, "KERAS_BACKEND": "jax" if not _has("tensorflow") else "tensorflow"}
@@ -276,42 +269,25 @@ def _has(name):
 
 
 def test_a_file_that_changes_under_a_build_is_named(source, tmp_path):
-    settings = {
-        "schema": 1,
-        "image_size": 32,
-        "cut": "squash",
-        "split_by": "content",
-        "fractions": [0.9, 0.05, 0.05],
-        "seed": 0,
-        "data": "x",
-        "source": str(source),
-    }
-    manifest = prepare._plan(source, settings)
-    shard = manifest["shards"][0]
+    settings = plan.Settings("x", str(source), 32, "squash", "content", datasets.FRACTIONS, seed=0)
+    (shard, *_) = plan.make(settings)["shards"]
     name = shard["files"]["name"][0]
     data = bytearray((source / name).read_bytes())
     data[-1] ^= 1
     (source / name).write_bytes(data)
     with pytest.raises(UserError, match=f"{name} changed while"):
-        prepare._shard(
-            shard,
-            folder=tmp_path,
-            source=source,
-            size=32,
-            cut="squash",
-            max_megapixels=300,
-            advance=lambda count: None,
-        )
+        ShardWriter(tmp_path, source, 32, "squash")(shard, advance=lambda count: None)
     assert not list(tmp_path.glob("*.tfrecord"))
 
 
 def test_samples_are_natural_views_with_no_photo_in_two_splits(tmp_path):
+    from common import datasets
     from common.datasets import samples
 
     folder = samples.make(tmp_path / "samples")
     views = {
         split: {path.stem.rsplit("-", 1)[0] for path in (folder / split).iterdir()}
-        for split in records.SPLITS
+        for split in datasets.SPLITS
     }
     assert not views["train"] & views["validation"] and not views["train"] & views["test"]
     assert not views["validation"] & views["test"]

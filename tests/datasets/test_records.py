@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from common import datasets
 from common.cli import UserError
-from common.datasets import prepare, records
+from common.datasets import records
 from tests import drawn
 
 
@@ -14,7 +15,7 @@ from tests import drawn
 def dataset(tmp_path_factory):
     root = tmp_path_factory.mktemp("records")
     source = drawn.folder(root / "photos", 30, 40)
-    return prepare.prepare(source, 32, "squash", folder=root / "shards")
+    return datasets.prepare(source, 32, "squash", folder=root / "shards")
 
 
 def test_an_example_survives_and_has_the_same_bytes_each_time():
@@ -64,7 +65,7 @@ def test_batches_cover_a_split_once_and_in_order(dataset):
 
 
 def test_ahead_keeps_order_and_passes_errors_on():
-    assert list(records.ahead(lambda n: n * n, range(50), depth=7, workers=3)) == [
+    assert list(datasets.ahead(lambda n: n * n, range(50), depth=7, workers=3)) == [
         n * n for n in range(50)
     ]
 
@@ -74,7 +75,7 @@ def test_ahead_keeps_order_and_passes_errors_on():
         return number
 
     with pytest.raises(UserError, match="three"):
-        list(records.ahead(fails, range(10)))
+        list(datasets.ahead(fails, range(10)))
 
 
 def _copy(dataset, target):
@@ -90,7 +91,7 @@ def test_a_flipped_bit_is_found(dataset, tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    damaged = records.Dataset(folder)
+    damaged = datasets.Dataset(folder)
     with pytest.raises(UserError, match="corrupt at byte .* Delete this file"):
         list(damaged.batches("train", 100))
 
@@ -110,7 +111,7 @@ def test_a_mismatch_is_refused_in_one_line(dataset, tmp_path, change, message):
     folder = _copy(dataset, tmp_path / "copy")
     change(folder)
     with pytest.raises(UserError, match=message):
-        records.Dataset(folder)
+        datasets.Dataset(folder)
 
 
 def _edit(folder, **changes):

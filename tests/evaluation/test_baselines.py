@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from common import cli, metrics
+from common import cli, datasets, metrics
 from common.cli import UserError
 from common.color import lab
 from common.commands import evaluate as evaluate_command
-from common.datasets import prepare, records
 from common.evaluation import baselines, evaluate, table
 from common.networks import embeddings
 from tests import drawn
@@ -47,7 +46,7 @@ def dataset(source):
             ),
         )
         patch.chdir(source.parent)
-        return prepare.prepare(
+        return datasets.prepare(
             source,
             SIDE,
             "squash",
@@ -60,7 +59,7 @@ def dataset(source):
 
 @pytest.fixture(scope="module")
 def plain(source):
-    return prepare.prepare(
+    return datasets.prepare(
         source, SIDE, "squash", split_by="folder", folder=source.parent / "plain"
     )
 
@@ -95,7 +94,7 @@ def test_neighbours_are_those_of_a_search_one_by_one(dataset, split):
 def test_neighbours_are_the_same_from_shards_of_any_size(dataset, monkeypatch):
     whole = [array.tolist() for array in baselines._neighbours(dataset, "test", 7)]
     monkeypatch.setattr(
-        records.Dataset,
+        datasets.Dataset,
         "embeddings",
         lambda self, split: np.array_split(
             self.read(split, range(self.count(split)), embedding=True)["embedding"], 5

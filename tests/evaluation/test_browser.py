@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from common import survey
+from common import datasets, survey
 from common.commands import survey_results as survey_results_command
-from common.datasets import prepare
 from common.evaluation import evaluate
 from tests import drawn
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.browser
 def evaluation(tmp_path_factory):
     """The folder of an evaluation of one model and pictures that somebody else made of a part."""
     home = tmp_path_factory.mktemp("evaluation")
-    dataset = prepare.prepare(
+    dataset = datasets.prepare(
         drawn.folder(home / "drawn", 40),
         32,
         "squash",
@@ -370,7 +369,7 @@ def test_paper_has_no_controls(page):
 def asked(tmp_path_factory):
     """The folder of a survey of four recoloured pictures and two originals, and its key."""
     home = tmp_path_factory.mktemp("asked")
-    dataset = prepare.prepare(
+    dataset = datasets.prepare(
         drawn.folder(home / "drawn", 30),
         32,
         "centre",

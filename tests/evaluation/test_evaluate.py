@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from common import cli
+from common import cli, datasets
 from common.cli import UserError
 from common.color import bins, lab
 from common.commands import evaluate as evaluate_command
-from common.datasets import prepare, records
 from common.evaluation import evaluate, table
 from common.networks import embeddings, h5
 
@@ -51,7 +50,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dataset(source):
-    return prepare.prepare(
+    return datasets.prepare(
         source, SIDE, "squash", split_by="folder", folder=source.parent / "shards"
     )
 
@@ -248,7 +247,7 @@ def test_limit_takes_the_first_pictures(dataset):
 
 
 def test_small_pictures_have_no_ssim(source):
-    tiny = prepare.prepare(source, 8, "squash", split_by="folder", folder=source.parent / "tiny")
+    tiny = datasets.prepare(source, 8, "squash", split_by="folder", folder=source.parent / "tiny")
     report = evaluate.evaluate([], tiny, out=None)
     assert row(report, "grey")["metrics"]["ssim_rgb"] == {
         "mean": None,
@@ -276,7 +275,7 @@ def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(source, tmp
         "mobilenet_v2",
         dataclasses.replace(embeddings.NETWORKS["mobilenet_v2"], size=SIDE, build=small_classifier),
     )
-    stored = prepare.prepare(
+    stored = datasets.prepare(
         source,
         SIDE,
         "squash",
@@ -490,7 +489,7 @@ def test_constant_pictures_have_figures_where_they_are_defined(tmp_path):
             picture = np.full((SIDE, SIDE, 3), grey, np.uint8)
             picture[0, 0] += np.uint8([at, 0, 0]) if split == "train" else 0
             path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-    flat = prepare.prepare(
+    flat = datasets.prepare(
         tmp_path / "flat", SIDE, "squash", split_by="folder", folder=tmp_path / "shards"
     )
     report = evaluate.evaluate(
@@ -543,7 +542,7 @@ def test_an_empty_split_is_an_error(source):
     (source.parent / "one").mkdir()
     picture = source.parent / "one" / "only.png"
     picture.write_bytes(cv2.imencode(".png", draw(0))[1].tobytes())
-    alone = prepare.prepare(picture.parent, SIDE, "squash", folder=source.parent / "alone")
+    alone = datasets.prepare(picture.parent, SIDE, "squash", folder=source.parent / "alone")
     with pytest.raises(UserError, match="test split .* is empty"):
         evaluate.evaluate([], alone, out=None)
 
@@ -618,7 +617,7 @@ def test_one_named_model_chooses_size_and_cut(run, source, tmp_path):
     code, out, _ = run("--model=small", "--split-by", "folder", "--limit", 2, data=source)
     assert code == 0 and "2 of 8 pictures at 16 x 16" in out
     (folder,) = (tmp_path / "data/tfrecords").iterdir()
-    assert records.open_dataset(folder).cut == "letterbox"
+    assert datasets.Dataset(folder).cut == "letterbox"
 
 
 def test_models_of_one_size_are_measured_at_it_though_none_is_named(run, source, tmp_path):

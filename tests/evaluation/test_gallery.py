@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from common import metrics
+from common import datasets, metrics
 from common.color import lab
-from common.datasets import prepare
 from common.evaluation import evaluate
 from common.evaluation.page import gallery, render
 from common.training import logs
@@ -21,7 +20,7 @@ SIDE = 32
 def dataset(tmp_path_factory):
     """40 drawn pictures, 30 of them for testing."""
     home = tmp_path_factory.mktemp("gallery")
-    return prepare.prepare(
+    return datasets.prepare(
         drawn.folder(home / "drawn", 40),
         SIDE,
         "squash",

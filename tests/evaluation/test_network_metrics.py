@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from common import cli, metrics
+from common import cli, datasets, metrics
 from common.cli import UserError
 from common.color import lab
 from common.commands import evaluate as evaluate_command
-from common.datasets import prepare
 from common.evaluation import evaluate, network_metrics, table
 from common.metrics import set_distances
 from common.networks import imagenet, perceptual, pretrained
@@ -49,7 +48,7 @@ def dataset(tmp_path_factory):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 picture = drawn.picture(seed + 10 * at + 100 * count, SIDE)
                 path.write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-    return prepare.prepare(
+    return datasets.prepare(
         home / "drawn", SIDE, "squash", split_by="folder", folder=home / "shards"
     )
 

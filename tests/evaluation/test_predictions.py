@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from common import cli, metrics
+from common import cli, datasets, metrics
 from common.cli import UserError
 from common.commands import evaluate as evaluate_command
-from common.datasets import prepare
 from common.evaluation import evaluate, predictions, table
 from tests import drawn
 
@@ -24,7 +23,7 @@ def dataset(tmp_path_factory):
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{seed:02d}.png" if seed < 8 else f"t{seed - 8:02d}.png"
         write(folder / name, drawn.picture(seed, SIDE))
-    return prepare.prepare(
+    return datasets.prepare(
         home / "drawn", SIDE, "squash", split_by="folder", folder=home / "shards"
     )
 

@@ -6,10 +6,9 @@ import json
 import cv2
 import pytest
 
-from common import cli
+from common import cli, datasets
 from common.cli import UserError
 from common.commands import evaluate as evaluate_command
-from common.datasets import prepare
 from common.evaluation import evaluate, presets
 from tests import drawn
 
@@ -45,7 +44,7 @@ def test_the_presets_are_the_published_protocols():
         "stl10": (8000, 96, "squash"),
         "folder": (None, 256, "squash"),
     }
-    known = prepare.catalogue()
+    known = datasets.catalogue.entries()
     assert all(preset.data is None or preset.data in known for preset in presets.PRESETS.values())
 
 

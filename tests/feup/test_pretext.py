@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import feup
-from common import cli
-from common.datasets import prepare, records
+from common import cli, datasets
 from feup.experiments import pretext
 from feup.experiments.pretext import Cell, Task
 from tests.feup.test_feup import torch_state
@@ -67,7 +66,7 @@ def run(*arguments):
 
 @pytest.fixture
 def dataset(folder):
-    return prepare.prepare("photos", 32, "squash", split_by="folder")
+    return datasets.prepare("photos", 32, "squash", split_by="folder")
 
 
 def config(**changes):
@@ -265,6 +264,6 @@ def test_a_split_without_pictures_is_named(folder, capsys):
 
 
 def test_the_labels_of_a_split_are_those_of_its_pictures(dataset):
-    for split in records.SPLITS:
+    for split in datasets.SPLITS:
         found = dataset.read(split, np.arange(dataset.count(split)))["label"]
         assert dataset.labels_of(split).tolist() == found.tolist()

@@ -150,10 +150,10 @@ def test_every_config_is_counted():
 def test_the_reports_run():
     config = iizuka.CONFIGS["jain"]
     assert (config.epochs, config.steps, config.batch_size) == (200, 100, 50)
-    from common.datasets import prepare
+    from common import datasets
 
-    assert prepare.recipe("celeba") == {"epochs": 200, "steps": 100, "batch": 50}
-    assert prepare.recipe("linnaeus5-flower") == {"epochs": 30, "steps": 100, "batch": 50}
+    assert datasets.recipe("celeba") == {"epochs": 200, "steps": 100, "batch": 50}
+    assert datasets.recipe("linnaeus5-flower") == {"epochs": 30, "steps": 100, "batch": 50}
 
 
 def test_one_set_of_weights_sees_both_inputs():

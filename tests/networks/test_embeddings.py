@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common import datasets
 from common.cli import UserError
 from common.color import lab
-from common.datasets import prepare
 from common.networks import embeddings, pretrained
 from tests import drawn
 
@@ -41,7 +41,7 @@ def test_a_colour_photo_and_its_grey_version_get_the_same_one(embedder):
 
 def test_stored_and_live_ones_agree(tmp_path, embedder, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    dataset = prepare.prepare(
+    dataset = datasets.prepare(
         drawn.folder(tmp_path / "photos", 20, 40),
         48,
         "squash",
@@ -61,10 +61,10 @@ def test_stored_and_live_ones_agree(tmp_path, embedder, monkeypatch):
 def test_an_embedding_is_added_without_touching_the_pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = drawn.folder(tmp_path / "photos", 12, 40)
-    plain = prepare.prepare(source, 32, "squash", folder=tmp_path / "shards")
+    plain = datasets.prepare(source, 32, "squash", folder=tmp_path / "shards")
     assert plain.embedding is None
     before = {path: path.stat().st_mtime_ns for path in plain.folder.glob("*.tfrecord")}
-    added = prepare.prepare(
+    added = datasets.prepare(
         source, 32, "squash", "mobilenet_v2", "random", folder=tmp_path / "shards"
     )
     assert before == {path: path.stat().st_mtime_ns for path in plain.folder.glob("*.tfrecord")}
@@ -72,7 +72,7 @@ def test_an_embedding_is_added_without_touching_the_pictures(tmp_path, monkeypat
     target = next(plain.folder.glob("train*.npy"))
     good = target.read_bytes()
     target.write_bytes(b"short")
-    prepare.prepare(source, 32, "squash", "mobilenet_v2", "random", folder=tmp_path / "shards")
+    datasets.prepare(source, 32, "squash", "mobilenet_v2", "random", folder=tmp_path / "shards")
     assert target.read_bytes() == good
 
 

@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from common import cli, files, metrics, survey
+from common import cli, datasets, files, metrics, survey
 from common.cli import UserError
 from common.color import lab
 from common.commands import survey_results as survey_results_command
-from common.datasets import prepare
 from common.evaluation import baselines, evaluate
 from common.survey import answers
 from tests import drawn
@@ -40,7 +39,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dataset(source):
-    return prepare.prepare(
+    return datasets.prepare(
         source, SIDE, "centre", split_by="folder", folder=source.parent / "shards"
     )
 

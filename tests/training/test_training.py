@@ -260,10 +260,9 @@ def test_a_full_disk_leaves_no_half_checkpoint(home, monkeypatch, capsys):
 
 
 def test_each_pass_shows_every_picture_once_in_an_order_of_its_own(home):
-    from common import training
-    from common.datasets import prepare
+    from common import datasets, training
 
-    dataset = prepare.prepare("photos", 32, "squash", folder=home / "shards")
+    dataset = datasets.prepare("photos", 32, "squash", folder=home / "shards")
     run = training.Run(None, tiny.CONFIGS["plain"], dataset, home, 5, 0, 300)
     count = dataset.count("train")
     passes = [[int(run.numbered(turn * count + i)) for i in range(count)] for turn in range(3)]
@@ -344,13 +343,12 @@ def test_embedding_each_view_needs_views_and_an_embedding(home, capsys):
 
 def test_views_are_embedded_as_they_are_seen(home):
     """The first batch's embeddings are those of its augmented L*, not the stored ones."""
-    from common import training
+    from common import datasets, training
     from common.color import lab
-    from common.datasets import prepare
     from common.networks import embeddings
 
     config = tiny.CONFIGS["views"]
-    dataset = prepare.prepare("photos", 32, "squash", "mobilenet_v2", "random")
+    dataset = datasets.prepare("photos", 32, "squash", "mobilenet_v2", "random")
     network = drawn.build_model(config)
 
     def batch(embedder):

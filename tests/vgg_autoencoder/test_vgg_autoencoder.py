@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 import vgg_autoencoder
-from common import cli, training
+from common import cli, datasets, training
 from common.color import lab
-from common.datasets import prepare
 from common.networks import h5
 from common.networks.precision import choose_jit, in_precision
 from tests import drawn, learning
@@ -389,7 +388,7 @@ def test_the_comparison_has_both_sides_the_baselines_and_the_truth(tmp_path):
 
 def test_the_grid_shows_unseen_pictures_with_labels(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    dataset = prepare.prepare(drawn.folder("photos", 30, 40), 32, "squash")
+    dataset = datasets.prepare(drawn.folder("photos", 30, 40), 32, "squash")
     models_ = {name: drawn.exported(tmp_path / f"{name}.h5") for name in ("one", "two")}
     regularisation.draw_grid(tmp_path / "grid.png", dataset, models_)
     grid = cv2.imread(str(tmp_path / "grid.png"))

@@ -12,10 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common import cli, files, metrics, photos
+from common import cli, datasets, files, metrics, photos
 from common.cli import UserError
 from common.color import lab
-from common.datasets import prepare
 from common.evaluation import evaluate, table
 from common.networks import h5, pretrained
 from common.networks.interface import predict
@@ -47,7 +46,7 @@ def main(argv=None):
     ]
     folders = {side: _train(name, args.data, passed) for side, name in SIDES.items()}
     config = CONFIGS[WITH]
-    dataset = prepare.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
+    dataset = datasets.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
     paths = {side: folder / f"{_title(SIDES[side])}.h5" for side, folder in folders.items()}
     report = evaluate.evaluate(list(paths.values()), dataset, "test", OUT, keep_going=False)
     histories = {side: _history(folder) for side, folder in folders.items()}
@@ -66,7 +65,7 @@ def _parser():
     parser = cli.Parser(
         "python -m vgg_autoencoder.experiments.regularisation", description=__doc__.splitlines()[0]
     )
-    prepare.add_arguments(parser)
+    datasets.add_arguments(parser)
     for flag in ("epochs", "steps", "batch"):
         parser.add_argument(f"--{flag}", type=cli.at_least(1), help="as for training")
     parser.add_argument("--seed", type=cli.at_least(0), help="as for training")

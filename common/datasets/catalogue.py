@@ -1,0 +1,91 @@
+"""Which pictures a data set consists of: the catalogue data/sources.toml, or a folder."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from common import files
+from common.cli import UserError
+from common.datasets import arrays, samples
+
+CATALOGUE = Path(__file__).parents[2] / "data" / "sources.toml"
+DATA = Path("data")  # raw pictures and shards, below the current folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The pictures of a data set.
+
+    data: as the user names it. name: a part of its shards' folder. folder: absolute. split_by:
+    "content", "folder" or a file, unless the user chooses another. counts: so many training,
+    validation and test pictures, the first by hash. validation: so many pictures of the folder
+    `train` are for validation. size: the pictures' own side. recipe: epochs, steps and batch of
+    training. missing: what to do where the folder does not exist.
+    """
+
+    data: str
+    name: str
+    folder: Path
+    split_by: str = "content"
+    counts: tuple[int, int, int] | None = None
+    validation: int | None = None
+    size: int | None = None
+    recipe: dict[str, int] = dataclasses.field(default_factory=dict)
+    missing: str = ""
+
+    def require(self) -> None:
+        """Make the folder of a data set published as arrays; `UserError` where there is none."""
+        if not self.folder.is_dir() and self.name in arrays.MAKERS:
+            arrays.MAKERS[self.name](self.folder)
+        if not self.folder.is_dir():
+            raise UserError(self.missing)
+
+    def complete(self) -> None:
+        """Make the built-in samples that are missing; other data sets stay as they are."""
+        if self.name == "samples":
+            samples.make(self.folder)
+
+
+def entries() -> dict[str, dict[str, Any]]:
+    """The data sets of data/sources.toml, {name: entry}."""
+    return tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+
+
+def source_of(data: str | Path) -> Source:
+    """The `Source` of a name in the catalogue or of a folder, which need not exist; `~` is home."""
+    entry = entries().get(str(data))
+    if entry is None:
+        folder = Path(data).expanduser().resolve()
+        return Source(
+            str(data),
+            # The path is part of the name: two folders called `photos` are two data sets.
+            f"{folder.name}-{files.sha256(str(folder).encode())[:6]}",
+            folder,
+            missing=f"There is no folder {data}, and no data set of this name in "
+            f"data/sources.toml ({', '.join(entries())}). DATA is either.",
+        )
+    folder = (DATA / entry["folder"]).resolve()
+    split_by = entry["split_by"]
+    if split_by not in ("content", "folder"):
+        split_by = str(CATALOGUE.parent / split_by)
+    return Source(
+        str(data),
+        str(data),
+        folder,
+        split_by,
+        counts=tuple(entry["pictures"]) if "pictures" in entry else None,
+        validation=entry.get("validation"),
+        size=entry.get("size"),
+        recipe=entry.get("recipe", {}),
+        missing=f"The pictures of {data} are not in {folder}. They are at "
+        f"{entry.get('url', 'no address')} ({entry['fetch']}).",
+    )
+
+
+def recipe(data: str | Path) -> dict[str, int]:
+    """{"epochs", "steps", "batch"}, as far as the catalogue has them: how a data set is trained on.
+
+    A recipe without steps is once through the data in an epoch; {} without a recipe.
+    """
+    return source_of(data).recipe

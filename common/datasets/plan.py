@@ -1,0 +1,195 @@
+"""The plan of a data set, its manifest.json: which file goes into which split and shard.
+
+It is written before the first shard, so that a build that was stopped continues to the same bytes
+and a source folder that changed meanwhile is noticed.
+"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import cli, files, photos
+from common.cli import UserError
+from common.datasets import catalogue, splits
+from common.datasets.records import SCHEMA
+from common.datasets.threads import ahead
+
+SHARD_PICTURES, SHARD_BYTES = 1024, 100_000_000  # a shard ends at either; bytes before PNG
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the shards depend on, beside the pictures; other settings make another data set."""
+
+    data: str
+    source: str
+    image_size: int
+    cut: str
+    split_by: str
+    fractions: tuple[float, ...]
+    seed: int
+    counts: tuple[int, ...] | None = None
+    validation: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest's first entries."""
+        values = {key: value for key, value in vars(self).items() if value is not None}
+        lists = {key: list(value) for key, value in values.items() if isinstance(value, tuple)}
+        return {"schema": SCHEMA, **values, **lists}
+
+
+def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, Any]:
+    """Hash every picture and assign it to a shard; the manifest of a data set to be built."""
+    source = Path(settings.source)
+    names, others = _listing(source)
+    if not names:
+        raise UserError(
+            f"There is no picture in {source}. DATA is a folder of photos, nested folders included."
+        )
+
+    def measure(name):
+        data = (source / name).read_bytes()
+        return splits.File(name, len(data), files.sha256(data))
+
+    pictures = []
+    with cli.progress(total=len(names), desc="hashing", unit="picture") as bar:
+        for file in ahead(measure, names, depth=64, workers=os.cpu_count()):
+            pictures.append(file)
+            bar.update()
+
+    by_name = splits.assign(
+        pictures, settings.split_by, settings.fractions, settings.counts, settings.validation
+    )
+    left_out = [[name, "no picture"] for name in others]
+    reason = "beyond the counts" if settings.counts else "not in the split list"
+    left_out += [[name, reason] for name in names if name not in by_name]
+    pictures = [file for file in pictures if file.name in by_name]
+    labels = _labels([file.name for file in pictures])
+
+    # Sorted by content, then shuffled by the seed: shards do not depend on the order of a listing.
+    pictures.sort(key=lambda file: (file.sha256, file.name))
+    order = np.random.default_rng(settings.seed).permutation(len(pictures))
+    per_shard = max(1, min(shard_pictures, SHARD_BYTES // (3 * settings.image_size**2)))
+    shards = []
+    for split in splits.SPLITS:
+        members = [pictures[i] for i in order if by_name[pictures[i].name] == split]
+        for start in range(0, len(members), per_shard):
+            part = members[start : start + per_shard]
+            classes = [_class_of(file.name) for file in part]
+            shards.append(
+                {
+                    "name": f"{split}-{start // per_shard:05d}",
+                    "split": split,
+                    "files": {
+                        "name": [file.name for file in part],
+                        "bytes": [file.bytes for file in part],
+                        "sha256": [file.sha256 for file in part],
+                        "label": [labels.index(x) if x in labels else -1 for x in classes],
+                    },
+                }
+            )
+    return {
+        **settings.to_json(),
+        "complete": False,
+        "labels": labels,
+        "mean_ab": [0.0, 0.0],
+        "left_out": left_out,
+        "shards": shards,
+        "embeddings": {},
+    }
+
+
+def _listing(source):
+    """(pictures, others): the files below `source` by relative POSIX name, sorted."""
+    pictures, others = [], []
+    for path in photos.find(source):
+        kind = pictures if photos.is_picture(path) else others
+        kind.append(path.relative_to(source).as_posix())
+    return sorted(pictures), sorted(others)
+
+
+def _class_of(name):
+    """The class folder of a picture: the one it lies in, "" at the top or in a split's folder."""
+    folder = Path(name).parent.name
+    return "" if folder.lower() in splits.NAMES else folder
+
+
+def _labels(names):
+    """The sorted class folders; [] where the pictures lie in one folder."""
+    classes = sorted({_class_of(name) for name in names} - {""})
+    return classes if len(classes) > 1 else []
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The manifest in a folder of shards, complete or not; None without one."""
+    path = folder / "manifest.json"
+    if not path.exists():
+        return None
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["schema"] != SCHEMA:
+            raise UserError(
+                f"{path} has schema {manifest['schema']}, this version writes "
+                f"{SCHEMA}. Delete {folder}; it is then made anew."
+            )
+        return manifest
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{path} is corrupt. Delete {folder}; it is then made anew.") from None
+
+
+def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:
+    """`UserError` if the settings or the source folder differ from what was planned."""
+    for key, value in settings.to_json().items():
+        if manifest.get(key) != value:
+            raise UserError(
+                f"{folder} was made with {key}={manifest.get(key)}, not {value}. "
+                + _way_anew(manifest)
+            )
+    source = Path(settings.source)
+    if not source.is_dir():
+        if manifest["complete"] and not damaged(manifest, folder):
+            return  # the shards are all that is needed
+        raise UserError(f"The source folder {source} is gone and {folder} is not finished.")
+    planned = {
+        name: size
+        for shard in manifest["shards"]
+        for name, size in zip(shard["files"]["name"], shard["files"]["bytes"], strict=True)
+    }
+    planned |= {name: size for name, size, _ in unreadable(manifest)}
+    excluded = {name for name, _ in manifest["left_out"]}
+    now = {
+        name: (source / name).stat().st_size for name in _listing(source)[0] if name not in excluded
+    }
+    if now != planned:
+        changed = sorted(
+            name for name in now.keys() | planned.keys() if now.get(name) != planned.get(name)
+        )
+        shown = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
+        raise UserError(
+            f"{source} changed since {folder} was planned: {len(changed)} files "
+            f"({shown}). {_way_anew(manifest)}"
+        )
+
+
+def _way_anew(manifest):
+    known = manifest["data"] in catalogue.entries()
+    data = manifest["data"] if known else f"'{manifest['source']}'"
+    return (
+        f"Make it anew: `make data DATA={data} SIZE={manifest['image_size']} "
+        f"CUT={manifest['cut']} OVERWRITE=1`."
+    )
+
+
+def damaged(manifest: dict[str, Any], folder: Path) -> bool:
+    """Whether a shard of a finished data set is missing or has another size."""
+    sizes = ((folder / f"{shard['name']}.tfrecord", shard["bytes"]) for shard in manifest["shards"])
+    return any(not path.exists() or path.stat().st_size != size for path, size in sizes)
+
+
+def unreadable(manifest: dict[str, Any]) -> list[list]:
+    """[name, bytes, reason] of every picture that could not be read."""
+    return [item for shard in manifest["shards"] for item in shard.get("unreadable", [])]
