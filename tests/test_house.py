@@ -260,11 +260,11 @@ def test_every_package_is_installed_by_pip_install():
 
 def test_whatever_a_package_reads_is_installed_with_it():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = settings["tool"]["setuptools"]["package-data"]
+    patterns = settings["tool"]["setuptools"]["package-data"]["*"]
     for package in ("common", *REPORTS):
-        for path in (ROOT / package).iterdir():
-            if path.is_file() and path.suffix not in (".py", ".md"):
-                assert any(path.match(pattern) for pattern in patterns.get(package, ())), path
+        for path in (ROOT / package).rglob("*"):
+            if path.is_file() and path.suffix not in (".py", ".pyc"):
+                assert any(path.match(pattern) for pattern in patterns), path
 
 
 # --- the files --------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Which pictures a data set consists of: the catalogue data/sources.toml, or a folder."""
 
 import dataclasses
+import importlib.resources
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from common import files
 from common.cli import UserError
 from common.datasets import arrays, samples
 
-CATALOGUE = Path(__file__).parents[2] / "data" / "sources.toml"
+CATALOGUE = importlib.resources.files("common.datasets") / "sources.toml"  # data/sources.toml
 DATA = Path("data")  # raw pictures and shards, below the current folder
 
 
@@ -68,7 +69,7 @@ def source_of(data: str | Path) -> Source:
     folder = (DATA / entry["folder"]).resolve()
     split_by = entry["split_by"]
     if split_by not in ("content", "folder"):
-        split_by = str(CATALOGUE.parent / split_by)
+        split_by = str(CATALOGUE.resolve().parent / split_by)
     return Source(
         str(data),
         str(data),
