@@ -16,6 +16,16 @@ class Config:
     ab_offset: float = 0.0  # P3
     embedding: str | None = None
     decoder: tuple = ((128, 2), (64, 1), (64, 2), (32, 1), (2, 2))  # P6, ours: filters, stride
+    blocks: tuple = (  # P9, of eccv16: how many 3x3 convolutions, filters, last stride, dilation
+        (2, 64, 2, 1),
+        (2, 128, 2, 1),
+        (3, 256, 2, 1),
+        (3, 512, 1, 1),
+        (3, 512, 1, 2),
+        (3, 512, 1, 2),
+        (3, 512, 1, 1),
+    )
+    upsampled: int = 256  # P9, of eccv16: filters after its upsampling
     classify: bool = False  # P12: the output are logits of the 313 bins
     rebalance: bool = False  # P12: weight the loss by the rarity of the colours in the data
     distance: str | None = (

@@ -5,15 +5,6 @@ from keras import layers
 from common.color import bins
 from common.networks.layers import padded_convolution
 
-BLOCKS = (  # number and width of the 3 x 3 convolutions, stride of the last one, dilation
-    (2, 64, 2, 1),
-    (2, 128, 2, 1),
-    (3, 256, 2, 1),
-    (3, 512, 1, 1),
-    (3, 512, 1, 2),
-    (3, 512, 1, 2),
-    (3, 512, 1, 1),
-)
 EPSILON = 1e-5  # of batch normalisation, PyTorch's
 AB = 110.0  # the authors' unit of ab
 
@@ -24,7 +15,7 @@ def outputs(l, config):
     With `config.classify` -> the logits of the 313 bins, (N, S/4, S/4, 313).
     """
     x = l
-    for i, (count, filters, stride, dilation) in enumerate(BLOCKS, start=1):
+    for i, (count, filters, stride, dilation) in enumerate(config.blocks, start=1):
         for j in range(1, count + 1):
             x = padded_convolution(
                 x,
@@ -39,9 +30,9 @@ def outputs(l, config):
             momentum=config.momentum, epsilon=EPSILON, name=f"conv{i}_norm"
         )(x)
     # S/8 x S/8 x 512
-    x = layers.Conv2DTranspose(256, 4, 2, "same", activation="relu", name="conv8_1")(x)
+    x = layers.Conv2DTranspose(config.upsampled, 4, 2, "same", activation="relu", name="conv8_1")(x)
     for j in (2, 3):
-        x = padded_convolution(x, 256, 3, activation="relu", name=f"conv8_{j}")
+        x = padded_convolution(x, config.upsampled, 3, activation="relu", name=f"conv8_{j}")
     x = layers.Conv2D(len(bins.CENTRES), 1, name="conv8_313")(x)  # S/4 x S/4 x 313
     if config.classify:
         return x

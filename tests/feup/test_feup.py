@@ -18,7 +18,7 @@ from common.color import bins
 from common.networks import h5, pretrained
 from common.networks.interface import predict
 from common.training import losses
-from feup import densenet, eccv16, resnet18, train
+from feup import densenet, resnet18, train
 from tests import drawn, learning
 from tests.networks.test_torch_files import saved
 
@@ -470,18 +470,6 @@ STEPS = {
 OF_AB = [name for name, config in feup.CONFIGS.items() if not config.distance]
 
 
-@pytest.fixture
-def narrow(monkeypatch):
-    """The ECCV network at a quarter of its width: at full width a step takes ten times as long."""
-    monkeypatch.setattr(
-        "feup.eccv16.BLOCKS",
-        tuple(
-            (count, filters // 4, stride, dilation)
-            for count, filters, stride, dilation in eccv16.BLOCKS
-        ),
-    )
-
-
 @pytest.mark.parametrize("name", feup.CONFIGS)
 def test_it_learns(name, narrow):
     share = learning.share_of_mean_colour(
@@ -569,13 +557,15 @@ def folder(tmp_path, monkeypatch):
         monkeypatch.setenv(f"{network}_WEIGHTS", "random")
     monkeypatch.setenv("LPIPS_WEIGHTS", "none")
     monkeypatch.setattr(
-        "feup.eccv16.BLOCKS", ((1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2))
-    )
-    monkeypatch.setattr(
         "feup.train.CONFIGS",
         {
             name: dataclasses.replace(
-                config, batch_size=2, epochs=2, decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2))
+                config,
+                batch_size=2,
+                epochs=2,
+                decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2)),
+                blocks=((1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2)),
+                upsampled=8,
             )
             for name, config in feup.CONFIGS.items()
         },

@@ -26,12 +26,13 @@ def folder(tmp_path, monkeypatch):
     for network in ("RESNET18", "DENSENET", "VGG16", "MOBILENET_V2"):
         monkeypatch.setenv(f"{network}_WEIGHTS", "random")
     monkeypatch.setenv("LPIPS_WEIGHTS", "none")
-    monkeypatch.setattr(
-        "feup.eccv16.BLOCKS", ((1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2))
-    )
     narrow = {
         name: dataclasses.replace(
-            config, batch_size=2, decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2))
+            config,
+            batch_size=2,
+            decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2)),
+            blocks=((1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2)),
+            upsampled=8,
         )
         for name, config in feup.CONFIGS.items()
     }
