@@ -1,14 +1,15 @@
-"""The report's two networks: a chain of convolutions, and one that a classifier advises."""
+"""The report's two networks: convolutions alone, or with a classifier's prediction fused in."""
 
 import keras
 from keras import layers
 
 from common.networks.layers import convolutions, fuse
+from cs230.config import Config
 
 EMBEDDING = 1000
 
 
-def build_model(config):
+def build_model(config: Config) -> keras.Model:
     """{"l": (N, S, S, 1)[, "embedding": (N, 1000)]} -> ab (N, S, S, 2), in the report's scaling.
 
     S is `config.image_size`, a multiple of 8. 3,892,194 parameters as `plain`.
@@ -17,7 +18,7 @@ def build_model(config):
     x = convolutions(inputs["l"], config.encoder, "encoder")  # S/8 x S/8 x 256
     if config.embedding:
         inputs["embedding"] = keras.Input((EMBEDDING,), name="embedding")
-        # What is stored are logits; the report fuses the classifier's prediction.
+        # The embedding holds logits; the report fuses the classifier's prediction.
         prediction = layers.Softmax(name="prediction")(inputs["embedding"])
         x = fuse(x, prediction)  # S/8 x S/8 x 1256
     x = convolutions(x, config.decoder, "decoder")  # S/2 x S/2 x 32

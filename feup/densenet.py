@@ -3,12 +3,13 @@
 import keras
 
 from common.networks import imagenet, pretrained
+from feup.config import Config
 
 APPLICATION = imagenet.NETWORKS["densenet121"]
-CUT = "pool3_relu"  # P8: behind the second dense block, before its transition halves the map
+CUT = "pool3_relu"  # P8: after the second dense block, before its transition halves the map
 
 
-def encoder(config):
+def encoder(config: Config) -> keras.Model:
     """The network to the end of its second block: L* (N, S, S, 1) -> (N, S/8, S/8, 512). P8."""
     size = config.image_size
     whole = APPLICATION.build(include_top=False, weights=None, input_shape=(size, size, 1))
@@ -19,13 +20,16 @@ def encoder(config):
     return cut
 
 
-def load(colorizer, config, weights):
-    """Put weights (`auto`, `imagenet`, `random` or a Keras file) into the encoder; say which."""
+def load(colorizer: keras.Model, config: Config, weights: str) -> dict[str, str]:
+    """Set the encoder's weights: `auto`, `imagenet`, `random` or a Keras file, see `fill`.
+
+    Returns {"network", "weights", "sha256"}. Raises `UserError`.
+    """
     return pretrained.fill(
         colorizer.get_layer("densenet"),
         weights,
         application=APPLICATION,
-        variable="DENSENET_WEIGHTS",
-        without="the encoder then begins from nothing, and results are those of a network that "
-        "has seen no picture but the training's.",
+        variable=pretrained.variable_of("densenet"),
+        consequence="the encoder then begins from random weights, and results are those of a "
+        "network trained on this data alone.",
     )

@@ -1,18 +1,21 @@
-"""The network of Zhang, Isola, Efros 2016, "Colorful image colorization", as released by them."""
+"""The network of Zhang, Isola, Efros 2016, "Colorful image colorization", as they released it."""
+
+from typing import Any
 
 from keras import layers
 
 from common.color import bins
 from common.networks.layers import padded_convolution
+from feup.config import Config
 
 EPSILON = 1e-5  # of batch normalisation, PyTorch's
-AB = 110.0  # the authors' unit of ab
+AB = 110.0  # the authors divide ab by it
 
 
-def outputs(l, config):
+def outputs(l: Any, config: Config) -> Any:
     """L* (N, S, S, 1) in the network's scaling -> ab (N, S, S, 2) in Lab units, P9 to P11.
 
-    With `config.classify` -> the logits of the 313 bins, (N, S/4, S/4, 313).
+    With `config.classify` -> logits of the 313 bins, (N, S/4, S/4, 313).
     """
     x = l
     for i, (count, filters, stride, dilation) in enumerate(config.blocks, start=1):
@@ -38,6 +41,6 @@ def outputs(l, config):
         return x
     x = layers.Softmax(name="class8_313_rh")(x)
     x = layers.Conv2D(2, 1, use_bias=False, name="class8_ab")(x)
-    # P11: a step of 1e-3 on these weights moves ab by a tenth of a unit, not by a thousandth.
+    # P11: a step of 1e-3 on the weights above then moves ab by 0.1 Lab units, not by 0.001.
     x = layers.Rescaling(AB, name="ab_unit")(x)
     return layers.UpSampling2D(4, interpolation="bilinear", name="ab_up")(x)

@@ -4,18 +4,18 @@ import keras
 from keras import layers
 
 from common.networks.layers import convolutions, fuse, normalised
-from iizuka.config import Iizuka2016
+from iizuka.config import Config, Iizuka2016
 
 FUSION = 256
 HEAD = 256  # hidden layer of the classification head
 
 
-def build_model(config):
-    """The network of a config, in the report's scaling: `jain` or `iizuka2016`."""
+def build_model(config: Config) -> keras.Model:
+    """The network of a config, `jain` or `iizuka2016`, in the report's scaling."""
     return iizuka2016(config) if isinstance(config, Iizuka2016) else jain(config)
 
 
-def jain(config):
+def jain(config: Config) -> keras.Model:
     """{"l": (N, S, S, 1)} -> ab (N, S, S, 2); S is `config.image_size`, a multiple of 8.
 
     41,973,218 weights and biases at 224, and 18,816 of batch normalisation.
@@ -37,12 +37,12 @@ def jain(config):
     return keras.Model({"l": l}, x, name="jain")
 
 
-def iizuka2016(config):
-    """{"l": (N, H, W, 1), "l_global": (N, S, S, 1)} -> ab (N, H, W, 2) and logits of classes.
+def iizuka2016(config: Iizuka2016) -> keras.Model:
+    """{"l": (N, H, W, 1), "l_global": (N, S, S, 1)} -> ab (N, H, W, 2), and logits of classes.
 
-    H and W are any multiples of 8, S is `config.image_size`. One set of weights sees both inputs
-    first. The output is {"ab", "label"}, with `config.classes` of 0 ab alone; 42,169,826 weights
-    and biases then.
+    H and W are any multiples of 8, S is `config.image_size`. The low-level layers are shared by
+    both inputs. The output is {"ab": ..., "label": (N, config.classes)}, or ab alone where
+    `config.classes` is 0, with 42,169,826 weights and biases.
     """
     momentum = config.momentum
     size = config.image_size
@@ -56,12 +56,13 @@ def iizuka2016(config):
 
     x = convolutions(low(inputs["l_global"]), config.whole, "global", momentum=momentum)
     x = layers.Flatten(name="global_flatten")(x)
-    named = []
+    dense = []
     for i, units in enumerate(config.dense, start=1):
         x = layers.Dense(units, activation="relu", name=f"global_dense{i}")(x)
-        named.append(x)
+        dense.append(x)
 
-    # A 1 x 1 convolution of both behind each other is the sum of one of each, whatever the size.
+    # A 1x1 convolution of a concatenation is the sum of a 1x1 convolution of each part. The global
+    # part is the same at all positions, and so needs no known height and width to be repeated to.
     x = layers.Dense(FUSION, use_bias=False, name="fusion_dense")(x)
     x = layers.Reshape((1, 1, FUSION), name="fusion_reshape")(x)
     x = layers.Add(name="fusion_add")([layers.Conv2D(FUSION, 1, name="fusion_conv")(middle), x])
@@ -71,6 +72,6 @@ def iizuka2016(config):
     ab = layers.UpSampling2D(2, name="ab")(x)
     if not config.classes:
         return keras.Model(inputs, ab, name="iizuka2016")
-    x = layers.Dense(HEAD, activation="relu", name="label_dense")(named[-2])  # of the 512 wide
+    x = layers.Dense(HEAD, activation="relu", name="label_dense")(dense[-2])  # 512 units
     label = layers.Dense(config.classes, name="label")(x)
     return keras.Model(inputs, {"ab": ab, "label": label}, name="iizuka2016")

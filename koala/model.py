@@ -4,12 +4,13 @@ import keras
 from keras import layers
 
 from common.networks.layers import convolutions, fuse
+from koala.config import Config
 
 EMBEDDING = 1000
 FUSION = 256
 
 
-def build_model(config):
+def build_model(config: Config) -> keras.Model:
     """{"l": (N, S, S, 1), "embedding": (N, 1000)} -> ab (N, S, S, 2), in the report's scaling.
 
     S is `config.image_size`, a multiple of 8. 6,541,202 parameters as `lee2021`.

@@ -1,4 +1,6 @@
-"""A frozen VGG16, and a decoder of deconvolutions that takes up what the encoder saw on its way."""
+"""A frozen VGG16, and a decoder of deconvolutions with skip connections from the encoder."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -6,8 +8,9 @@ from keras import layers
 
 from common.color import lab
 from common.networks import imagenet
+from vgg_autoencoder.config import Config
 
-# The encoder's stages from the picture to the code.
+# The layers at which the encoder's stages end, from the picture to the code.
 ENCODERS = {
     "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_pool"),
     "mobilenet_v2": (
@@ -19,12 +22,12 @@ ENCODERS = {
     ),
 }
 
-# L* between which the grey value is taken for a straight line: off by 0.04 of 255 at most. It is
-# one up to 2.8, bends most from there to 8, and hardly above.
+# The grey value as a function of L* is linear up to 2.8, bends most from there to 8, and hardly
+# above. Between these L* a straight line replaces it, with an error of at most 0.04 of 255.
 KNOTS = np.concatenate([[0.0], np.arange(2.5, 8.0, 0.5), np.arange(8.0, 101.0, 4.0)])
 
 
-def build_model(config):
+def build_model(config: Config) -> keras.Model:
     """{"l": (N, S, S, 1)}, L* in [0, 100] -> ab (N, S, S, 2), in the report's scaling.
 
     S is `config.image_size`, a multiple of 32. As `zaman2020`, the encoder has the report's
@@ -52,7 +55,7 @@ def build_model(config):
             )(stage)
             x = layers.Add(name=f"residual{number}_add")([x, stage])
         x = layers.ReLU(name=f"decoder_relu{number}")(x)
-    # From zero, which is grey: drawn kernels would begin at the far ends of tanh.
+    # Zero kernels begin from grey; random ones would begin where tanh is saturated.
     a, b = (
         layers.Conv2DTranspose(
             1,
@@ -74,26 +77,27 @@ def build_model(config):
     return network
 
 
-def _grey(l, config):
-    """L* -> the grey picture as the encoder was trained on it, (N, S, S, 3), and its two tables.
+def _grey(l: Any, config: Config) -> tuple[Any, dict[str, list[np.ndarray]]]:
+    """L* -> the encoder's input for the grey picture, (N, S, S, 3); and {layer: its weights}.
 
-    The grey value over L* as a line through `KNOTS`: a sum of bends, each a ReLU. Built-in layers
-    of constant weights, which any Keras loads; L* x 2.55 would be off by up to 3.4 levels.
+    The grey value is a piecewise linear function of L* with bends at `KNOTS`: a sum of ReLUs. It
+    takes two built-in layers of constant weights, which any Keras loads; L* x 2.55 would be off by
+    up to 3.4 levels of 255.
     """
-    seen = imagenet.NETWORKS[config.encoder]
+    preprocess = imagenet.NETWORKS[config.encoder].preprocess
     grey = 255 * lab.l_to_grey(KNOTS).astype(np.float64)
     bends = np.diff(np.diff(grey) / np.diff(KNOTS), prepend=0.0)
     knots = KNOTS[:-1]  # nothing bends at white
     tables = {
         "l_to_knots": [np.ones((1, 1, 1, len(knots))), -knots],
-        "l_to_grey": [bends[None, None, :, None] * seen.scale, np.array(seen.offset)],
+        "l_to_grey": [bends[None, None, :, None] * preprocess.scale, np.array(preprocess.offset)],
     }
     x = layers.Conv2D(len(knots), 1, activation="relu", trainable=False, name="l_to_knots")(l)
     return layers.Conv2D(3, 1, trainable=False, name="l_to_grey")(x), tables
 
 
-def _encoder(config):
-    """The network up to its last stage, frozen: (N, S, S, 3) -> its stages, a list."""
+def _encoder(config: Config) -> keras.Model:
+    """The network up to its last stage, frozen: (N, S, S, 3) -> the feature maps of `ENCODERS`."""
     whole = imagenet.NETWORKS[config.encoder].build(
         include_top=False, weights=None, input_shape=(config.image_size, config.image_size, 3)
     )
@@ -103,12 +107,12 @@ def _encoder(config):
     return encoder
 
 
-def _normalised(x, name):
-    """Each place's features to mean 0 and deviation 1: VGG16's stages differ much."""
+def _normalised(x: Any, name: str) -> Any:
+    """The features at each position with mean 0 and deviation 1: VGG16's stages differ in scale."""
     return layers.LayerNormalization(
         epsilon=1e-6, center=False, scale=False, name=f"{name}_normalised"
     )(x)
 
 
-def _penalty(config):
+def _penalty(config: Config) -> keras.regularizers.Regularizer | None:
     return keras.regularizers.L1L2(config.l1, config.l2) if config.l1 or config.l2 else None

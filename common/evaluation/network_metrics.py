@@ -49,7 +49,8 @@ class Seer:
         self.about = {
             "network": f"Keras's {application.title}, {weights} weights",
             "sha256": pretrained.weights_sha256(network),
-            "input": f"{application.size} x {application.size}, {RESIZING}, {application.entered}",
+            "input": f"{application.size} x {application.size}, {RESIZING}, "
+            f"{application.preprocess}",
         }
         has_top = isinstance(network.layers[-1], layers.Dense)
         features = network.layers[-2].output if has_top else network.output
@@ -64,7 +65,7 @@ class Seer:
     def __call__(self, pictures):
         # Scaling is linear, channel by channel: before resizing it does what it does after.
         found = _in_batches(
-            lambda rgb: self._model.predict_on_batch(self.of.enter(np.float32(rgb))), pictures
+            lambda rgb: self._model.predict_on_batch(self.of.preprocess(np.float32(rgb))), pictures
         )
         return tuple(map(keras.ops.convert_to_numpy, found))
 
@@ -99,7 +100,6 @@ def seer(name, weights, variable, top=True):
         name=of.title,
         variable=variable,
         build=build,
-        without="",
         imagenet=lambda: pretrained.fetch(
             lambda: build(weights="imagenet", **({} if top else bare)), of.title, of.file(top)
         ),

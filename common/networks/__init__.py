@@ -1,1 +1,14 @@
-"""Layers, pretrained networks and their weights, precision, and .h5 files of whole models."""
+"""Layers, pretrained networks and their weights, precision, and .h5 files of whole models.
+
+layers          fusion, convolutions by a table, PyTorch's padding: functions over Keras layers
+imagenet        the networks of keras.applications that are used, with their preprocessing
+pretrained      weights `auto`, `imagenet`, `random` or from a file; their flag and their hash
+torch_files     tensors from a file of torch.save, without PyTorch
+embeddings      L* -> the 1,000 logits of an ImageNet network
+perceptual      LPIPS, and distances between the features of other networks
+interface       the inputs and the output that every colorizer has
+normalization   batch normalisation by TensorFlow's fused kernel
+precision       mixed precision: where it is fast, and copies of a network under a policy
+h5              wrap a trained network in Lab units, export it, load it safely
+provenance      the versions and the commit that a model or a figure was made with
+"""

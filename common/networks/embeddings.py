@@ -1,12 +1,13 @@
-"""L* -> the 1000 logits of an ImageNet network, batched on the accelerator.
+"""L* -> the 1,000 logits of an ImageNet network, in batches of one size.
 
-The embedding is a function of L* alone: the network sees the grey picture of that lightness,
-stacked three times, so a colour photo in training and its grey version at inference get the
-same one. Both networks take their input in [-1, 1], made from grey values of 0 to 255.
+The embedding depends on L* alone: the network's input is the grey picture of that lightness in all
+three channels, so that a colour photo in training and its grey version at inference get the same
+embedding. Both networks take inputs in [-1, 1], made from grey values of 0 to 255.
 """
 
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -21,18 +22,18 @@ from common.networks.precision import choose_jit
 
 NETWORKS = {name: imagenet.NETWORKS[name] for name in ("inception_resnet_v2", "mobilenet_v2")}
 CLASSES = 1000
-BATCH = 16  # one size: the same picture then gets the same bits wherever it stands
+BATCH = 16  # one size, so that a picture's embedding has the same bits at any position
 
 
 class Embedder:
-    """An ImageNet network without its softmax, over L*.
+    """An ImageNet network without its softmax, as a function of L*.
 
     `embedder(l)`: (N, H, W, 1) float32 L* in [0, 100], any size -> (N, 1000) float32 logits.
-    With pad=True the last batch is filled up to the one size that all have. `metadata` names the
-    network, where its weights came from, their hash and the precision.
+    With pad=True the last batch is padded to the size of the others. `metadata` holds the
+    network's name, the source of its weights, their hash and the precision.
     """
 
-    def __init__(self, network, classifier, weights):
+    def __init__(self, network: str, classifier: keras.Model, weights: str) -> None:
         self.network, self.weights = network, weights
         self.sha256 = pretrained.weights_sha256(classifier)
         self.metadata = {
@@ -49,7 +50,7 @@ class Embedder:
         x = layers.Concatenate(dtype="float32")([x, x, x])
         self._model = choose_jit(keras.Model(grey, classifier(x)))
 
-    def __call__(self, l, pad=False):
+    def __call__(self, l: np.ndarray, pad: bool = False) -> np.ndarray:
         chunks = []
         for start in range(0, len(l), BATCH):
             grey = 255 * lab.l_to_grey(l[start : start + BATCH])
@@ -60,10 +61,10 @@ class Embedder:
             chunks.append(logits[:count])
         return np.concatenate(chunks) if chunks else np.empty((0, CLASSES), np.float32)
 
-    def keep(self, folder):
-        """Save the weights to folder/embeddings, where `find` and scripts look for them.
+    def keep(self, folder: str | Path) -> None:
+        """Save the weights to folder/embeddings, where `find` looks for them.
 
-        Not ImageNet's, which Keras keeps in its own cache.
+        ImageNet weights are not saved: Keras has them in its own cache.
         """
         path = _kept(folder, self.metadata)
         if self.weights != "imagenet" and not path.exists():
@@ -71,11 +72,11 @@ class Embedder:
                 self._classifier.save_weights(temporary)
 
 
-def load(network, weights="auto"):
+def load(network: str, weights: str = "auto") -> Embedder:
     """An `Embedder` with weights `auto`, `imagenet`, `random` or from a Keras weights file.
 
-    `auto` takes Keras's cache, then a download; with neither, seeded random weights and a
-    warning. `imagenet` makes that an error.
+    `auto` takes Keras's cache, then a download; with neither, seeded random weights after a
+    warning. `imagenet` raises `UserError` instead, as an unknown network does.
     """
     if network not in NETWORKS:
         raise UserError(
@@ -88,17 +89,19 @@ def load(network, weights="auto"):
         build=lambda: _build(network),
         imagenet=lambda: _imagenet(network),
         read=lambda path: _from_file(network, path),
-        without="the embedding then tells almost nothing of the picture, and results stand for a "
-        "network without it.",
+        consequence="the embedding then carries almost no information about the picture, and "
+        "results are those of a network without one.",
     )
     return Embedder(network, classifier, source)
 
 
-def find(metadata, weights=None, folder="models"):
-    """The `Embedder` with the very weights that `metadata` names, wherever they are at hand.
+def find(
+    metadata: Mapping[str, str], weights: str | None = None, folder: str | Path = "models"
+) -> Embedder:
+    """The `Embedder` whose weights have the hash in `metadata`, an `Embedder.metadata`.
 
-    Looks at `weights`, at EMBEDDING_WEIGHTS, in folder/embeddings, in Keras's cache and at its
-    download. `UserError` if none has the right hash.
+    They are looked for in `weights` or else EMBEDDING_WEIGHTS, in folder/embeddings, in Keras's
+    cache and in its download. `UserError` if none of these has the hash.
     """
     network, source = metadata["network"], metadata["weights"]
     named = weights or os.environ.get("EMBEDDING_WEIGHTS")
@@ -119,23 +122,23 @@ def find(metadata, weights=None, folder="models"):
     )
 
 
-def _kept(folder, metadata):
+def _kept(folder: str | Path, metadata: Mapping[str, str]) -> Path:
     name = f"{metadata['network']}-{metadata['sha256'][:12]}.weights.h5"
     return Path(folder) / "embeddings" / name
 
 
-def _build(network, classes=CLASSES, weights=None):
+def _build(network: str, classes: int = CLASSES, weights: str | None = None) -> keras.Model:
     with pretrained.in_float32():
         return NETWORKS[network].build(weights=weights, classes=classes, classifier_activation=None)
 
 
-def _imagenet(network):
+def _imagenet(network: str) -> keras.Model:
     return pretrained.fetch(
         lambda: _build(network, weights="imagenet"), network, NETWORKS[network].file()
     )
 
 
-def _from_file(network, path):
+def _from_file(network: str, path: Path) -> keras.Model:
     return pretrained.read_classifier(
         path, functools.partial(_build, network), name=network, variable="EMBEDDING_WEIGHTS"
     )

@@ -1,13 +1,15 @@
-"""Export and load .h5 models, safely; list what is in models/.
+"""Exported .h5 models: wrapping a network in Lab units, saving, loading safely, listing.
 
-An exported model takes L* and gives ab, both in Lab units, in float32, and is made of built-in
+An exported model takes L* and returns ab, both in Lab units and float32, and consists of built-in
 layers only: `keras.models.load_model(path, compile=False)` opens it anywhere.
 """
 
 import contextlib
 import json
 import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -23,13 +25,13 @@ from common.networks.precision import _rebuilt, choose_jit, in_precision
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
 
 
-def wrap(network, config):
-    """The network in Lab units: inputs as the network's own, `l` in [0, 100]; output `ab`.
+def wrap(network: keras.Model, config: Any) -> keras.Model:
+    """The network in Lab units: `l` (N, H, W, 1) in [0, 100] -> `ab` (N, H, W, 2), float32.
 
     `config.l_scale, l_offset, ab_scale, ab_offset`: network value = Lab value * scale + offset.
-    The network is nested under its own name, between two `Rescaling` layers. What else it takes
-    of L* (`views`) is made of `l` by `Resizing`, outputs beside `ab` are cut off, and a network
-    that classifies ab is decoded.
+    The network is nested under its own name between two `Rescaling` layers. Inputs that take L* at
+    another size (`views`) come from `l` by `Resizing`; other inputs, as `embedding`, stay. Outputs
+    beside `ab` are left out, and logits of the 313 bins are decoded to their annealed mean.
     """
     if isinstance(network.output, dict):
         network = keras.Model(network.input, network.output["ab"], name=network.name)
@@ -58,30 +60,34 @@ def wrap(network, config):
     return choose_jit(keras.Model(inputs, ab, name=f"{network.name}_lab"))
 
 
-def export(model, path, metadata):
-    """Save a model of `wrap` as an uncompiled .h5 with its metadata; whole or not at all.
+def export(model: keras.Model, path: str | Path, metadata: Mapping[str, Any]) -> None:
+    """Save the result of `wrap` as an uncompiled .h5 with its metadata, whole or not at all.
 
-    `metadata` is any JSON object; the versions and the commit are added.
+    metadata: any JSON object; the versions and the commit are added.
     """
     metadata = {**metadata, "versions": provenance.versions(), "commit": provenance.commit()}
     with files.replacing(path) as temporary:
-        with _without_warnings():  # that .h5 is an older format: here it is the contract
+        with _without_warnings():  # Keras warns that .h5 is its older format; we rely on it
             model.save(temporary, include_optimizer=False)
         with h5py.File(temporary, "r+") as file:
             file.attrs[ATTRIBUTE] = json.dumps(metadata)
 
 
-def metadata(path):
-    """The metadata of an exported model; {} for a model that is not ours."""
+def metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata of an exported model; {} for a model that was not exported by `export`.
+
+    `UserError` where there is no such file, or where it is no HDF5 file.
+    """
     with _opened(path) as file:
         return json.loads(file.attrs.get(ATTRIBUTE, "{}"))
 
 
-def load(path, precision="float32"):
+def load(path: str | Path, precision: str = "float32") -> keras.Model:
     """An exported model, ready to predict; `precision` is a dtype policy for its network.
 
-    `.h5` files can carry code, which runs while they load; one with a Lambda or a class that
-    Keras does not know is refused.
+    An .h5 file can hold code, which would run while it is loaded: a file with a Lambda layer or
+    with a class from outside Keras is refused. That, a damaged file and a model without the
+    inputs and the output of a colorizer raise `UserError`.
     """
     with _opened(path) as file:
         _refuse_code(path, file)
@@ -99,15 +105,15 @@ def load(path, precision="float32"):
     return choose_jit(model)
 
 
-def available(folder="models"):
-    """The exported models of a folder, sorted by name."""
+def available(folder: str | Path = "models") -> list[Path]:
+    """The exported models in a folder, sorted by name; files of weights alone are not listed."""
     return sorted(
         path for path in Path(folder).glob("*.h5") if not path.name.endswith(".weights.h5")
     )
 
 
-def named(name, folder="models"):
-    """The path of a model given by path or by its name in `folder`; `UserError` if missing."""
+def named(name: str | Path, folder: str | Path = "models") -> Path:
+    """The path of a model given by its path or by its name in `folder`; `UserError` if missing."""
     for path in (Path(name), Path(folder) / f"{name}.h5", Path(folder) / name):
         if path.is_file():
             return path
@@ -118,7 +124,7 @@ def named(name, folder="models"):
 
 
 @contextlib.contextmanager
-def _without_warnings():
+def _without_warnings() -> Iterator[None]:
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -128,7 +134,7 @@ def _without_warnings():
         logger.setLevel(level)
 
 
-def _opened(path):
+def _opened(path: str | Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except FileNotFoundError:
@@ -137,7 +143,7 @@ def _opened(path):
         raise UserError(f"{path} is no HDF5 file or is damaged. Export it anew.") from None
 
 
-def _refuse_code(path, file):
+def _refuse_code(path: str | Path, file: h5py.File) -> None:
     if "model_config" not in file.attrs:
         raise UserError(f"{path} holds no model, perhaps only weights. Use an exported model.")
     for name, module in _classes(json.loads(file.attrs["model_config"])):
@@ -152,8 +158,8 @@ def _refuse_code(path, file):
             )
 
 
-def _classes(config):
-    """Yield (class name, module) of everything that a configuration names."""
+def _classes(config: Any) -> Iterator[tuple[str, str | None]]:
+    """Yield (class name, module) of every object in a configuration, nested ones included."""
     if isinstance(config, dict):
         if "class_name" in config:
             yield config["class_name"], config.get("module")

@@ -1,44 +1,30 @@
-"""The ImageNet networks of keras.applications that are used here: one row a network.
-
-What each was trained to see, and what Keras calls its weights file in the cache.
-"""
+"""The ImageNet networks of keras.applications that are used here, with their preprocessing."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Application:
-    """A network of keras.applications.
+class Preprocessing:
+    """What a network's authors did to pictures before training: values * scale + offset.
 
-    It was trained on `size` x `size` pictures, their values of 0 to 255 times `scale` plus
-    `offset`, a number a channel, blue first where `bgr`.
+    Both hold a number a channel; the channels are in the order blue, green, red where `bgr`.
     """
 
-    title: str
-    build: Callable
-    size: int
-    scale: tuple
-    offset: tuple
-    cached: str  # its weights file, less what follows
-    bare: str = "_notop"  # behind that, in the file without the top
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
     bgr: bool = False
 
-    def enter(self, rgb):
-        """sRGB of 0 to 255, (..., 3) of any array library -> the network's input."""
+    def __call__(self, rgb: Any) -> Any:
+        """sRGB of 0 to 255, (..., 3), of NumPy or the backend -> the network's input, as given."""
         rgb = rgb[..., ::-1] if self.bgr else rgb
-        return rgb * np.float32(self.scale) + np.float32(self.offset)
+        return rgb * np.array(self.scale, np.float32) + np.array(self.offset, np.float32)
 
-    def file(self, top=True):
-        """The name of its weights file in Keras's cache."""
-        return f"{self.cached}{'' if top else self.bare}.h5"
-
-    @property
-    def entered(self):
-        """`enter` in words."""
+    def __str__(self) -> str:
         scale, offset = (
             "/".join(f"{value:.5g}" for value in dict.fromkeys(values))
             for values in (self.scale, self.offset)
@@ -46,58 +32,78 @@ class Application:
         return f"{'BGR' if self.bgr else 'RGB'} of 0 to 255 times {scale} plus {offset}"
 
 
-_TF = {"scale": (1 / 127.5,) * 3, "offset": (-1.0,) * 3}
-_CAFFE = {"scale": (1.0,) * 3, "offset": (-103.939, -116.779, -123.68), "bgr": True}
-_TORCH = {
-    "scale": tuple(1 / (255 * each) for each in (0.229, 0.224, 0.225)),
-    "offset": tuple(
-        -mean / each
-        for mean, each in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
-    ),
-}
+_DEVIATION, _MEAN = (0.229, 0.224, 0.225), (0.485, 0.456, 0.406)  # of ImageNet's sRGB in [0, 1]
+_TF = Preprocessing((1 / 127.5,) * 3, (-1.0,) * 3)
+_CAFFE = Preprocessing((1.0,) * 3, (-103.939, -116.779, -123.68), bgr=True)
+_TORCH = Preprocessing(
+    tuple(1 / (255 * deviation) for deviation in _DEVIATION),
+    tuple(-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Application:
+    """A network of keras.applications.
+
+    title: its name for people. build: Keras's function. size: the side in pixels of the pictures
+    that it was trained on. cached: the name of its weights file in Keras's cache, without suffix;
+    cached_bare: what follows that name in the file without the top.
+    """
+
+    title: str
+    build: Callable[..., keras.Model]
+    size: int
+    preprocess: Preprocessing
+    cached: str
+    cached_bare: str = "_notop"
+
+    def file(self, top: bool = True) -> str:
+        """The name of the weights file in Keras's cache, with or without the classifier on top."""
+        return f"{self.cached}{'' if top else self.cached_bare}.h5"
+
 
 NETWORKS = {
     "vgg16": Application(
         "VGG16",
         keras.applications.VGG16,
         224,
-        cached="vgg16_weights_tf_dim_ordering_tf_kernels",
-        **_CAFFE,
+        _CAFFE,
+        "vgg16_weights_tf_dim_ordering_tf_kernels",
     ),
     "resnet50": Application(
         "ResNet-50",
         keras.applications.ResNet50,
         224,
-        cached="resnet50_weights_tf_dim_ordering_tf_kernels",
-        **_CAFFE,
+        _CAFFE,
+        "resnet50_weights_tf_dim_ordering_tf_kernels",
     ),
     "densenet121": Application(
         "DenseNet-121",
         keras.applications.DenseNet121,
         224,
-        cached="densenet121_weights_tf_dim_ordering_tf_kernels",
-        **_TORCH,
+        _TORCH,
+        "densenet121_weights_tf_dim_ordering_tf_kernels",
     ),
     "mobilenet_v2": Application(
         "MobileNetV2",
         keras.applications.MobileNetV2,
         224,
-        cached="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224",
-        bare="_no_top",
-        **_TF,
+        _TF,
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224",
+        "_no_top",
     ),
     "inception_v3": Application(
         "Inception-v3",
         keras.applications.InceptionV3,
         299,
-        cached="inception_v3_weights_tf_dim_ordering_tf_kernels",
-        **_TF,
+        _TF,
+        "inception_v3_weights_tf_dim_ordering_tf_kernels",
     ),
     "inception_resnet_v2": Application(
         "Inception-ResNet-v2",
         keras.applications.InceptionResNetV2,
         299,
-        cached="inception_resnet_v2_weights_tf_dim_ordering_tf_kernels",
-        **_TF,
+        _TF,
+        "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels",
     ),
 }

@@ -1,12 +1,20 @@
-"""Fusion, convolutions and upsampling: plain functions over built-in layers."""
+"""Fusion, convolutions and upsampling: functions that apply Keras's built-in layers.
+
+A tensor is Keras's symbolic one, typed `Any` because Keras publishes no types.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from keras import layers
 
 
-def fuse(features, embedding, name="fusion"):
-    """Put the embedding behind the features at every place (Baldassarre et al. 2017, fig. 1).
+def fuse(features: Any, embedding: Any, name: str = "fusion") -> Any:
+    """Concatenate the embedding to the features at every position (Baldassarre 2017, fig. 1).
 
-    (N, H, W, C) and (N, E) -> (N, H, W, C + E), by RepeatVector, Reshape and Concatenate.
+    (N, H, W, C) and (N, E) -> (N, H, W, C + E), by RepeatVector, Reshape and Concatenate, named
+    `<name>_repeat`, `<name>_reshape`, `<name>_concatenate`. H and W must be fixed, else
+    `ValueError`.
     """
     _, height, width, _ = features.shape
     if height is None or width is None:
@@ -19,12 +27,20 @@ def fuse(features, embedding, name="fusion"):
     return layers.Concatenate(name=f"{name}_concatenate")([features, x])
 
 
-def convolutions(x, table, prefix, *, layer=layers.Conv2D, momentum=None):
-    """3 x 3 convolutions, ReLU and upsampling, one row of the table after the other.
+def convolutions(
+    x: Any,
+    table: Iterable[int | tuple[int, int] | str],
+    prefix: str,
+    *,
+    layer: Callable[..., Any] = layers.Conv2D,
+    momentum: float | None = None,
+) -> Any:
+    """3x3 convolutions, each with a ReLU, and upsampling, in the order of the table's rows.
 
     A row is the number of filters, (filters, stride), or "up" for nearest upsampling by two.
-    layer: Conv2D or Conv2DTranspose. momentum: of batch normalisation between each convolution
-    and its ReLU; None for none. Layers are named `<prefix>_conv1`, ... and `<prefix>_up1`, ...
+    layer: Conv2D or Conv2DTranspose. momentum: that of batch normalisation between a convolution
+    and its ReLU; None for no normalisation. Layers are named `<prefix>_conv1`, ... and
+    `<prefix>_up1`, ...
     """
     convolution = upsampling = 0
     for row in table:
@@ -43,19 +59,28 @@ def convolutions(x, table, prefix, *, layer=layers.Conv2D, momentum=None):
     return x
 
 
-def normalised(x, momentum, name):
-    """Batch normalisation (none where momentum is None), then ReLU."""
+def normalised(x: Any, momentum: float | None, name: str) -> Any:
+    """Batch normalisation (`<name>_norm`; none where momentum is None), then ReLU."""
     if momentum is not None:
         x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def padded_convolution(x, filters, kernel_size, stride=1, dilation=1, *, name, **options):
-    """A convolution with as much padding before as behind, as PyTorch pads.
+def padded_convolution(
+    x: Any,
+    filters: int,
+    kernel_size: int,
+    stride: int = 1,
+    dilation: int = 1,
+    *,
+    name: str,
+    **options: Any,
+) -> Any:
+    """A convolution with equal padding on all sides, as PyTorch pads.
 
-    Keras's own `same` puts what a stride of two leaves over behind alone, so that weights trained
-    with the one see pictures moved by a pixel with the other. The padding is a layer named
-    `<name>_pad` where the two differ.
+    Keras's `same` with a stride of two pads an odd remainder at the bottom and the right alone, so
+    that weights trained with PyTorch would see pictures shifted by a pixel. Where the two differ
+    the padding is a layer `<name>_pad`. options: further arguments of `Conv2D`.
     """
     if stride == 1:
         padding = "same"

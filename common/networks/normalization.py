@@ -1,21 +1,24 @@
 """Batch normalisation by TensorFlow's fused kernel, which on a CPU takes a sixth of the time.
 
-Keras writes the layer as some thirty operations, each of which passes over the whole tensor in
-float32; for convolutions in bfloat16 they cost as much as the convolutions. oneDNN has one kernel
-for the way forward and one for the way back, which read and write bfloat16 and count in float32.
+Keras computes the layer by some thirty operations, each of which passes over the whole tensor in
+float32; beside convolutions in bfloat16 they take as long as the convolutions. oneDNN has one
+kernel for the forward pass and one for the backward pass, which read and write bfloat16 and
+accumulate in float32.
 
-Networks are built, exported and loaded with Keras's own layer. `exchange` puts the other one
-into a network's configuration and takes it out again; names and weights are the same.
+Networks are built, exported and loaded with Keras's own layer. `exchange` replaces it by the fused
+one in a network's configuration, or the other way round; names and weights are the same.
 """
+
+from typing import Any
 
 import keras
 from keras import layers
 
 
-def fused_pays():
+def fused_pays() -> bool:
     """Whether the fused layer is the faster one: under TensorFlow without a GPU.
 
-    On a GPU XLA fuses Keras's operations by itself.
+    On a GPU, XLA itself fuses Keras's operations.
     """
     if keras.backend.backend() != "tensorflow":
         return False
@@ -26,19 +29,20 @@ def fused_pays():
 
 @keras.saving.register_keras_serializable("colorization")
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Keras's BatchNormalization, equal but for rounding, by FusedBatchNormV3.
+    """Keras's BatchNormalization by FusedBatchNormV3, equal up to rounding.
 
     The kernel takes (N, H, W, C) in float32 or bfloat16, without a mask, and variables in
-    float32; on anything else, and on other backends, this is Keras's layer.
+    float32; on anything else, and on other backends, Keras's own computation runs.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalise (N, H, W, C): by the batch in training, else by the moving statistics."""
         if not self._fits(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
         inputs = tf.convert_to_tensor(inputs)
-        training = bool(training and self.trainable)  # a frozen layer normalises as in inference
+        training = bool(training and self.trainable)  # a frozen layer uses its moving statistics
         none = tf.zeros(0)  # in training the kernel takes no moving statistics
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
@@ -71,10 +75,10 @@ class FusedBatchNormalization(layers.BatchNormalization):
         )
 
 
-def exchange(settings, fused):
-    """Let the configuration of a functional model name the fused layer, or Keras's own again.
+def exchange(settings: dict[str, Any], fused: bool) -> None:
+    """Name the fused layer in the configuration of a functional model, or Keras's own layer.
 
-    settings: of `model.get_config()`, changed in place, nested models included.
+    settings: the result of `model.get_config()`, changed in place, nested models included.
     """
     pair = layers.BatchNormalization, FusedBatchNormalization
     old, new = pair if fused else pair[::-1]

@@ -1,15 +1,17 @@
-"""How far two pictures differ to the eye of a network: LPIPS, and feature distances beside it.
+"""Perceptual distances between two pictures: LPIPS, and distances between a network's features.
 
 Zhang, Isola, Efros, Shechtman, Wang 2018, "The unreasonable effectiveness of deep features as a
-perceptual metric": the maps of some layers, each place brought to length 1, their squared
-difference weighted channel by channel, averaged over places, summed over layers. The published
-weights were fitted on torchvision's networks and mean nothing on others: only both together are
-called LPIPS here. On any other network each channel counts alike, under another name.
+perceptual metric": the feature maps of some layers, the features at each position normalised to
+length 1, their squared differences weighted by channel, averaged over positions, summed over
+layers. The published channel weights were fitted to torchvision's networks and are meaningless for
+others: only the two together are called LPIPS here. On any other network all channels have equal
+weight, and the distance has another name.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,77 +31,90 @@ WEIGHTS_HELP = (
 LINEAR = (
     "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
 )
-EPSILON = 1e-10  # below the square root: a place without features has no direction
+EPSILON = 1e-10  # under the square root, for a position whose features are all zero
 
 
 class Distance:
-    """The distance of pictures in the maps of a network.
+    """The distance between pictures in the feature maps of a network.
 
     `distance(rgb, other)`: (N, H, W, 3) float sRGB in [0, 1], of one size -> (N,) float32, by
-    `keras.ops`, with gradients. title: its name, which says LPIPS, or whose features and whether
-    its weights are random. metadata: {"name", "network", "weights", "sha256"}.
+    `keras.ops`, with gradients. title: its name, which is LPIPS or names the network, and marks
+    random weights. metadata: {"name", "network", "weights", "sha256"}.
     """
 
-    def __init__(self, name, network, weights, taps, enter, linear=None):
-        self._taps, self._enter, self._linear = taps, enter, linear
-        taps.trainable = False
+    def __init__(
+        self,
+        name: str,
+        network: str,
+        weights: str,
+        maps: keras.Model,
+        preprocess: Callable[[Any], Any],
+        linear: Sequence[np.ndarray] | None = None,
+    ) -> None:
+        """maps: a model whose outputs are the feature maps. linear: channel weights (C,) of each.
+
+        preprocess: sRGB in [0, 1] -> the input of `maps`. weights: their source.
+        """
+        self._model, self._preprocess, self._linear = maps, preprocess, linear
+        maps.trainable = False
         self.title = f"{name}, RANDOM weights" if weights == "random" else name
         self.metadata = {
             "name": self.title,
             "network": network,
             "weights": weights,
-            "sha256": pretrained.weights_sha256(taps),
+            "sha256": pretrained.weights_sha256(maps),
         }
 
-    def __call__(self, rgb, other):
+    def __call__(self, rgb: Any, other: Any) -> Any:
         total = 0.0
         maps = zip(self._maps(rgb), self._maps(other), strict=True)
-        for number, (ours, theirs) in enumerate(maps):
-            off = ops.square(ours - theirs)
+        for number, (first, second) in enumerate(maps):
+            difference = ops.square(first - second)
             if self._linear is not None:
-                off = off * self._linear[number]
-            total += ops.mean(ops.sum(off, axis=-1), axis=(1, 2))
+                difference = difference * self._linear[number]
+            total += ops.mean(ops.sum(difference, axis=-1), axis=(1, 2))
         return total
 
-    def _maps(self, rgb):
-        """The maps of all layers, each place of length 1, float32."""
-        for x in self._taps(self._enter(rgb), training=False):
+    def _maps(self, rgb: Any) -> Iterator[Any]:
+        """The maps of all layers in float32, the features at each position of length 1."""
+        for x in self._model(self._preprocess(rgb), training=False):
             x = ops.cast(x, "float32")
             yield x * ops.rsqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + EPSILON)
 
-    def in_precision(self, policy):
-        """The same distance with its network under a dtype policy; ends stay float32."""
+    def in_precision(self, policy: str) -> "Distance":
+        """The same distance, its network under a dtype policy with first and last in float32."""
         copy = object.__new__(Distance)
-        copy.__dict__ = {**self.__dict__, "_taps": in_precision(self._taps, policy)}
+        copy.__dict__ = {**self.__dict__, "_model": in_precision(self._model, policy)}
         return copy
 
 
 # --- LPIPS ------------------------------------------------------------------------------------
 
 
-def _vgg16():
+def _vgg16() -> keras.Model:
     """torchvision's VGG16 up to its last ReLU; a layer `features.0` of the file is `features_0`."""
     x = inputs = keras.Input((None, None, 3))
-    taps, number = [], 0
+    maps: list[Any] = []
+    number = 0
     for count, filters in ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)):
-        if taps:
+        if maps:
             x = layers.MaxPooling2D(2, name=f"features_{number}")(x)
             number += 1
         for _ in range(count):
             x = layers.Conv2D(filters, 3, 1, "same", activation="relu", name=f"features_{number}")(
                 x
             )
-            number += 2  # its ReLU is one of its own in torchvision
-        taps.append(x)
-    return keras.Model(inputs, taps, name="vgg16")
+            number += 2  # in torchvision the ReLU is a layer of its own
+        maps.append(x)
+    return keras.Model(inputs, maps, name="vgg16")
 
 
-def _alexnet():
+def _alexnet() -> keras.Model:
     """torchvision's AlexNet (Krizhevsky 2014, one tower) up to its last ReLU."""
     x = inputs = keras.Input((None, None, 3))
     x = layers.ZeroPadding2D(2, name="features_0_pad")(x)
     x = layers.Conv2D(64, 11, 4, activation="relu", name="features_0")(x)
-    taps = [x]
+    maps = [x]
     for number, filters, kernel_size, pooled in (
         (3, 192, 5, True),
         (6, 384, 3, True),
@@ -111,24 +126,24 @@ def _alexnet():
         x = padded_convolution(
             x, filters, kernel_size, activation="relu", name=f"features_{number}"
         )
-        taps.append(x)
-    return keras.Model(inputs, taps, name="alexnet")
+        maps.append(x)
+    return keras.Model(inputs, maps, name="alexnet")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Published:
-    """A network of torchvision, and the file of linear weights that were fitted on it."""
+class Published:
+    """A network of torchvision, and the file of channel weights that were fitted to it."""
 
     title: str
-    build: Callable
-    network: str  # torchvision's file
-    linear: str  # of LPIPS 0.1
-    sha256: str  # of that
-    smallest: int  # the least side of a picture
+    build: Callable[[], keras.Model]  # a model whose outputs are the feature maps
+    network: str  # torchvision's file of the network
+    linear: str  # the file of channel weights in LPIPS 0.1
+    sha256: str  # the hash of that file
+    smallest: int  # the smallest side of a picture, in pixels
 
 
 LPIPS = {
-    "vgg16": _Published(
+    "vgg16": Published(
         "VGG16",
         _vgg16,
         "vgg16-397923af.pth",
@@ -136,7 +151,7 @@ LPIPS = {
         "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
         16,
     ),
-    "alexnet": _Published(
+    "alexnet": Published(
         "AlexNet",
         _alexnet,
         "alexnet-owt-7be5be79.pth",
@@ -146,16 +161,17 @@ LPIPS = {
     ),
 }
 
-# What LPIPS makes of sRGB in [-1, 1]: the deviations and means of ImageNet, to three digits.
-_SHIFT, _SCALE = np.float32([-0.030, -0.088, -0.188]), np.float32([0.458, 0.448, 0.450])
+# LPIPS's normalisation of sRGB in [-1, 1]: ImageNet's means and deviations, to three digits.
+_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
+_SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 
 
-def lpips(network="alexnet", weights="auto"):
+def lpips(network: str = "alexnet", weights: str = "auto") -> Distance:
     """LPIPS 0.1 as a `Distance`; `UserError` where its weights are not at hand.
 
-    network: alexnet, which its authors compare with, or vgg16, which they train with. weights:
-    `auto`, Keras's cache or a download into it, or a folder with torchvision's file of the network
-    and LPIPS's linear weights under their own names. Both are checked by their hashes.
+    network: alexnet, which its authors use for comparisons, or vgg16, which they use as a loss.
+    weights: `auto`, Keras's cache or a download into it, or a folder with torchvision's file of the
+    network and LPIPS's linear weights under their original names. Both are checked by their hashes.
     """
     of = LPIPS[network]
     if weights == "auto":
@@ -187,12 +203,17 @@ def lpips(network="alexnet", weights="auto"):
     return published(network, state, _linear(path, of))
 
 
-def published(network, state, linear):
-    """LPIPS of torchvision's tensors by name and the linear weights, a (C,) array a layer."""
+def published(
+    network: str, state: Mapping[str, np.ndarray], linear: Sequence[np.ndarray]
+) -> Distance:
+    """LPIPS from torchvision's tensors by name and the channel weights, a (C,) array a layer.
+
+    `UserError` where a tensor is missing or of another shape.
+    """
     of = LPIPS[network]
     with pretrained.in_float32():
-        taps = of.build()
-    for layer in taps.layers:
+        maps = of.build()
+    for layer in maps.layers:
         if layer.weights:
             name = layer.name.replace("_", ".")
             try:
@@ -208,14 +229,14 @@ def published(network, state, linear):
         f"LPIPS ({of.title})",
         network,
         "imagenet",
-        taps,
+        maps,
         lambda rgb: (2 * rgb - 1 - _SHIFT) / _SCALE,
         linear,
     )
 
 
-def _linear(path, of):
-    """The linear weights of a file that is what it is called: a list of (C,) float32."""
+def _linear(path: Path, of: Published) -> list[np.ndarray]:
+    """The channel weights of a file, (C,) float32 a layer, after a check of the file's hash."""
     if files.sha256(Path(path)) != of.sha256:
         raise UserError(
             f"{path} is not the file {of.linear} of LPIPS 0.1. Name a folder that has "
@@ -228,7 +249,7 @@ def _linear(path, of):
 # --- any other network ------------------------------------------------------------------------
 
 
-FEATURES = {  # the layers of a keras.applications network that are looked at
+FEATURES = {  # the layers of a keras.applications network whose feature maps are compared
     "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"),
     "mobilenet_v2": (
         "block_1_expand_relu",
@@ -239,39 +260,40 @@ FEATURES = {  # the layers of a keras.applications network that are looked at
 }
 
 
-def features(network="vgg16", weights="auto"):
-    """The unweighted distance of the features of a keras.applications network, a `Distance`.
+def features(network: str = "vgg16", weights: str = "auto") -> Distance:
+    """The unweighted distance between the features of a keras.applications network.
 
-    weights: `auto`, `imagenet`, `random` or a file, see `pretrained.load`; the name says where
-    they are random.
+    weights: `auto`, `imagenet`, `random` or a file, see `pretrained.load`; the title marks random
+    ones. Raises `UserError` as that does.
     """
     of = imagenet.NETWORKS[network]
     with pretrained.in_float32():
         whole = of.build(include_top=False, weights=None, input_shape=(None, None, 3))
-        maps = [whole.get_layer(name).output for name in FEATURES[network]]
-        taps = keras.Model(whole.input, maps, name=network)
-    found = pretrained.fill(
-        taps,
+        outputs = [whole.get_layer(name).output for name in FEATURES[network]]
+        maps = keras.Model(whole.input, outputs, name=network)
+    about = pretrained.fill(
+        maps,
         weights,
         application=of,
         variable=pretrained.variable_of(network),
-        without="the distance is then that of random filters, which see edges and colours but have "
-        "not learned what differs to the eye.",
+        consequence="the distance is then one between the outputs of random filters, which respond "
+        "to edges and colours but were not trained on what people perceive.",
     )
     return Distance(
         f"{of.title} feature distance",
         network,
-        found["weights"],
-        taps,
-        lambda rgb: of.enter(255 * rgb),
+        about["weights"],
+        maps,
+        lambda rgb: of.preprocess(255 * rgb),
     )
 
 
-def load(network, weights="auto", lpips_weights="auto"):
-    """LPIPS on a network where it exists and its weights are at hand, else `features` of it.
+def load(network: str, weights: str = "auto", lpips_weights: str = "auto") -> Distance:
+    """LPIPS on a network for which it is published, if its weights are at hand, else `features`.
 
-    lpips_weights: `none` asks for the features at once; a folder makes what it lacks a
-    `UserError`. What it became is said on standard output and is in the `Distance`'s title.
+    weights: of `features`. lpips_weights: `auto`; `none` for the features in any case; or a folder,
+    from which a missing file is a `UserError`. A line on standard output gives the reason for the
+    features in place of LPIPS; the title of the `Distance` names which of the two it is.
     """
     reason = None
     if network in LPIPS and lpips_weights != "none":

@@ -1,9 +1,10 @@
 """Weights of a keras.applications network: `auto`, `imagenet`, `random` or from a file.
 
-Whoever uses such a network names its variable (EMBEDDING_WEIGHTS, VGG16_WEIGHTS, ...), so that
-every message tells the way out.
+The functions take the name of the network's variable (EMBEDDING_WEIGHTS, VGG16_WEIGHTS, ...), so
+that every message can name the way out.
 """
 
+import argparse
 import contextlib
 import functools
 import hashlib
@@ -13,33 +14,37 @@ import socket
 import sys
 import textwrap
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
 from common.cli import UserError, first_line
+from common.networks.imagenet import Application
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 RANDOM_SEED = 0
 WEIGHTS_HELP = "auto, imagenet, random, or a Keras weights file"
-BLIND = (
-    "the encoder then has never seen an object, and results stand for a network that looks at "
-    "pictures through random filters."
+NOT_PRETRAINED = (
+    "the encoder is then not pretrained, and results are those of a network with random filters."
 )
-TOPS = (  # what a weights file may end in; TensorFlow's slim networks have a background class
+TOPS = (  # the tops that a weights file may hold; TensorFlow's slim networks have a background
     {"include_top": False},
     {"classes": 1000},
     {"classes": 1001},
 )
 
+_Value = TypeVar("_Value")
 
-def variable_of(network):
-    """The environment variable and make variable of a network's weights: VGG16_WEIGHTS."""
+
+def variable_of(network: str) -> str:
+    """The environment and make variable of a network's weights: `vgg16` -> `VGG16_WEIGHTS`."""
     return f"{network.upper()}_WEIGHTS"
 
 
-def add_weights(parser, network, help=WEIGHTS_HELP):
+def add_weights(parser: argparse.ArgumentParser, network: str, help: str = WEIGHTS_HELP) -> None:
     """Add the flag of a network's weights to an argparse parser.
 
     `vgg16` -> `--vgg16-weights`. Its default is the environment variable VGG16_WEIGHTS, or `auto`.
@@ -52,12 +57,22 @@ def add_weights(parser, network, help=WEIGHTS_HELP):
     )
 
 
-def load(weights, *, name, variable, without, build, imagenet, read):
-    """(network, where its weights are from: `imagenet`, `random` or the file's name).
+def load(
+    weights: str,
+    *,
+    name: str,
+    variable: str,
+    build: Callable[[], keras.Model],
+    imagenet: Callable[[], keras.Model],
+    read: Callable[[Path], keras.Model],
+    consequence: str = "",
+) -> tuple[keras.Model, str]:
+    """(network, the source of its weights: `imagenet`, `random` or the file's name).
 
-    weights: `auto`, `imagenet`, `random` or a path. `auto` is imagenet() and, where that fails,
-    build() with seeded random weights and a warning; `imagenet` makes that a `UserError`. A path
-    goes to read(path). without: what results are worth without ImageNet weights, for the warning.
+    weights: `auto`, `imagenet`, `random` or a path. `auto` returns imagenet() and, where that
+    fails, build() with seeded random weights after a warning; `imagenet` raises `UserError`
+    instead. A path goes to read(path). consequence: what random weights mean for the results, a
+    sentence of the warning.
     """
     if weights not in ("auto", "imagenet", "random"):
         return read(Path(weights)), Path(weights).name
@@ -70,20 +85,26 @@ def load(weights, *, name, variable, without, build, imagenet, read):
                     f"ImageNet weights of {name} are neither in Keras's cache nor to be "
                     f"downloaded ({first_line(error)}). Name a weights file: {variable}=file."
                 ) from None
-            _warn(name, variable, without, first_line(error))
+            _warn(name, variable, consequence, first_line(error))
     return randomise(build()), "random"
 
 
-def fill(encoder, weights, *, application, variable, without=BLIND):
-    """Put weights into an encoder cut out of a network of keras.applications, by layers' names.
+def fill(
+    encoder: keras.Model,
+    weights: str,
+    *,
+    application: Application,
+    variable: str,
+    consequence: str = NOT_PRETRAINED,
+) -> dict[str, str]:
+    """Set the weights of an encoder cut out of a network of keras.applications, by layers' names.
 
-    weights: as in `load`; a file may hold the network with its top of 1000 or 1001 classes or
-    without. An encoder of one channel gets the sum over three, see `transfer`. application: the
-    `applications.Application`. without: as in `load`. Returns {"network", "weights", "sha256"}.
-    Raises `UserError`.
+    weights: as in `load`; a file may hold the network with a top of 1000 or 1001 classes, or
+    without. An encoder of one channel gets the sum over three, see `transfer`. consequence: as in
+    `load`. Returns {"network", "weights", "sha256"}. Raises `UserError`.
     """
 
-    def build(weights=None, top=TOPS[0]):
+    def build(weights: str | None = None, top: dict[str, Any] = TOPS[0]) -> keras.Model:
         with in_float32():
             return application.build(weights=weights, input_shape=(224, 224, 3), **top)
 
@@ -101,18 +122,18 @@ def fill(encoder, weights, *, application, variable, without=BLIND):
             name=encoder.name,
             variable=variable,
         ),
-        without=without,
+        consequence=consequence,
     )
     transfer(network, encoder)
     return {"network": encoder.name, "weights": source, "sha256": weights_sha256(encoder)}
 
 
-def transfer(network, encoder):
-    """Give an encoder the weights of a network's layers of the same names.
+def transfer(network: keras.Model, encoder: keras.Model) -> None:
+    """Copy a network's weights to the layers of an encoder that have the same names.
 
-    Where the network's first convolution sees red, green and blue and the encoder's one channel,
-    the kernel is summed over the three: it does to a grey picture what the whole does to its three
-    equal channels.
+    Where the network's first convolution takes three channels and the encoder's takes one, the
+    kernel is summed over the three: applied to a grey picture it gives what the whole kernel gives
+    for three equal channels.
     """
     for layer in encoder.layers:
         if layer.weights:
@@ -123,11 +144,11 @@ def transfer(network, encoder):
             layer.set_weights(values)
 
 
-def weights_sha256(network):
+def weights_sha256(network: keras.Model) -> str:
     """The SHA-256 over the variables' names, shapes and float32 bytes, in the network's order.
 
-    Names are those within their layers: the numbers in automatic layer names differ between
-    processes.
+    Names are those within their layers (`kernel`), since the numbers in automatic layer names
+    differ between processes. 64 hex digits.
     """
     digest = hashlib.sha256()
     for variable in network.variables:
@@ -137,8 +158,11 @@ def weights_sha256(network):
     return digest.hexdigest()
 
 
-def randomise(network):
-    """Give a network Glorot-uniform kernels, drawn by NumPy, layer by layer: backends agree."""
+def randomise(network: keras.Model) -> keras.Model:
+    """Set Glorot-uniform kernels, seeded and drawn by NumPy, so that all backends get the same.
+
+    Other variables keep their values. Returns the same network.
+    """
     rng = np.random.default_rng(RANDOM_SEED)
     for variable in network.variables:
         if variable.name.endswith("kernel"):
@@ -149,13 +173,17 @@ def randomise(network):
     return network
 
 
-def cache():
-    """The folder that Keras keeps weights in; no public function of Keras names it."""
+def cache() -> Path:
+    """The folder in which Keras caches weights; no public function of Keras returns it."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
-def fetch(build, name, cached):
-    """build() a network with ImageNet weights, from Keras's cache or downloaded into it."""
+def fetch(build: Callable[[], _Value], name: str, cached: str) -> _Value:
+    """Call build(), which takes a file from Keras's cache or downloads it, with a short time-out.
+
+    name: the network, for the line on standard error that announces a download. cached: the file's
+    name in `cache()`. What build() raises when there is no connection passes through.
+    """
     if not (cache() / cached).exists():
         print(f"Fetching the ImageNet weights of {name} ...", file=sys.stderr, flush=True)
     timeout = socket.getdefaulttimeout()
@@ -166,8 +194,13 @@ def fetch(build, name, cached):
         socket.setdefaulttimeout(timeout)
 
 
-def read(path, builders, *, name, variable):
-    """The first of the networks that `builders` build whose weights a Keras file holds."""
+def read(
+    path: Path, builders: Iterable[Callable[[], keras.Model]], *, name: str, variable: str
+) -> keras.Model:
+    """The first network among those of `builders` whose weights a Keras file holds, with them.
+
+    `UserError` where there is no file, or where it fits none of the networks or is not finite.
+    """
     if not path.is_file():
         raise UserError(
             f"There is no weights file {path}. {variable} is auto, imagenet, random or "
@@ -194,11 +227,18 @@ def read(path, builders, *, name, variable):
     )
 
 
-def read_classifier(path, build, others=(), *, name, variable):
+def read_classifier(
+    path: Path,
+    build: Callable[[int], keras.Model],
+    others: Iterable[Callable[[], keras.Model]] = (),
+    *,
+    name: str,
+    variable: str,
+) -> keras.Model:
     """A classifier of 1000 classes, build(classes), with the weights of a Keras file.
 
-    Of 1001 classes the first is dropped, the background that TensorFlow's slim networks have.
-    others: builders that are tried before.
+    Of 1001 classes the first is dropped, the background of TensorFlow's slim networks. others:
+    builders that are tried first. Raises `UserError`, as `read` does.
     """
     network = read(
         path,
@@ -215,8 +255,8 @@ def read_classifier(path, build, others=(), *, name, variable):
 
 
 @contextlib.contextmanager
-def in_float32():
-    """Build networks in float32 whatever the process's dtype policy is."""
+def in_float32() -> Iterator[None]:
+    """A context in which networks are built in float32, whatever the process's dtype policy is."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
@@ -225,17 +265,17 @@ def in_float32():
         keras.config.set_dtype_policy(policy)
 
 
-def _warn(name, variable, without, reason):
+def _warn(name: str, variable: str, consequence: str, reason: str) -> None:
     width = min(shutil.get_terminal_size().columns, 79)
-    said = (
+    text = (
         f"No ImageNet weights for {name}: not in Keras's cache, no download ({reason}). "
-        f"Going on with seeded RANDOM weights: {without} Models and tables say `random`. "
-        f"Better: {variable}=file, or a machine with a network."
+        f"Going on with seeded RANDOM weights: {consequence} Models and tables record "
+        f"`random`. To use trained weights: {variable}=file, or connect to the internet."
     )
     print(
         "",
         "!" * width,
-        textwrap.fill(said, width, break_on_hyphens=False),
+        textwrap.fill(text, width, break_on_hyphens=False),
         "!" * width,
         "",
         sep="\n",

@@ -1,4 +1,4 @@
-"""What a figure or a model was made with: versions and commit."""
+"""The versions and the commit that a model or a figure was made with."""
 
 import platform
 import subprocess
@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 
-def versions():
-    """The versions of Python, Keras, its backend and NumPy."""
+def versions() -> dict[str, str]:
+    """{name: version} of Python, Keras, its backend and NumPy."""
     backend = keras.backend.backend()
     module = __import__(backend)
     return {
@@ -20,15 +20,19 @@ def versions():
     }
 
 
-def commit():
-    """The commit of this code, with `+` if files were changed since; None outside Git."""
+def commit() -> str | None:
+    """The commit of this code, 12 hex digits, with `+` if files have changed since.
 
-    def git(*words):
+    None without Git, and where this file is not in a repository, as when pip installed it.
+    """
+
+    def git(*words: str) -> str:
         return subprocess.run(
             ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # may lie in another's repository
         return git("rev-parse", "--short=12", "HEAD") + (
             "+" if git("status", "--porcelain", "--untracked-files=no") else ""
         )

@@ -1,8 +1,8 @@
-"""Tensors from a file of torch.save, without PyTorch and without running what is in it.
+"""Tensors from a file of torch.save, without PyTorch and without running code from the file.
 
-Such a file is a pickle beside raw numbers: a ZIP archive, or before PyTorch 1.6 one pickle after
-another with the numbers behind. A pickle can call any function of Python; here it gets none but
-five that note what a tensor is made of.
+Such a file is a pickle and raw numbers: in a ZIP archive, or, before PyTorch 1.6, five pickles one
+after another followed by the numbers. A pickle can call any function of Python; here it gets only
+five, which record what a tensor consists of.
 """
 
 import collections
@@ -12,8 +12,9 @@ import os
 import pickle
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import keras
 import numpy as np
@@ -27,7 +28,7 @@ MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
 PROTOCOL = 1001  # the second one
 LARGEST_PICKLE = 1 << 26  # bytes; that of ResNet-152 has 60,000
 
-# Without bfloat16, which NumPy has none of: its bits are the upper half of a float32's.
+# NumPy has no bfloat16, whose bits are the upper half of a float32's.
 KINDS = {
     "FloatStorage": "f4",
     "DoubleStorage": "f8",
@@ -64,23 +65,23 @@ class _Storage(NamedTuple):
 
     kind: str
     key: str
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
-    """What a tensor is made of."""
+    """The storage, offset, shape and strides of a tensor, in numbers, not bytes."""
 
     storage: _Storage
     offset: int
-    shape: tuple
-    strides: tuple
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
-def read(path):
+def read(path: str | Path) -> dict[str, np.ndarray]:
     """{name: array} of the tensors in a state_dict, C-contiguous, bfloat16 as float32.
 
-    A checkpoint that holds one under "state_dict" or "model" is looked into. Raises `UserError`
-    for what is no such file, is damaged, or names anything but tensors.
+    The state_dict may also be the entry "state_dict" or "model" of a checkpoint. Raises `UserError`
+    for a file that cannot be read, is damaged, is of another kind, or holds anything but tensors.
     """
     try:
         with open(path, "rb") as file:
@@ -101,44 +102,44 @@ def read(path):
         ) from None
 
 
-def torchvision(name, title):
+def torchvision(name: str, title: str) -> dict[str, np.ndarray]:
     """`read` one of torchvision's weights files, from Keras's cache or downloaded into it.
 
-    Its name ends in the beginning of its SHA-256, which is checked.
+    name: the file's, which ends in the first digits of its SHA-256; they are checked. title: the
+    network's, for the line that announces a download. Raises `UserError`, or what Keras raises
+    when the file cannot be downloaded.
     """
     return pretrained.fetch(lambda: _checked(name), title, name)
 
 
-def _checked(name):
+def _checked(name: str) -> dict[str, np.ndarray]:
     path = Path(keras.utils.get_file(name, TORCHVISION + name, cache_subdir="models"))
     check_name(path, name)
     return read(path)
 
 
-def check_name(path, name):
-    """`UserError` unless a file's SHA-256 begins as the end of torchvision's name for it says."""
+def check_name(path: str | Path, name: str) -> None:
+    """`UserError` unless a file's SHA-256 begins with the digits that end torchvision's name."""
     if not files.sha256(path).startswith(Path(name).stem.rpartition("-")[2]):
         raise UserError(
             f"the SHA-256 of {path} is not that in its name. Delete it, or name the right one."
         )
 
 
-def _tensors(contents):
+def _tensors(contents: Any) -> dict[str, _Tensor]:
     """The tensors by name of a state_dict, or of one in a checkpoint."""
     for key in ("state_dict", "model"):
         if isinstance(contents, dict) and isinstance(contents.get(key), dict):
             contents = contents[key]
-    found = (
-        {name: value for name, value in contents.items() if isinstance(value, _Tensor)}
-        if isinstance(contents, dict)
-        else {}
-    )
-    if not found:
+    if not isinstance(contents, dict):
         raise ValueError("no tensors by name")
-    return found
+    tensors = {name: value for name, value in contents.items() if isinstance(value, _Tensor)}
+    if not tensors:
+        raise ValueError("no tensors by name")
+    return tensors
 
 
-def _from_zip(file):
+def _from_zip(file: BinaryIO) -> tuple[Any, dict[str, bytes]]:
     """(contents, {key: bytes}) of a ZIP archive: data.pkl and data/<key> in one folder."""
     archive = zipfile.ZipFile(file)
     (pickled,) = [name for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
@@ -148,48 +149,49 @@ def _from_zip(file):
     order = f"{folder}byteorder"
     if order in archive.namelist() and archive.read(order) != b"little":
         raise ValueError("its numbers are big-endian")
-    storages = {}
+    storages: dict[str, _Storage] = {}
     contents = _unpickle(io.BytesIO(archive.read(pickled)), storages)
     numbers = {}
     for key, storage in storages.items():
         member = archive.getinfo(f"{folder}data/{key}")
-        if member.file_size < _bytes(storage):  # before it is unpacked
+        if member.file_size < _bytes(storage):  # checked before it is unpacked
             raise ValueError(f"storage {key} is too short")
         numbers[key] = archive.read(member)
     return contents, numbers
 
 
-def _from_pickles(file):
+def _from_pickles(file: BinaryIO) -> tuple[Any, dict[str, bytes]]:
     """(contents, {key: bytes}) of the older format: five pickles, then the numbers."""
     if _unpickle(file) != MAGIC or _unpickle(file) != PROTOCOL:
         raise ValueError("it does not begin as one")
-    system, storages = _unpickle(file), {}
+    system = _unpickle(file)
+    storages: dict[str, _Storage] = {}
     if not system["little_endian"]:
         raise ValueError("its numbers are big-endian")
     contents = _unpickle(file, storages)
     keys = _unpickle(file)
     if sorted(keys) != sorted(storages):
         raise ValueError("its storages are not those that its tensors name")
-    place = file.tell()
-    left = file.seek(0, os.SEEK_END) - place
-    file.seek(place)
-    if sum(map(_bytes, storages.values())) > left:  # before memory is taken for it
+    start = file.tell()
+    left = file.seek(0, os.SEEK_END) - start
+    file.seek(start)
+    if sum(map(_bytes, storages.values())) > left:  # checked before memory is allocated
         raise ValueError("it is too short")
     numbers = {}
     for key in keys:
-        count = int.from_bytes(file.read(8), "little")
-        if count != storages[key].count:
+        length = int.from_bytes(file.read(8), "little")
+        if length != storages[key].length:
             raise ValueError(f"storage {key} is of another size")
         numbers[key] = file.read(_bytes(storages[key]))
     return contents, numbers
 
 
-def _bytes(storage):
-    return storage.count * np.dtype(KINDS[storage.kind]).itemsize
+def _bytes(storage: _Storage) -> int:
+    return storage.length * np.dtype(KINDS[storage.kind]).itemsize
 
 
-def _array(tensor, numbers):
-    """The numbers of a tensor, after a check that all of them lie in its storage."""
+def _array(tensor: _Tensor, numbers: Mapping[str, bytes]) -> np.ndarray:
+    """A tensor as an array, after a check that all its numbers lie in its storage."""
     storage, offset, shape, strides = tensor
     sizes = (offset, *shape, *strides)
     if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in sizes):
@@ -198,9 +200,9 @@ def _array(tensor, numbers):
     if 0 in shape:
         return np.zeros(shape, dtype)
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    if last >= storage.count or math.prod(shape) > storage.count:
+    if last >= storage.length or math.prod(shape) > storage.length:
         raise ValueError("a tensor reaches beyond its storage")
-    flat = np.frombuffer(numbers[storage.key], dtype.newbyteorder("<"), storage.count)
+    flat = np.frombuffer(numbers[storage.key], dtype.newbyteorder("<"), storage.length)
     view = np.lib.stride_tricks.as_strided(
         flat[offset:], shape, [stride * dtype.itemsize for stride in strides], writeable=False
     )
@@ -211,14 +213,16 @@ def _array(tensor, numbers):
 
 
 class _Refused(Exception):
-    """The name of something that a pickle wants and does not get."""
+    """Names a class or function that a pickle asks for and must not get."""
 
 
-def _unpickle(file, storages=None):
-    """The next pickle of a file; what storages its tensors name is put into `storages`."""
+def _unpickle(file: BinaryIO, storages: dict[str, _Storage] | None = None) -> Any:
+    """The next pickle of a file; the storages that its tensors refer to are put into `storages`."""
 
-    # Made anew for each pickle: what one does to these functions ends with it.
-    def rebuild(storage, offset, shape, strides, *_):
+    # Defined anew for each pickle, since a pickle can modify the functions that it gets.
+    def rebuild(
+        storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+    ) -> _Tensor:
         if not isinstance(storage, _Storage):
             raise ValueError("a tensor without storage")
         return _Tensor(storage, offset, tuple(shape), tuple(strides))
@@ -229,22 +233,22 @@ def _unpickle(file, storages=None):
         ("torch._utils", "_rebuild_tensor_v2"): rebuild,
         ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
         ("torch", "Size"): lambda sizes=(): tuple(sizes),
-        **{("torch", kind): kind for kind in KINDS},  # a name is all that a kind need be
+        **{("torch", kind): kind for kind in KINDS},  # a storage's kind needs no class
     }
 
     class Unpickler(pickle.Unpickler):
-        def find_class(self, module, name):
+        def find_class(self, module: str, name: str) -> Any:
             if (module, name) not in known:
                 raise _Refused(f"{module}.{name}")
             return known[module, name]
 
-        def persistent_load(self, reference):
-            word, kind, key, _, count, *view = reference
+        def persistent_load(self, reference: Any) -> _Storage:
+            word, kind, key, _, length, *view = reference
             if storages is None or word != "storage" or kind not in KINDS or any(view):
                 raise ValueError("a reference to something else than numbers")
-            if not isinstance(key, str) or type(count) is not int or count < 0:
+            if not isinstance(key, str) or type(length) is not int or length < 0:
                 raise ValueError("a storage has no valid size")
-            storage = _Storage(kind, key, count)
+            storage = _Storage(kind, key, length)
             if storages.setdefault(key, storage) != storage:
                 raise ValueError(f"storage {key} is of two kinds")
             return storage

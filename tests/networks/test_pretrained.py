@@ -38,7 +38,8 @@ def encoder():
 
 
 def fill(network, weights, application=application):
-    of = imagenet.Application("Tiny", application, 8, (1.0,) * 3, (0.0,) * 3, "tiny")
+    unchanged = imagenet.Preprocessing((1.0,) * 3, (0.0,) * 3)
+    of = imagenet.Application("Tiny", application, 8, unchanged, "tiny")
     return pretrained.fill(network, weights, application=of, variable="TINY_WEIGHTS")
 
 
