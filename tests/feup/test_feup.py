@@ -424,7 +424,7 @@ def test_no_network_and_no_file_are_one_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="RESNET18_WEIGHTS=file"):
         resnet18.load(network, config, "imagenet")
     assert resnet18.load(network, config, "auto")["weights"] == "random"
-    assert "begins from nothing" in " ".join(capsys.readouterr().err.split())
+    assert "RANDOM weights" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(UserError, match="no weights file .*nothing.pth"):
         resnet18.load(network, config, str(tmp_path / "nothing.pth"))
     (tmp_path / "text.pth").write_text("hello")
