@@ -10,7 +10,8 @@ from common import files
 from common.cli import UserError
 from common.datasets import arrays, samples
 
-CATALOGUE = importlib.resources.files("common.datasets") / "sources.toml"  # data/sources.toml
+# A link to data/sources.toml, which so travels with the package.
+CATALOGUE = Path(str(importlib.resources.files("common.datasets") / "sources.toml"))
 DATA = Path("data")  # raw pictures and shards, below the current folder
 
 
