@@ -130,6 +130,16 @@ def into_gamut(lab):
     return _by_blocks(_pulled_in, _checked(lab, "Lab"), 3)
 
 
+def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB values -> linear light, floats in [0, 1]; shape and dtype stay. NumPy alone."""
+    return _bend(srgb.ravel(), _LINEAR).reshape(srgb.shape)
+
+
+def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear light -> sRGB values, floats in [0, 1]; shape and dtype stay. NumPy alone."""
+    return _bend(linear.ravel(), _ENCODED).reshape(linear.shape)
+
+
 def scale(values, by, offset=0.0):
     """Lab values -> a network's, `values * by + offset`, as `keras.layers.Rescaling` has it."""
     return values * by + offset

@@ -1,0 +1,234 @@
+"""Reading picture files: `read` opens one as a `Photo`, `decode` brings one to a network's size."""
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from common.photos import metadata, tiff
+from common.photos.formats import WRITTEN, PhotoError, decoding, open_image, refuse_by_name
+from common.photos.geometry import fit, frame
+from common.photos.pixels import eight_bit, from_opencv, from_pillow, upright, with_alpha
+from common.photos.profiles import to_srgb
+
+MAX_MEGAPIXELS = 300
+
+
+@contextlib.contextmanager
+def read(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> "Iterator[Photo]":
+    """Open a picture file as a `Photo`; raises PhotoError with the reason.
+
+    `max_megapixels` caps each page, and is checked before any is decoded.
+    """
+    refuse_by_name(path)
+    with contextlib.ExitStack() as stack:
+        with decoding():
+            file = stack.enter_context(open(path, "rb"))
+            photo = Photo(file, max_megapixels)
+        yield photo
+
+
+def decode(data: bytes, size: int, cut: str, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
+    """The bytes of a picture file -> (size, size, 3) uint8 sRGB, for a data set.
+
+    The first page, upright, alpha over white, by `fit`. JPEGs are decoded at a reduced scale where
+    that leaves at least twice the target. Raises PhotoError with the reason.
+    """
+    with decoding():
+        photo = Photo(io.BytesIO(data), max_megapixels)
+        pixels = photo.page(0, reduced_for=(size, cut)).pixels
+        return flat(pixels, size, cut)
+
+
+def flat(pixels: np.ndarray, size: int, cut: str) -> np.ndarray:
+    """A picture of any kind -> (size, size, 3) uint8: alpha over white, by `fit`."""
+    if pixels.dtype == np.uint16:
+        pixels = eight_bit(pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        alpha = pixels[..., 3:] / np.float32(255)
+        pixels = np.round(255 + (pixels[..., :3] - np.float32(255)) * alpha).astype(np.uint8)
+    pixels = fit(pixels, size, cut)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+@dataclasses.dataclass
+class Page:
+    """A picture, and what its file holds beside it.
+
+    pixels: (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16, upright and in sRGB. depth: of the
+    file, 8 or 16; where a profile was applied, `pixels` may be deeper. dpi: (across, down) or None.
+    exif: the bytes of a TIFF block, or None. xmp: bytes or None. texts: the texts of a TIFF page,
+    {tag: str}.
+    """
+
+    pixels: np.ndarray
+    depth: int
+    dpi: tuple[float, float] | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    texts: dict[int, str] = dataclasses.field(default_factory=dict)
+
+
+class Photo:
+    """An open picture file, whose pages are decoded one by one.
+
+    `format`: Pillow's name; `written`: the format of a result, which is the same if we write it;
+    `shapes`: (H, W) of each page as stored; `lossless`, `compressed`: how its pixels are stored;
+    `notes`: what was done about oddities.
+    """
+
+    def __init__(self, file: BinaryIO, max_megapixels: float) -> None:
+        self.notes: list[str] = []
+        self._file, self._image, self._tiff = file, None, None
+        self.lossless = self.compressed = True
+        head = file.read(4)
+        file.seek(0)
+        if tiff.is_tiff(head):
+            self.format = "TIFF"
+            self._tiff = tiff.open_tiff(file)
+            self.shapes = [(page.imagelength, page.imagewidth) for page in self._tiff.pages]
+            self.compressed = self._tiff.pages[0].compression != 1
+        else:
+            self._image = open_image(file)
+            self.format = {"MPO": "JPEG"}.get(self._image.format, self._image.format)
+            self.shapes = [self._image.size[::-1]]
+            self.lossless = self.format != "WEBP" or _is_lossless(file)
+            if getattr(self._image, "n_frames", 1) > 1 and self.format != "JPEG":
+                self.notes.append("an animation or layers: the first picture only")
+        for height, width in self.shapes:
+            if height * width > max_megapixels * 1e6:
+                raise PhotoError(
+                    f"{width} x {height} is {height * width / 1e6:.0f} megapixels, more than "
+                    f"{max_megapixels:g}; raise it with --max-megapixels"
+                )
+        alpha = self._image is not None and self._image.has_transparency_data
+        self.written = self.format if self.format in WRITTEN else "PNG"
+        if self.format == "BMP" and alpha:
+            self.written = "PNG"  # readers of BMP drop alpha
+        if self.written != self.format:
+            self.notes.append(f"{self.format} in, PNG out")
+
+    def pages(self) -> Iterator[Page]:
+        """Yield each `Page`; raises PhotoError."""
+        for index in range(len(self.shapes)):
+            with decoding():
+                page = self.page(index)
+            yield page
+
+    def page(self, index: int, reduced_for: tuple[int, str] | None = None) -> Page:
+        """One `Page`; for reduced_for=(size, cut) a JPEG at a smaller scale that is enough."""
+        if self._tiff is not None:
+            return self._tiff_page(index)
+        image, self._image = self._image, None  # its pixels go as soon as ours are there
+        if reduced_for:
+            size, cut = reduced_for
+            _, _, height, width = frame(self.shapes[0], size, cut)
+            image.draft(None, (2 * width, 2 * height))
+        info = dict(image.info)
+        exif = Image.Exif()
+        with contextlib.suppress(Exception):  # damaged EXIF makes Pillow raise anything
+            exif = image.getexif()
+        orientation = exif.get(metadata.ORIENTATION, 1)
+        colour, alpha = self._colour_and_alpha(image)
+        depth = 16 if isinstance(colour, np.ndarray) else 8
+        colour = to_srgb(colour, info.get("icc_profile"), self.notes)
+        pixels = upright(with_alpha(colour, alpha), orientation)
+        xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
+        return Page(
+            pixels,
+            depth,
+            metadata.upright_dpi(info.get("dpi"), orientation),
+            metadata.updated_exif(exif, pixels.shape, False, self.notes),
+            metadata.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp),
+        )
+
+    def _tiff_page(self, index):
+        page = self._tiff.pages[index]
+        tiff.check(page, self._file)
+        orientation = page.tags.valueof(metadata.ORIENTATION, 1)
+        if deep := tiff.is_deep(page):
+            colour, alpha = tiff.deep_page(page, index, self._file)
+        else:
+            if self._image is None:
+                self._file.seek(0)
+                self._image = open_image(self._file)
+            self._image.seek(index)
+            colour, alpha = self._colour_and_alpha(self._image)
+            if page.bitspersample == 12:
+                colour = np.round(colour * (65535 / 4095)).astype(np.uint16)
+            elif page.bitspersample == 16:
+                self.notes.append("16-bit CMYK: read with 8 bits")
+        depth = 16 if isinstance(colour, np.ndarray) else 8
+        pixels = with_alpha(to_srgb(colour, page.iccprofile, self.notes), alpha)
+        pixels = upright(pixels, orientation if deep else 1)  # Pillow turns a TIFF as it loads it
+        exif = Image.Exif()
+        if index == 0 and not self._tiff.is_bigtiff:
+            self._file.seek(0)
+            with contextlib.suppress(Exception):
+                exif.load_from_fp(self._file)
+        xmp = page.tags.valueof(700)
+        return Page(
+            pixels,
+            depth,
+            metadata.upright_dpi(tiff.dpi(page.tags), orientation),
+            metadata.updated_exif(exif, pixels.shape, True, self.notes),
+            metadata.upright_xmp(xmp) if isinstance(xmp, bytes) else None,
+            tiff.texts(page.tags),
+        )
+
+    def _colour_and_alpha(self, image):
+        """A Pillow image -> its colours, an image or a uint16 array, and its alpha or None."""
+        if self.format == "PNG" and _png_depth(self._file) == 16:
+            return _deep_png(self._file, image)
+        image.load()
+        if image.mode.startswith("I"):  # 16 bit, and PPM's 32 bit that holds 16
+            pixels = np.asarray(image)
+            if pixels.min() < 0 or pixels.max() > 65535:
+                raise PhotoError("more than 16 bits a sample; save it with 8 or 16")
+            return pixels.astype(np.uint16), None
+        if image.mode == "F":
+            raise PhotoError("its samples are floats; save it with 8 or 16 bits a sample")
+        grey = image.mode in ("1", "L", "LA", "La")
+        if image.has_transparency_data:
+            image = image.convert("LA" if grey else "RGBA")
+            return image.convert("L" if grey else "RGB"), from_pillow(image.getchannel("A"))
+        if image.mode in ("L", "RGB", "CMYK", "LAB"):
+            return image, None
+        return image.convert("L" if grey else "RGB"), None
+
+
+def _is_lossless(file):
+    """Whether a WebP holds its pixels exactly."""
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        name, size = head[:4], int.from_bytes(head[4:], "little")
+        if name in (b"VP8 ", b"VP8L"):
+            return name == b"VP8L"
+        file.seek(size + size % 2, io.SEEK_CUR)
+    return False
+
+
+def _png_depth(file):
+    file.seek(24)
+    return file.read(1)[0]
+
+
+def _deep_png(file, image):
+    """A 16-bit PNG -> its colours and its alpha or None, uint16; `image` is Pillow's of it."""
+    file.seek(0)
+    open_image(file).verify()  # before OpenCV, which gives no reasons
+    file.seek(0)
+    pixels = from_opencv(cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED))
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        grey = image.mode in ("LA", "I;16")
+        return (pixels[..., 0] if grey else pixels[..., :3]), pixels[..., 3]
+    clear = image.info.get("transparency")
+    if pixels.ndim == 2 and clear is not None:  # one grey value stands for transparent
+        return pixels, np.where(pixels == clear, 0, 65535).astype(np.uint16)
+    return pixels, None

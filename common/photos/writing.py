@@ -1,0 +1,180 @@
+"""Writing picture files: `write` a result in its source's format, `png` an array."""
+
+import contextlib
+import dataclasses
+import errno
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from common.photos import metadata
+from common.photos.pixels import eight_bit
+from common.photos.profiles import srgb_profile
+from common.photos.reading import Page, Photo
+
+
+def png(rgb: np.ndarray, compression: int | None = None) -> bytes:
+    """Encode (H, W) grey or (H, W, 3) RGB, uint8, as a PNG without metadata.
+
+    compression: 0 (none) to 9, OpenCV's own choice by default. Raises ValueError for other arrays.
+    """
+    options = [] if compression is None else [cv2.IMWRITE_PNG_COMPRESSION, compression]
+    if rgb.dtype != np.uint8 or rgb.ndim != 2 and (rgb.ndim != 3 or rgb.shape[2] != 3):
+        raise ValueError(
+            "png() takes (H, W) or (H, W, 3) of uint8. Received: "
+            f"shape {rgb.shape}, {rgb.dtype}. Scale and round floats first."
+        )
+    done, encoded = cv2.imencode(".png", rgb[..., ::-1] if rgb.ndim == 3 else rgb, options)
+    if not done:
+        raise MemoryError(f"a PNG of shape {rgb.shape} was not encoded")
+    return encoded.tobytes()
+
+
+def write(path: str | Path, pages: Iterable[Page], photo: Photo) -> None:
+    """Write an iterator of `Page`s as photo.written, tagged sRGB, metadata kept.
+
+    Lossy formats at quality 95 with full colour resolution; a TIFF is compressed, by Deflate, if
+    its source was. Only TIFF takes more than one page. The pages' pixels are used up: large
+    pictures leave no room for copies.
+    """
+    if photo.written == "TIFF":
+        _write_tiff(path, pages, photo)
+        return
+    (page,) = _in_depth(pages)
+    parts = {"JPEG": _jpeg, "PNG": _png}.get(photo.written, _by_pillow)(page, photo)
+    with open(path, "wb") as file:
+        file.writelines(parts)
+
+
+def _in_depth(pages):
+    """The pages with the depth of their file."""
+    for page in pages:
+        deeper = page.pixels.dtype == np.uint16 and page.depth == 8
+        yield dataclasses.replace(page, pixels=eight_bit(page.pixels)) if deeper else page
+
+
+def _by_pillow(page, photo):
+    """A WebP or BMP, in memory, since Pillow raises nothing where a disk is full."""
+    options = {
+        name: value
+        for name, value in (("dpi", page.dpi), ("exif", page.exif), ("xmp", page.xmp))
+        if value
+    }
+    buffer = io.BytesIO()
+    Image.fromarray(page.pixels).save(
+        buffer,
+        photo.written,
+        quality=95,
+        lossless=photo.lossless,
+        exact=True,
+        icc_profile=srgb_profile(),
+        **options,
+    )
+    return [buffer.getbuffer()]
+
+
+def _jpeg(page, photo):
+    """The parts of a JPEG: OpenCV's, with our metadata after its JFIF header."""
+    encoded = _encoded(
+        page,
+        ".jpg",
+        cv2.IMWRITE_JPEG_QUALITY,
+        95,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    )
+    header = bytes(encoded[:20])
+    if page.dpi:
+        dpi = (min(round(value), 65535) for value in page.dpi)
+        header = header[:13] + struct.pack(">BHH", 1, *dpi) + header[18:]
+    segments = [(0xE2, b"ICC_PROFILE\0\1\1" + srgb_profile())]
+    if page.exif:
+        segments.insert(0, (0xE1, b"Exif\0\0" + page.exif))
+    if page.xmp:
+        segments.insert(1, (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + page.xmp))
+    for segment in [each for each in segments if len(each[1]) > 65533]:
+        segments.remove(segment)
+        photo.notes.append("its EXIF or XMP is too long for a JPEG: left out")
+    return [
+        header,
+        *(struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data for marker, data in segments),
+        encoded[20:],
+    ]
+
+
+def _png(page, photo):
+    """The parts of a PNG: OpenCV's, with our metadata after its header."""
+    encoded = _encoded(page, ".png", cv2.IMWRITE_PNG_COMPRESSION, 4)
+    chunks = [(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile()))]
+    if page.dpi:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in page.dpi), 1)))
+    if page.exif:
+        chunks.append((b"eXIf", page.exif))
+    if page.xmp:
+        chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + page.xmp))
+    return [
+        encoded[:33],
+        *(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks
+        ),
+        encoded[33:],
+    ]
+
+
+def _encoded(page, suffix, *options):
+    """The bytes of OpenCV's encoder."""
+    for row in page.pixels:  # its order of channels, without a second picture
+        row[:, :3] = row[:, 2::-1].copy()
+    done, encoded = cv2.imencode(suffix, page.pixels, options)
+    if not done:
+        raise MemoryError(f"{suffix} was not encoded")
+    return memoryview(encoded.reshape(-1))
+
+
+def _write_tiff(path, pages, photo):
+    import tifffile
+
+    exif = None
+    big = sum(height * width for height, width in photo.shapes) * 8 > 2**32
+    with tifffile.TiffWriter(path, bigtiff=big, byteorder="<") as tiff:
+        for page in _in_depth(pages):
+            exif = exif or page.exif
+            tags = [(code, 2, 0, text.encode() + b"\0", True) for code, text in page.texts.items()]
+            if page.xmp:
+                tags.append((700, 1, len(page.xmp), page.xmp, True))
+            with _full_disk(path):
+                tiff.write(
+                    page.pixels,
+                    photometric="rgb",
+                    planarconfig="contig",
+                    metadata=None,
+                    extrasamples=["unassalpha"] if page.pixels.shape[2] == 4 else None,
+                    compression="zlib" if photo.compressed else None,
+                    rowsperstrip=64,
+                    resolution=page.dpi,
+                    resolutionunit="INCH" if page.dpi else None,
+                    iccprofile=srgb_profile(),
+                    software=False,
+                    extratags=tags,
+                )
+    if exif and not big:
+        metadata.add_to_tiff(path, exif)
+
+
+@contextlib.contextmanager
+def _full_disk(path):
+    """Give a write that stopped short the system's error number; NumPy's error has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
