@@ -1,119 +1,55 @@
-"""A comparison's results as Markdown and as one HTML file that opens from disk."""
+"""A comparison's results as a Markdown file."""
 
-from html import escape
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from common import files
-from common.evaluation import table
-from common.evaluation.page import document
-
-RUNS_ONLY = table.RUNS_ONLY
 
 
-class Sheet:
-    """A title, and beneath it paragraphs, lists, tables and pictures in the order they come.
+class Document:
+    """A title and, beneath it, paragraphs, lists, tables and pictures in the order of the calls."""
 
-    Texts are plain: in the HTML they are escaped. A cell that begins with a digit or a sign is
-    set to the right.
-    """
+    def __init__(self, title: str):
+        self._blocks = [f"# {title}"]
 
-    def __init__(self, title):
-        self.title, self._parts = title, []
-
-    def heading(self, text):
+    def heading(self, text: str) -> None:
         """A heading of the second level."""
-        self._parts.append(("heading", text))
+        self._blocks.append(f"## {text}")
 
-    def text(self, text):
+    def text(self, text: str) -> None:
         """A paragraph."""
-        self._parts.append(("text", text))
+        self._blocks.append(text)
 
-    def list(self, items):
-        """Points, a line each."""
-        self._parts.append(("list", list(items)))
+    def list(self, items: Iterable[str]) -> None:
+        """A list with a line for each item."""
+        self._blocks.append("\n".join(f"- {item}" for item in items))
 
-    def table(self, header, rows):
-        """Rows of strings below a header of the same length."""
-        self._parts.append(
-            (
-                "table",
-                ([str(cell) for cell in header], [[str(cell) for cell in row] for row in rows]),
-            )
-        )
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Rows below a header of the same length; columns of figures are aligned to the right.
 
-    def picture(self, name, described):
-        """A picture that lies where the sheet is written, with what it shows in words."""
-        self._parts.append(("picture", (name, described)))
+        A column holds figures where each cell that is not empty begins with a digit or a sign.
+        """
+        marks = ["---:" if _is_figures(column) else "---" for column in zip(*rows, strict=True)]
+        lines = [_line(header), f"|{'|'.join(marks)}|", *(_line(row) for row in rows)]
+        self._blocks.append("\n".join(lines))
 
-    def write(self, folder, name):
-        """Write folder/<name>.md and folder/index.html; return the Markdown, and where both are."""
-        text = self.markdown()
-        files.write_text(Path(folder) / f"{name}.md", text)
-        files.write_text(Path(folder) / "index.html", self.html(folder))
-        return f"{text}\n{folder}/{name}.md, {folder}/index.html"
+    def picture(self, name: str, description: str) -> None:
+        """A picture in the folder that the document is written to."""
+        self._blocks.append(f"![{description}]({name})")
 
-    def markdown(self):
-        """The sheet as Markdown."""
-        lines = [f"# {self.title}", ""]
-        for kind, part in self._parts:
-            if kind == "heading":
-                lines += [f"## {part}"]
-            elif kind == "text":
-                lines += [part]
-            elif kind == "list":
-                lines += [f"- {item}" for item in part]
-            elif kind == "picture":
-                lines += [f"![{part[1]}]({part[0]})"]
-            else:
-                header, rows = part
-                marks = [
-                    "---:" if _is_figure(column) else "---" for column in zip(*rows, strict=True)
-                ]
-                lines += ["| " + " | ".join(header) + " |", "|" + "|".join(marks) + "|"]
-                lines += ["| " + " | ".join(row) + " |" for row in rows]
-            lines.append("")
-        return "\n".join(lines)
+    def __str__(self) -> str:
+        return "\n\n".join(self._blocks) + "\n"
 
-    def html(self, folder):
-        """The sheet as one file; its pictures, from `folder`, are in it."""
-        body = [f"<h1>{escape(self.title)}</h1>"]
-        for kind, part in self._parts:
-            if kind == "heading":
-                body.append(f"<h2>{escape(part)}</h2>")
-            elif kind == "text":
-                body.append(f"<p>{escape(part)}</p>")
-            elif kind == "list":
-                body.append("<ul>" + "".join(f"<li>{escape(item)}</li>" for item in part) + "</ul>")
-            elif kind == "picture":
-                png = (Path(folder) / part[0]).read_bytes()
-                body.append(f'<p class="wide">{document.image(("image/png", png), part[1])}</p>')
-            else:
-                body.append(_table(*part))
-        body = "\n".join(body)
-        return document.document(
-            self.title, f"<main>\n{body}\n</main>", None, "page.css", "sheet.css"
-        )
+    def write(self, path: str | Path) -> str:
+        """Write the file; return its text followed by its path, for the terminal."""
+        files.write_text(path, str(self))
+        return f"{self}\n{path}"
 
 
-def _is_figure(cells):
-    """Whether a column holds figures: what is not empty begins with a digit or a sign."""
+def _is_figures(cells):
     filled = [cell for cell in cells if cell]
     return bool(filled) and all(cell[0] in "+-−0123456789" for cell in filled)
 
 
-def _table(header, rows):
-    kinds = ["" if _is_figure(column) else ' class="word"' for column in zip(*rows, strict=True)]
-    head = "".join(
-        f'<th scope="col"{kind}>{escape(cell)}</th>'
-        for kind, cell in zip(kinds, header, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+def _line(cells):
+    return f"| {' | '.join(cells)} |"

@@ -5,7 +5,7 @@ but their weights: random; of a colorizer that began from nothing; of ImageNet; 
 then colorization, the report's "pretrained". Each with some or all of the labels, fine-tuned or
 with the encoder frozen, by the same seeds, in the same order. P17 to P20.
 
-It leaves pretext.md, index.html, curves.png and results.json in reports/pretext/<data>. A stopped
+It leaves pretext.md, curves.png and results.json in reports/pretext/<data>. A stopped
 comparison goes on after the last classifier that ended.
 """
 
@@ -23,7 +23,7 @@ from scipy import stats
 from common import cli, datasets, files, training
 from common.cli import UserError
 from common.color import lab
-from common.evaluation import sheets
+from common.evaluation import markdown, table
 from common.networks import h5, pretrained
 from common.networks.precision import PRECISIONS, choose_jit, choose_policy, in_precision
 from common.training import logs
@@ -100,13 +100,13 @@ def main(argv=None):
             results[cell] = json.loads(path.read_text(encoding="utf-8"))
             bar.update()
     out = Path("reports", "pretext", dataset.name)
-    sheet = report(results, dataset, config, about, args.epochs)
+    document = report(results, dataset, config, about, args.epochs)
     files.write_json(
         out / "results.json",
         [{**dataclasses.asdict(cell), **result} for cell, result in results.items()],
     )
     draw_curves(out / "curves.png", results)
-    print("\n" + sheet.write(out, "pretext"))
+    print("\n" + document.write(out / "pretext.md"))
 
 
 def _parser():
@@ -410,13 +410,13 @@ def gaps(results, encoder, tuning, percent, key="accuracy"):
 
 
 def report(results, dataset, config, about, epochs):
-    """The comparison as a `sheets.Sheet`."""
+    """The comparison as a `markdown.Document`."""
     encoders = [name for name in ENCODERS if any(cell.encoder == name for cell in results)]
     percents = sorted({cell.percent for cell in results})
     seeds = len({cell.seed for cell in results})
-    sheet = sheets.Sheet(f"Colorization as a pretext task: {dataset.name}")
+    document = markdown.Document(f"Colorization as a pretext task: {dataset.name}")
     tested = int((dataset.labels_of("test") >= 0).sum())
-    sheet.text(
+    document.text(
         f"ResNet-18 cut at 128 channels and a dense layer name {len(dataset.labels)} classes by L* "
         f"at {config.image_size} x {config.image_size}; {tested} test pictures, {epochs} epochs, "
         f"{seeds} classifiers of each kind, Adam {config.learning_rate:g}, batches of "
@@ -424,7 +424,7 @@ def report(results, dataset, config, about, epochs):
         "(their first weights, labels and order), of one colorizer: not of other colorizers or "
         "pictures."
     )
-    sheet.list([f"{name}: {about[name]}" for name in encoders])
+    document.list([f"{name}: {about[name]}" for name in encoders])
     for tuning in TUNINGS:
         rows = []
         for percent, name in itertools.product(percents, encoders):
@@ -453,8 +453,8 @@ def report(results, dataset, config, about, epochs):
                     ),
                 ]
             )
-        sheet.heading(f"The encoder {tuning}")
-        sheet.table(
+        document.heading(f"The encoder {tuning}")
+        document.table(
             [
                 "labels (pictures)",
                 "encoder",
@@ -466,13 +466,13 @@ def report(results, dataset, config, about, epochs):
             ],
             rows,
         )
-    sheet.heading("Test accuracy against random")
-    sheet.list(verdict(results))
-    sheet.text(CLAIM)
-    sheet.picture("curves.png", "accuracy and loss by epoch, training and validation")
+    document.heading("Test accuracy against random")
+    document.list(verdict(results))
+    document.text(CLAIM)
+    document.picture("curves.png", "accuracy and loss by epoch, training and validation")
     if dataset.name == "samples":
-        sheet.text(sheets.RUNS_ONLY)
-    return sheet
+        document.text(table.RUNS_ONLY)
+    return document
 
 
 CLAIM = (

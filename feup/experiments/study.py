@@ -1,6 +1,6 @@
 """The report's table anew: every colorizer under one protocol (`make study-feup DATA=cifar10`).
 
-It trains each config, or takes up where its run is, and leaves study.md, index.html, curves.png and
+It trains each config, or takes up where its run is, and leaves study.md, curves.png and
 epochs.csv in reports/study/<data>, beside the evaluation of all of them on the test split.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common import cli, datasets, files, metrics
 from common.cli import UserError
-from common.evaluation import evaluate, network_metrics, sheets, statistics, table
+from common.evaluation import evaluate, markdown, network_metrics, statistics, table
 from common.networks import h5, pretrained
 from common.training import logs
 from feup import train
@@ -74,7 +74,7 @@ def main(argv=None):
     }
     write_epochs(out / "epochs.csv", models_of.values())
     draw_curves(out / "curves.png", models_of.values())
-    print("\n" + report(evaluation, models_of, dataset).write(out, "study"))
+    print("\n" + report(evaluation, models_of, dataset).write(out / "study.md"))
 
 
 def _parser():
@@ -145,16 +145,16 @@ class Studied:
 
 
 def report(evaluation, studied, dataset):
-    """The study as a `sheets.Sheet`."""
+    """The study as a `markdown.Document`."""
     data, rows = evaluation["data"], evaluation["rows"]
-    sheet = sheets.Sheet(f"Colorizers of small pictures: {dataset.name}")
-    sheet.text(
+    document = markdown.Document(f"Colorizers of small pictures: {dataset.name}")
+    document.text(
         f"{dataset.count('train'):,} pictures for training, {dataset.count('validation'):,} for "
         f"validation, {data['pictures']:,} for test, at {data['image_size']} x "
         f"{data['image_size']}. One run each: differences between runs of one config are not in "
         "these figures."
     )
-    sheet.heading("On test")
+    document.heading("On test")
     lines = [[row["name"], "", "", "", "", *_figures(row)] for row in rows[: -len(studied)]]
     lines += [
         [
@@ -174,7 +174,7 @@ def report(evaluation, studied, dataset):
             table.cell(evaluation["truth"], "colourfulness"),
         ]
     )
-    sheet.table(
+    document.table(
         [
             "",
             "epochs",
@@ -185,30 +185,30 @@ def report(evaluation, studied, dataset):
         ],
         lines,
     )
-    sheet.text(
+    document.text(
         "SSIM and PSNR of ab are of the two colour channels alone, those of RGB of the "
         "picture that the prediction makes with the true L*: the easier figure, since L* is "
         "most of a picture. Losses of different kinds do not compare."
     )
-    sheet.heading("The report's table")
-    sheet.table(
+    document.heading("The report's table")
+    document.table(
         ["", "test loss", "test SSIM", "test PSNR"],
         [[name, *figures] for name, figures in REPORTED.items()],
     )
-    sheet.heading("Why they differ")
-    sheet.list(reasons(evaluation, studied, dataset))
+    document.heading("Why they differ")
+    document.list(reasons(evaluation, studied, dataset))
     if len(studied) > 1:
-        sheet.heading("One against the other")
-        sheet.list(comparisons(evaluation, studied))
-    sheet.heading("By epoch")
-    sheet.picture(
+        document.heading("One against the other")
+        document.list(comparisons(evaluation, studied))
+    document.heading("By epoch")
+    document.picture(
         "curves.png",
         "validation loss, SSIM and PSNR by epoch for every model; the numbers are in epochs.csv",
     )
-    sheet.text("Pictures: evaluation/index.html, beside this file.")
+    document.text("Pictures: evaluation/index.html, beside this file.")
     if data["name"] == "samples":
-        sheet.text(sheets.RUNS_ONLY)
-    return sheet
+        document.text(table.RUNS_ONLY)
+    return document
 
 
 def reasons(evaluation, studied, dataset):

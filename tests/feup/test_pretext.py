@@ -174,7 +174,7 @@ def test_one_seed_tells_nothing():
 
 
 @pytest.mark.slow
-def test_from_pictures_to_the_page_and_on_after_a_stop(folder, capsys, monkeypatch):
+def test_from_pictures_to_the_table_and_on_after_a_stop(folder, capsys, monkeypatch):
     command = ("--labels=10,100", "--seeds=2", "--run=r")
     assert run(*command) == 0
     said = capsys.readouterr().out
@@ -182,7 +182,6 @@ def test_from_pictures_to_the_page_and_on_after_a_stop(folder, capsys, monkeypat
     out = next((folder / "reports/pretext").iterdir())
     assert {path.name for path in out.iterdir()} == {
         "pretext.md",
-        "index.html",
         "curves.png",
         "results.json",
     }

@@ -50,7 +50,6 @@ def test_table_curves_and_reasons(folder, capsys):
     out = next((folder / "reports/study").iterdir())
     assert {path.name for path in out.iterdir()} == {
         "study.md",
-        "index.html",
         "curves.png",
         "epochs.csv",
         "evaluation",
