@@ -90,11 +90,12 @@ test-avx2: .venv/ready ## run them all as on a processor with AVX2 and float32 a
 test-lowest: .venv-lowest/ready ## run the tests on the oldest versions of requirements.txt
 	@.venv-lowest/bin/python $(PYTEST)
 
-lint: .venv/ready ## check the code's style
+lint: .venv/ready ## check the code's style and its types
 	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m mypy --no-error-summary
 
 clean: ## remove the environments and caches; data, models, runs and reports stay
-	@rm -rf .venv .venv-lowest .pytest_cache .ruff_cache build *.egg-info
+	@rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .mypy_cache build *.egg-info
 	@find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
 
 ##

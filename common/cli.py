@@ -6,8 +6,9 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -29,11 +30,15 @@ class Parser(argparse.ArgumentParser):
     left unset by `--switch=0`, and `~` is expanded at the beginning of a value.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+        kwargs["allow_abbrev"] = False
+        super().__init__(*args, **kwargs)
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(  # type: ignore[override]  # argparse's stub has overloads
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """As argparse's, with the values of switches and `~` taken as the class describes."""
         words = []
         for word in sys.argv[1:] if args is None else args:
             word = re.sub(r"(?:^|(?<==))~[^/=]*", lambda home: os.path.expanduser(home[0]), word)
@@ -45,23 +50,27 @@ class Parser(argparse.ArgumentParser):
                 words.append(flag)
         return super().parse_known_args(words, namespace)
 
-    def parse_args(self, args=None, namespace=None):
-        args, unknown = self.parse_known_args(args, namespace)
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        """As argparse's; for an unknown argument the error names the nearest known one."""
+        parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flag = unknown[0].partition("=")[0]
             self.error(
                 f"unknown argument {unknown[0]}.{nearest(flag, self._option_string_actions)}"
             )
-        return args
+        return parsed
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
+        """Print one line on standard error and exit with code 2."""
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
-def at_least(minimum, kind=int):
-    """An argparse type: a number that is no smaller than `minimum`."""
+def at_least(minimum: float, kind: Callable[[str], Any] = int) -> Callable[[str], Any]:
+    """An argparse type: a number of a kind, int or float, that is no smaller than `minimum`."""
 
-    def number(text):
+    def number(text: str) -> Any:
         value = kind(text)
         if value < minimum:
             raise argparse.ArgumentTypeError(f"must be at least {minimum}, got {text}")
@@ -99,24 +108,25 @@ _SYSTEM = {
 }
 
 
-def system_error(error):
+def system_error(error: OSError) -> str | None:
     """The one line for an `OSError` that the user can mend, or None."""
-    reason = _SYSTEM.get(error.errno)
+    reason = _SYSTEM.get(error.errno or 0)
     if reason is None:
         return None
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
-def run(main, argv=None):
+def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None = None) -> int:
     """Call `main(argv)` and return the exit code: its own, 0, or 2 for a user's mistake."""
     try:
         return main(argv) or 0
     except UserError as error:
         message = " ".join(str(error).split())
     except OSError as error:
-        message = system_error(error)
-        if message is None:
+        line = system_error(error)
+        if line is None:
             raise
+        message = line
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
@@ -124,13 +134,19 @@ def run(main, argv=None):
     return 2
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 160 characters; without one, its class."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def progress(iterable=None, total=None, desc="", unit="it", initial=0):
-    """A bar with the time left; where nobody watches (a log file) it writes twice a minute."""
+def progress(
+    iterable: Iterable[Any] | None = None,
+    total: int | None = None,
+    desc: str = "",
+    unit: str = "it",
+    initial: int = 0,
+) -> tqdm:
+    """A progress bar with the time left; in a log file it is written once in thirty seconds."""
     watched = sys.stderr.isatty()
     return tqdm(
         iterable,

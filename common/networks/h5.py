@@ -20,7 +20,7 @@ from common.cli import UserError, first_line
 from common.color import bins
 from common.networks import provenance
 from common.networks.interface import classifies, input_names, views
-from common.networks.precision import _rebuilt, choose_jit, in_precision
+from common.networks.precision import choose_jit, in_precision, rebuilt
 
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
 
@@ -35,7 +35,7 @@ def wrap(network: keras.Model, config: Any) -> keras.Model:
     """
     if isinstance(network.output, dict):
         network = keras.Model(network.input, network.output["ab"], name=network.name)
-    network = _rebuilt(network, "float32")
+    network = rebuilt(network, "float32")
     resized = views(network)
     inputs = {
         name: keras.Input(tensor.shape[1:], name=name, dtype="float32")

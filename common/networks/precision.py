@@ -1,26 +1,42 @@
-"""Mixed precision: which dtype policy a machine is fast in, and networks under a policy."""
+"""Mixed precision: the dtype policy that is fast on a machine, and copies of a network under it."""
 
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from common.cli import UserError
 from common.networks import normalization
 
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")  # what `choose_policy` takes
+CAP = "ONEDNN_MAX_CPU_ISA"  # oneDNN's variable: the newest instruction set that it may use
+_BELOW_BFLOAT16 = (
+    "SSE41",
+    "AVX",
+    "AVX2",
+    "AVX2_VNNI",
+    "AVX2_VNNI_2",
+    "AVX512_CORE",
+    "AVX512_CORE_VNNI",
+)
+_WEIGHTED = {"kernel_initializer", "depthwise_initializer", "layers"}  # keys of layers with weights
 
-def in_precision(model, policy, fused=None):
+
+def in_precision(model: keras.Model, policy: str, fused: bool | None = None) -> keras.Model:
     """A copy of a functional model under a dtype policy, its first and last layers in float32.
 
-    The last layers are those behind which none with weights comes: their output is the picture,
-    which eight bits of mantissa would band. The first are those that bring L* to the network's
-    input, `Rescaling` or a name in `l_to_`. fused: whether batch normalisation takes
-    TensorFlow's fused kernel; None is where it pays.
+    The last layers are those after which no layer with weights follows: their output is the
+    picture, in which eight bits of mantissa would show as bands. The first are those that bring L*
+    to the network's input: `Rescaling`, and layers whose name begins with `l_to_`. fused: whether
+    batch normalisation uses TensorFlow's fused kernel; None means where that is faster.
     """
-    return _rebuilt(model, policy, normalization.fused_pays() if fused is None else fused)
+    return rebuilt(model, policy, normalization.fused_pays() if fused is None else fused)
 
 
-def _rebuilt(model, policy, fused=False):
+def rebuilt(model: keras.Model, policy: str, fused: bool = False) -> keras.Model:
+    """As `in_precision`, by default with Keras's own batch normalisation."""
     settings = model.get_config()
     _set_policy(settings, policy)
     normalization.exchange(settings, fused)
@@ -29,8 +45,8 @@ def _rebuilt(model, policy, fused=False):
     return copy
 
 
-def _set_policy(settings, policy, ends=True):
-    """Name the policy in the configuration of every layer, those of nested models included.
+def _set_policy(settings: dict[str, Any], policy: str, ends: bool = True) -> None:
+    """Write the policy into the configuration of every layer, those of nested models included.
 
     ends: whether the model's outputs go through no further layer with weights.
     """
@@ -43,12 +59,13 @@ def _set_policy(settings, policy, ends=True):
         elif layer["class_name"] != "InputLayer":
             first = layer["class_name"] == "Rescaling" or layer["name"].startswith("l_to_")
             config["dtype"]["config"]["name"] = "float32" if exact or first else policy
-        # A frozen layer at the end is a table of colours: it makes up for no rounding before it.
+        # A frozen layer at the end is a table of colours: training cannot adapt it to the rounding
+        # of the layers before it, which therefore stay in float32 as well.
         if not exact or (_WEIGHTED & config.keys() and config.get("trainable", True)):
             inner.update(_sources(layer["inbound_nodes"]))
 
 
-def _sources(nodes):
+def _sources(nodes: Any) -> Iterator[str]:
     """Yield the names of the layers that a layer's configuration takes its inputs from."""
     if isinstance(nodes, dict):
         if "keras_history" in nodes:
@@ -59,29 +76,13 @@ def _sources(nodes):
             yield from _sources(node)
 
 
-_WEIGHTED = {"kernel_initializer", "depthwise_initializer", "layers"}
-
-
-PRECISIONS = ("auto", "float32", "mixed_bfloat16")
-CAP = "ONEDNN_MAX_CPU_ISA"  # oneDNN's variable: the newest instruction set that it may use
-_BELOW_BFLOAT16 = (
-    "SSE41",
-    "AVX",
-    "AVX2",
-    "AVX2_VNNI",
-    "AVX2_VNNI_2",
-    "AVX512_CORE",
-    "AVX512_CORE_VNNI",
-)
-
-
 def choose_policy(name: str) -> tuple[str, str]:
-    """(dtype policy, why) for `auto`, `float32` or `mixed_bfloat16`.
+    """(dtype policy, the reason in words) for a name in `PRECISIONS`.
 
-    `auto` is what PRECISION in the environment names, else mixed bfloat16 where it is fast: AMX or
-    AVX512-BF16, unless ONEDNN_MAX_CPU_ISA excludes it, or a GPU of Ampere or newer.
-
-    Raises UserError where PRECISION is none of `PRECISIONS`.
+    `auto` is the value of PRECISION in the environment, else mixed bfloat16 where it is fast: on a
+    processor with AMX or AVX512-BF16, unless ONEDNN_MAX_CPU_ISA excludes them, and on a GPU of
+    Ampere or newer. Other names are returned as they are. `UserError` where PRECISION is not in
+    `PRECISIONS`.
     """
     if name != "auto":
         return name, "as asked"
@@ -113,8 +114,8 @@ def choose_policy(name: str) -> tuple[str, str]:
     return _of_processor(cpuinfo.split(), os.environ.get(CAP, ""))
 
 
-def _of_processor(flags, cap):
-    """(dtype policy, why) from the processor's flags and the value of `CAP`, "" for no cap."""
+def _of_processor(flags: Collection[str], cap: str) -> tuple[str, str]:
+    """(dtype policy, reason) from the processor's flags and the value of `CAP`, "" for no cap."""
     cap = cap.upper()
     titles = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
     present = [title for flag, title in titles.items() if flag in flags]
@@ -129,14 +130,17 @@ def _of_processor(flags, cap):
     return "float32", "the processor has neither AMX nor AVX512-BF16"
 
 
-def _of_gpu(name, capability):
+def _of_gpu(name: str, capability: tuple[int, ...] | None) -> tuple[str, str]:
     if capability and capability[0] >= 8:
         return "mixed_bfloat16", f"{name} is Ampere or newer"
     return "float32", f"{name} is older than Ampere"
 
 
-def choose_jit(model):
-    """Let XLA compile the model but on TensorFlow's CPU, where oneDNN is over twice as fast."""
+def choose_jit(model: keras.Model) -> keras.Model:
+    """Turn XLA off for a model on TensorFlow without a GPU: oneDNN is over twice as fast there.
+
+    Returns the same model.
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
