@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from tqdm import tqdm
@@ -78,19 +77,6 @@ def at_least(minimum: float, kind: Callable[[str], Any] = int) -> Callable[[str]
 
     number.__name__ = kind.__name__
     return number
-
-
-def path(text: str) -> Path:
-    """An argparse type: a path; `~` is home, also where no shell expanded it (`--in=~/photos`)."""
-    return Path(text).expanduser()
-
-
-def name_or_path(text: str) -> str:
-    """An argparse type: a name, a path, or `name=path`; `~` at a path's start is home."""
-    name, equals, value = text.partition("=")
-    if not equals or text.startswith("~"):
-        return os.path.expanduser(text)
-    return f"{name}={os.path.expanduser(value)}"
 
 
 # What the system refuses, and the way out; any other OSError is a defect and keeps its traceback.

@@ -1,7 +1,7 @@
-"""Colour photos: a model and a photo, or a folder of them -> photos of the same size.
+"""`Colorizer`: an exported model as a function of photos, which keep their size.
 
-The network sees the picture small and gives its colours; they are brought back to full size and
-put to the picture's own L*, which stays as it is at every pixel.
+The network takes the picture at its own small size and returns ab, which is brought back to full
+size and joined with the picture's own L*; that stays as it is at every pixel.
 """
 
 import functools
@@ -18,7 +18,7 @@ from common.networks import embeddings, h5
 from common.networks.interface import predict
 from common.networks.precision import choose_policy
 
-BATCH = 16  # pictures that the network sees at a time
+BATCH = 16  # pictures in a batch of the network
 BAND = 1 << 18  # pixels worked on at a time in one thread: memory does not grow with the picture
 
 
@@ -28,25 +28,31 @@ class Colorizer:
     `colorizer(array)`: uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4) -> the same size and depth,
     (H, W, 3), or (H, W, 4) with the same alpha. A colour picture is coloured anew from its L*.
 
-    path: an .h5 of `models.export`, or any Keras model from `l` to `ab`. precision: "float32",
-    "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not
-    found without. Raises UserError.
+    path: an .h5 of `networks.h5.export`, or any Keras model from `l` to `ab`. precision: "float32",
+    "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not in
+    the usual places. band: pixels worked on at a time in one thread. Raises UserError.
 
-    `size`, `cut`: of the pictures that the network sees; `metadata`: the model's; and
+    `size`, `cut`: of the pictures that the network takes; `metadata`: the model's; and
     `needs_embedding`.
     """
 
-    def __init__(self, path, precision="float32", weights=None):
+    def __init__(
+        self,
+        path: str | Path,
+        precision: str = "float32",
+        weights: str | Path | None = None,
+        band: int = BAND,
+    ) -> None:
         self.metadata = h5.metadata(path)
         self._model = h5.load(path, choose_policy(precision)[0])
         inputs = {tensor.name: tensor.shape for tensor in self._model.inputs}
         self.size = self.metadata.get("image_size") or inputs["l"][1] or 256
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
-        self._weights, self._folder = weights, Path(path).parent
+        self._weights, self._folder, self._band = weights, Path(path).parent, band
         if self.needs_embedding and not self.metadata.get("embedding"):
             raise UserError(
-                f"{path} needs an embedding and does not say of which network. Export "
+                f"{path} needs an embedding, and its metadata does not name the network. Export "
                 "it with its metadata."
             )
 
@@ -55,7 +61,7 @@ class Colorizer:
         """The embedding network that the model was trained on; stored embeddings need none."""
         return embeddings.find(self.metadata["embedding"], self._weights, self._folder)
 
-    def predict_ab(self, l, embedding=None):
+    def predict_ab(self, l: np.ndarray, embedding: np.ndarray | None = None) -> np.ndarray:
         """L* (N, S, S, 1) float32 in [0, 100] -> ab (N, S, S, 2) float32, Lab units.
 
         embedding: (N, 1000) logits; made from `l` where the model needs them and none are given.
@@ -70,12 +76,12 @@ class Colorizer:
             parts.append(predict(self._model, batch))
         return np.concatenate(parts)
 
-    def __call__(self, array, in_place=False):
+    def __call__(self, array: np.ndarray, in_place: bool = False) -> np.ndarray:
         """The coloured picture; with in_place=True it may take the place of `array`."""
         _check(array)
         height, width = array.shape[:2]
         cut = "letterbox" if self.cut == "letterbox" else "squash"  # "centre" would leave a rest
-        rows = max(1, BAND // width)
+        rows = max(1, self._band // width)
         bands = [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
         small = photos.fit(
             (_over_white(array[band]) for band in bands),
@@ -86,7 +92,7 @@ class Colorizer:
         )
         ab = self.predict_ab(small[None, ..., None])[0]
         if not np.isfinite(ab).all():
-            raise UserError("the model gives NaN or infinity; train it anew at a lower rate")
+            raise UserError("the model returned NaN or infinity; train it anew at a lower rate")
         channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
         result = array
         if not in_place or array.ndim == 2:
@@ -125,7 +131,7 @@ def _lightness(pixels):
 
 
 def _over_white(pixels):
-    """The L* that the network sees: what is transparent is white, as in training."""
+    """The L* that the network takes: what is transparent is white, as in training."""
     lightness = _lightness(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         alpha = pixels[..., 3] / np.float32(np.iinfo(pixels.dtype).max)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import sys
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import cv2
@@ -22,9 +23,35 @@ RESULTS = ("coloured", "kept", "failed", "not a photo")
 SHOWN = 10  # failures on the terminal; the report has all
 
 
-def main(argv=None):
-    """The command `python -m common.commands.colorize`."""
-    parser = cli.Parser("python -m common.commands.colorize", description=__doc__.splitlines()[0])
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """source: a photo or a folder of photos. out: the folder of the results. overwrite: replace
+    results that exist. max_megapixels: larger pictures are refused.
+    """
+
+    source: Path
+    out: Path = Path("coloured")
+    overwrite: bool = False
+    max_megapixels: float = photos.MAX_MEGAPIXELS
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of the report: a file below the source folder and what became of it (`RESULTS`).
+
+    width, height: of the photo as stored, None where they could not be read.
+    """
+
+    file: str
+    width: int | None = None
+    height: int | None = None
+    result: str = "not a photo"
+    reason: str = ""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command `colorization colorize`."""
+    parser = cli.Parser("colorization colorize", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--in",
         dest="source",
@@ -33,7 +60,7 @@ def main(argv=None):
         metavar="IN",
         help="a photo or a folder of photos",
     )
-    parser.add_argument("--out", type=Path, default=Path("coloured"), help="folder of the results")
+    parser.add_argument("--out", type=Path, default=Options.out, help="folder of the results")
     parser.add_argument("--model", default="koala", help="an .h5 file, or a name in models/")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results that are there already"
@@ -41,7 +68,7 @@ def main(argv=None):
     parser.add_argument(
         "--max-megapixels",
         type=cli.at_least(0, float),
-        default=photos.MAX_MEGAPIXELS,
+        default=Options.max_megapixels,
         help="larger pictures are refused",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
@@ -49,16 +76,23 @@ def main(argv=None):
         parser, "embedding", "auto, or a file with the weights that the model was trained on"
     )
     args = parser.parse_args(argv)
-    _check_folders(args.source, args.out)
-    path = h5.named(args.model)
-    colour_all = _colour_folder if args.source.is_dir() else _colour_photo
+    options = Options(args.source, args.out, args.overwrite, args.max_megapixels)
+    _check_folders(options)
+    path, precision, weights = h5.named(args.model), args.precision, args.embedding_weights
     # Loaded with the first photo that needs it: where nothing is left to do that takes no time.
-    return colour_all(
-        args, functools.cache(lambda: Colorizer(path, args.precision, args.embedding_weights))
-    )
+    return colour(options, functools.cache(lambda: Colorizer(path, precision, weights)))
 
 
-def _check_folders(source, out):
+def colour(options: Options, load: Callable[[], Colorizer]) -> int:
+    """Colour a photo, or a folder and write its report; the exit code, 1 if a photo failed.
+
+    load: returns the `Colorizer`; called when the first photo needs it. Raises `UserError`.
+    """
+    return (_colour_folder if options.source.is_dir() else _colour_photo)(options, load)
+
+
+def _check_folders(options):
+    source, out = options.source, options.out
     if not source.exists():
         raise UserError(f"There is no {source}. IN= is a photo or a folder of photos.")
     if out.suffix and photos.is_picture(out) and not out.is_dir():
@@ -76,47 +110,54 @@ def _check_folders(source, out):
         pass
 
 
-def _colour_photo(args, load):
-    """One photo: where its result is, on standard output; UserError with the reason."""
+def _colour_photo(options, load):
+    """One photo: prints where its result is; UserError with the reason."""
+    source = options.source
     try:
-        with photos.read(args.source, args.max_megapixels) as photo:
-            target = args.out / _name(Path(args.source.name), photo)
-            if target.exists() and not args.overwrite:
+        with photos.read(source, options.max_megapixels) as photo:
+            target = options.out / _name(Path(source.name), photo)
+            if target.exists() and not options.overwrite:
                 photo.notes.append("is there already and stays; OVERWRITE=1 replaces it")
             else:
-                _colour(load, photo, target)
+                _write(load, photo, target)
     except PhotoError as error:
-        raise UserError(f"{args.source}: {error}") from None
-    print("; ".join([_shown(target), *dict.fromkeys(photo.notes)]))
+        raise UserError(f"{source}: {error}") from None
+    print("; ".join([_printable(target), *dict.fromkeys(photo.notes)]))
     return 0
 
 
-def _colour_folder(args, load):
+def _colour_folder(options, load):
     """Every photo below a folder, and the report; 1 if any failed."""
-    pictures, others = _listed(args.source, args.out)
+    pictures, others = _listed(options.source, options.out)
     if not pictures:
         raise UserError(
-            f"There is no photo below {args.source}; of other files there are {len(others)}."
+            f"There is no photo below {options.source}; of other files there are {len(others)}."
         )
-    originals = {(args.source / name).resolve() for name in pictures}
-    rows = []
-    for name in cli.progress(pictures, desc="colouring", unit="photo"):
-        rows.append({"file": name.as_posix(), "result": "coloured"})
-        try:
-            with photos.read(args.source / name, args.max_megapixels) as photo:
-                rows[-1]["height"], rows[-1]["width"] = photo.shapes[0]
-                target = args.out / _name(name, photo, pictures)
-                if target.resolve() in originals:  # where IN lies within OUT
-                    raise PhotoError("its result would replace a photo; choose another OUT=")
-                if target.exists() and not args.overwrite:
-                    rows[-1]["result"] = "kept"
-                else:
-                    _colour(load, photo, target)
-                rows[-1]["reason"] = "; ".join(dict.fromkeys(photo.notes))
-        except PhotoError as error:
-            rows[-1] |= {"result": "failed", "reason": str(error)}
-    rows += [{"file": name.as_posix(), "result": "not a photo"} for name in others]
-    return _report(args.out, rows)
+    originals = {(options.source / name).resolve() for name in pictures}
+    rows = [
+        _colour_one(name, options, load, pictures, originals)
+        for name in cli.progress(pictures, desc="colouring", unit="photo")
+    ]
+    return _report(options.out, [*rows, *(Row(name.as_posix()) for name in others)])
+
+
+def _colour_one(name, options, load, taken, originals):
+    """One photo of a folder -> its `Row`."""
+    row = Row(name.as_posix(), result="coloured")
+    try:
+        with photos.read(options.source / name, options.max_megapixels) as photo:
+            height, width = photo.shapes[0]
+            row = dataclasses.replace(row, width=width, height=height)
+            target = options.out / _name(name, photo, taken)
+            if target.resolve() in originals:  # where IN lies within OUT
+                raise PhotoError("its result would replace a photo; choose another OUT=")
+            if target.exists() and not options.overwrite:
+                row = dataclasses.replace(row, result="kept")
+            else:
+                _write(load, photo, target)
+            return dataclasses.replace(row, reason="; ".join(dict.fromkeys(photo.notes)))
+    except PhotoError as error:
+        return dataclasses.replace(row, result="failed", reason=str(error))
 
 
 def _listed(source, out):
@@ -134,8 +175,8 @@ def _listed(source, out):
     return pictures, others
 
 
-def _name(name, photo, taken=()):
-    """The name of a photo's result: its own, with .png behind it if its format is not written."""
+def _name(name: Path, photo: photos.Photo, taken: Collection[Path] = ()) -> Path:
+    """The name of a photo's result: its own, with .png appended if its format is not written."""
     if photo.written == photo.format or name.suffix.lower() == ".png":
         return name
     name = name.with_name(f"{name.name}.png")
@@ -144,7 +185,7 @@ def _name(name, photo, taken=()):
     return name
 
 
-def _colour(load, photo, target):
+def _write(load, photo, target):
     """Write the coloured photo as `target`, whole or not at all."""
 
     def pages():
@@ -166,21 +207,21 @@ def _report(out, rows):
         files.replacing(out / REPORT) as temporary,
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        table = csv.DictWriter(file, ("file", "width", "height", "result", "reason"), restval="")
-        table.writeheader()
-        table.writerows(rows)
-    counts = collections.Counter(row["result"] for row in rows)
-    found = [f"{counts[result]} {result}" for result in RESULTS if counts[result]]
-    print(f"{', '.join(found)}: see {_shown(out / REPORT)}")
-    failed = [row for row in rows if row["result"] == "failed"]
+        table = csv.writer(file)
+        table.writerow(field.name for field in dataclasses.fields(Row))
+        table.writerows(dataclasses.astuple(row) for row in rows)
+    counts = collections.Counter(row.result for row in rows)
+    summary = ", ".join(f"{counts[result]} {result}" for result in RESULTS if counts[result])
+    print(f"{summary}: see {_printable(out / REPORT)}")
+    failed = [row for row in rows if row.result == "failed"]
     for row in failed[:SHOWN]:
-        print(f"failed: {row['file']}: {row['reason']}", file=sys.stderr)
+        print(f"failed: {row.file}: {row.reason}", file=sys.stderr)
     if len(failed) > SHOWN:
         print(f"failed: {len(failed) - SHOWN} more", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _shown(path):
+def _printable(path):
     """A path as text that any terminal takes; names need not be UTF-8."""
     return str(path).encode("utf-8", "replace").decode()
 

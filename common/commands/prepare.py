@@ -6,9 +6,9 @@ from common import cli, datasets, photos
 from common.networks import embeddings
 
 
-def main(argv=None):
-    """The command `python -m common.commands.prepare`."""
-    parser = cli.Parser("python -m common.commands.prepare", description=__doc__.splitlines()[0])
+def main(argv: list[str] | None = None) -> None:
+    """The command `colorization data`."""
+    parser = cli.Parser("colorization data", description=__doc__.splitlines()[0])
     datasets.add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), default=256, help="side of the pictures")
     parser.add_argument("--cut", choices=photos.CUTS, default="squash")

@@ -102,14 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags --data, --embedding-weights and --split-by of a command that may prepare data."""
     parser.add_argument(
         "--data",
-        type=cli.name_or_path,
         default="samples",
         help="a folder of pictures, or a name in data/sources.toml",
     )
     pretrained.add_weights(parser, "embedding")
     parser.add_argument(
         "--split-by",
-        type=cli.name_or_path,
         help='content, folder, or a file of lines "path,split"',
     )
 

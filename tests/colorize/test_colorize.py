@@ -18,7 +18,7 @@ from keras import layers
 from PIL import Image
 from skimage.color import rgb2lab
 
-from common import cli, colorize, photos
+from common import cli, photos
 from common.color import lab
 from common.colorize import Colorizer
 from common.commands import colorize as colorize_command
@@ -118,11 +118,11 @@ def test_a_colour_picture_is_coloured_from_its_lightness(colorizer):
 
 @pytest.mark.parametrize("cut", ["squash", "letterbox"])
 @pytest.mark.parametrize("picture", [RGB, RGB.astype(np.uint16) * 257], ids=["8 bit", "16 bit"])
-def test_bands_meet_without_a_seam(colorizer, monkeypatch, picture, cut):
-    monkeypatch.setattr(colorizer, "cut", cut)
-    whole = colorizer(picture)
-    monkeypatch.setattr("common.colorize.colorizer.BAND", 5 * picture.shape[1])
-    bands = colorizer(picture)
+def test_bands_meet_without_a_seam(model, picture, cut):
+    colorizers = Colorizer(model), Colorizer(model, band=5 * picture.shape[1])
+    for each in colorizers:
+        each.cut = cut
+    whole, bands = (each(picture) for each in colorizers)
     # The order of float32 sums may turn a rounding, nothing more.
     np.testing.assert_allclose(bands.astype(int), whole, atol=1 if picture.dtype == np.uint8 else 8)
     assert (bands != whole).mean() < (1e-3 if picture.dtype == np.uint8 else 0.2)
@@ -209,7 +209,7 @@ def save(path, picture=RGB, **options):
 
 
 def report(out):
-    with open(out / colorize.REPORT, encoding="utf-8", newline="") as file:
+    with open(out / colorize_command.REPORT, encoding="utf-8", newline="") as file:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
@@ -266,7 +266,7 @@ def test_a_format_that_is_not_written_becomes_png(tmp_path, command):
     assert set(everything(tmp_path / "out")) == {
         "photo.gif.png",
         "photo.gif.png.png",
-        colorize.REPORT,
+        colorize_command.REPORT,
     }
     assert "PNG out" in report(tmp_path / "out")["photo.gif"]["reason"]
 
@@ -302,7 +302,7 @@ def test_a_folder(tmp_path, command):
     assert (rows["a.jpg"]["width"], rows["a.jpg"]["height"]) == ("30", "20")
     assert rows["broken.jpg"]["result"] == "failed" and rows["broken.jpg"]["reason"]
     assert rows["notes.txt"]["result"] == "not a photo"
-    assert set(everything(out)) == {*NAMES, colorize.REPORT}
+    assert set(everything(out)) == {*NAMES, colorize_command.REPORT}
     for name in NAMES:
         with Image.open(out / name) as result:
             assert result.size == (30, 20)
@@ -318,10 +318,10 @@ def test_started_again_it_does_only_what_is_left(tmp_path, command):
     assert code == 0 and output.startswith("1 coloured, 5 kept, 1 not a photo: ")
     after = everything(out)
     assert after[NAMES[1]] == b"mine" and NAMES[0] in after
-    assert {**after, NAMES[0]: None, colorize.REPORT: None} == {
+    assert {**after, NAMES[0]: None, colorize_command.REPORT: None} == {
         **before,
         NAMES[0]: None,
-        colorize.REPORT: None,
+        colorize_command.REPORT: None,
     }
     assert report(out)[NAMES[1]]["result"] == "kept"
     assert command(source, out, "--overwrite")[0] == 0
