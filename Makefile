@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 
 # Targets of a report, KIND-REPORT, for every report that has the module of their kind.
 having = $(patsubst %/$(2).py,$(1)-%,$(wildcard */$(2).py))
-EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call having,survey,survey) \
+EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call having,survey,train) \
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext)
 

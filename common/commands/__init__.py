@@ -5,6 +5,7 @@ reports         the reports' packages, found by name
 prepare         `data`: a folder of pictures to shards and embeddings
 evaluate        `eval`: models on a test split
 colorize        a photo or a folder of photos
+survey          a page that asks people which pictures are recoloured
 survey_results  people's answers, counted
 reproduce       a report's recipes, its figures beside ours
 """

@@ -42,7 +42,11 @@ SUBCOMMANDS = {
     "train": Subcommand(".train", "train a report's network, export it and evaluate it"),
     "eval": Subcommand("common.commands.evaluate", "measure models on a test split"),
     "colorize": Subcommand("common.commands.colorize", "colour a photo or a folder of photos"),
-    "survey": Subcommand(".survey", "write a page that asks people which pictures are recoloured"),
+    "survey": Subcommand(
+        "common.commands.survey",
+        "write a page that asks people which pictures are recoloured",
+        report=True,
+    ),
     "survey-results": Subcommand("common.commands.survey_results", "count people's answers"),
     "reproduce": Subcommand(
         "common.commands.reproduce", "run a report's recipes, its figures beside ours", report=True

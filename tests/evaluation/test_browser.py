@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from common import datasets, survey
+from common import datasets
 from common.commands import survey_results as survey_results_command
 from common.evaluation import evaluate
+from common.survey import ask
 from tests import drawn
 
 pytestmark = pytest.mark.browser
@@ -377,11 +378,9 @@ def asked(tmp_path_factory):
         fractions=(0.2, 0.05, 0.75),
     )
     model = evaluate.Model(drawn.exported(home / "tiny.h5"), "tiny", dataset, 4)
-    key, pictures = survey.make(model, dataset, "test", 4, 2)
-    (home / "page").mkdir()
-    (home / "page/index.html").write_text(survey.html(key["survey"], pictures))
-    (home / "page/key.json").write_text(json.dumps(key))
-    return home / "page", key
+    survey = ask.make(model, dataset, "test", 4, 2)
+    survey.write(home / "page")
+    return home / "page", survey.key
 
 
 def judged(page):

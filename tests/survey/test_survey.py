@@ -1,7 +1,6 @@
 """The survey: what its page gives away (nothing), and what is made of people's files."""
 
 import base64
-import importlib
 import json
 import re
 from pathlib import Path
@@ -10,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from common import cli, datasets, files, metrics, survey
+from common import cli, datasets, files, metrics, photos
 from common.cli import UserError
 from common.color import lab
+from common.commands import survey as survey_command
 from common.commands import survey_results as survey_results_command
 from common.evaluation import baselines, evaluate
-from common.survey import answers
+from common.survey import answers, ask, schema
 from tests import drawn
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,8 @@ def pixels(png):
 
 
 def test_pictures_are_what_the_key_says(model, dataset):
-    key, pictures = survey.make(model, dataset, "test", 9, 3)
+    survey = ask.make(model, dataset, "test", 9, 3)
+    key, pictures = survey.key, survey.pictures
     rgb = dict(zip(dataset.names("test"), dataset.read("test", range(24))["rgb"], strict=True))
     kinds = [picture["kind"] for picture in key["pictures"]]
     assert kinds == ["recoloured"] * 9 + ["original"] * 3
@@ -79,8 +80,9 @@ def test_pictures_are_what_the_key_says(model, dataset):
 
 
 def test_the_page_gives_nothing_away(model, dataset):
-    key, pictures = survey.make(model, dataset, "test", 9, 3)
-    text = survey.html(key["survey"], pictures)
+    survey = ask.make(model, dataset, "test", 9, 3)
+    key, pictures = survey.key, survey.pictures
+    text = survey.page()
     for word in (
         "secret",
         "giveaway",
@@ -112,7 +114,9 @@ def test_the_page_gives_nothing_away(model, dataset):
 
 def test_uncompressed_files_are_of_one_length_whatever_they_show():
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
-    lengths = {len(survey._as_file(rgb)) for rgb in (noise, noise * 0, drawn.picture(1, SIDE))}
+    lengths = {
+        len(photos.png(rgb, compression=0)) for rgb in (noise, noise * 0, drawn.picture(1, SIDE))
+    }
     assert len(lengths) == 1
 
 
@@ -136,7 +140,8 @@ def test_a_model_gets_the_embeddings_of_its_pictures(dataset):
         def count_seen(self, digests):
             return None
 
-    key, pictures = survey.make(Fused(), dataset, "test", 4, 2)
+    survey = ask.make(Fused(), dataset, "test", 4, 2)
+    key, pictures = survey.key, survey.pictures
     names = dataset.names("test")
     for picture in key["pictures"][:4]:
         place = names.index(picture["name"])
@@ -146,17 +151,17 @@ def test_a_model_gets_the_embeddings_of_its_pictures(dataset):
 
 
 def test_the_seed_draws_the_pictures(model, dataset):
-    ids = [survey.make(model, dataset, "test", 4, 2, seed)[0]["survey"] for seed in (0, 0, 1)]
+    ids = [ask.make(model, dataset, "test", 4, 2, seed).key["survey"] for seed in (0, 0, 1)]
     assert ids[0] == ids[1] != ids[2]
 
 
 def test_grey_pictures_and_copies_are_passed_over(model, dataset):
-    key, _ = survey.make(model, dataset, "test", 10, 10)
+    key = ask.make(model, dataset, "test", 10, 10).key
     names = {picture["name"] for picture in key["pictures"]}
     assert len(names) == 20
     assert not any(f"test/secret-{seed}.png" in names for seed in range(21, 24))
     with pytest.raises(UserError, match="has 20 pictures in colour, a survey needs 21"):
-        survey.make(model, dataset, "test", 11, 10)
+        ask.make(model, dataset, "test", 11, 10)
 
 
 @pytest.fixture
@@ -173,8 +178,16 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def koala(run, model, source, *arguments):
-    main = importlib.import_module("koala.survey").main
-    return run(main, "--data", source, "--split-by=folder", "--model", model.path, *arguments)
+    return run(
+        survey_command.main,
+        "koala",
+        "--data",
+        source,
+        "--split-by=folder",
+        "--model",
+        model.path,
+        *arguments,
+    )
 
 
 def test_the_command_leaves_a_page_and_its_key(run, model, source, tmp_path):
@@ -239,7 +252,7 @@ def digest(name):
 
 def key(survey_id="a" * 16, recoloured="ABC", originals="XY", model="koala"):
     return {
-        "kind": survey.KEY,
+        "kind": schema.KEY,
         "schema": 1,
         "survey": survey_id,
         "model": {"name": model, "sha256": digest(model)},
@@ -256,7 +269,7 @@ def key(survey_id="a" * 16, recoloured="ABC", originals="XY", model="koala"):
 def answer(number, real, survey_id="a" * 16, names="ABCXY", **changed):
     """A file of verdicts: those named in `real` were taken for real."""
     return {
-        "kind": survey.VERDICTS,
+        "kind": schema.VERDICTS,
         "schema": 1,
         "survey": survey_id,
         "person": f"{number:032x}",
@@ -338,7 +351,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_file_that_is_not_one_is_told_and_left_out(run, tmp_path, name):
+def test_an_invalid_file_is_named_and_left_out(run, tmp_path, name):
     content, reason = BAD[name]
     folder = write(tmp_path / "in", key=key(), one=answer(1, "A"))
     text = content if isinstance(content, str) else json.dumps(content)

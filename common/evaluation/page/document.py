@@ -1,12 +1,77 @@
-"""An HTML page in one file, which opens from disk and asks for nothing from anywhere."""
+"""An HTML page in one file, which opens from disk and requests nothing from anywhere.
+
+Templates, style sheets and scripts are files of the package that makes a page, or of this one.
+"""
 
 import base64
+import dataclasses
+import functools
 import hashlib
+import html
 import json
-from html import escape
-from pathlib import Path
+from collections.abc import Iterable
+from importlib import resources
+from typing import Any
 
-FOLDER = Path(__file__).parent
+import jinja2
+
+PACKAGE = "common.evaluation.page"
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """A picture inside a page: its MIME type and the bytes of its file."""
+
+    mime: str
+    content: bytes
+
+    @property
+    def uri(self) -> str:
+        return f"data:{self.mime};base64,{base64.b64encode(self.content).decode()}"
+
+
+def render(
+    package: str, template: str, *, script: str, styles: Iterable[str], **context: Any
+) -> str:
+    """The page of a template that extends document.html.
+
+    package: where template, script and style sheets lie; what it lacks is taken from this package.
+    script, styles: names of files, which become part of the page. Its Content-Security-Policy lets
+    that script run, by its hash, and nothing else, and nothing be loaded. context: the template's
+    variables; its texts are escaped. A variable that the template lacks is a jinja2.UndefinedError.
+    """
+    code = _source(package, script)
+    return (
+        _environment(package)
+        .get_template(template)
+        .render(
+            context,
+            style="\n".join(_source(package, name) for name in styles),
+            script=code,
+            script_sha256=base64.b64encode(hashlib.sha256(code.encode()).digest()).decode(),
+        )
+    )
+
+
+@functools.cache
+def _environment(package):
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(each, ".") for each in (package, PACKAGE)]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
+    return environment
+
+
+def _source(package, name):
+    file = resources.files(package) / name
+    return (file if file.is_file() else resources.files(PACKAGE) / name).read_text("utf-8")
 
 
 def document(title, body, script, *styles):
@@ -14,7 +79,10 @@ def document(title, body, script, *styles):
 
     The Content-Security-Policy of the page lets no other script run and nothing be loaded.
     """
-    style, code = "\n".join(map(_read, styles)), _read(script) if script else ""
+    style, code = (
+        "\n".join(_source(PACKAGE, name) for name in styles),
+        _source(PACKAGE, script) if script else "",
+    )
     allowed = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return f"""<!doctype html>
 <html lang="en">
@@ -25,7 +93,7 @@ def document(title, body, script, *styles):
  content="default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:;
  style-src 'unsafe-inline'; script-src 'sha256-{allowed}'">
 <link rel="icon" href="data:,">
-<title>{escape(title)}</title>
+<title>{html.escape(title)}</title>
 <style>
 {style}</style>
 </head>
@@ -46,10 +114,5 @@ def data(name, content):
 def image(file, words):
     """An <img> of (MIME type, bytes); `words` are what it shows."""
     mime, content = file
-    return (
-        f'<img src="data:{mime};base64,{base64.b64encode(content).decode()}" alt="{escape(words)}">'
-    )
-
-
-def _read(name):
-    return (FOLDER / name).read_text(encoding="utf-8")
+    uri = f"data:{mime};base64,{base64.b64encode(content).decode()}"
+    return f'<img src="{uri}" alt="{html.escape(words)}">'
