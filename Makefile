@@ -92,6 +92,7 @@ test-lowest: .venv-lowest/ready ## run the tests on the oldest versions of requi
 
 lint: .venv/ready ## check the code's style and its types
 	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check --quiet .
 	@.venv/bin/python -m mypy --no-error-summary
 
 clean: ## remove the environments and caches; data, models, runs and reports stay

@@ -1,6 +1,5 @@
 """docs/adding-a-report.md, followed to the letter, gives a report that trains and is reproduced."""
 
-import importlib
 import re
 import sys
 import textwrap
@@ -44,5 +43,5 @@ def test_the_toy_trains_and_its_model_is_exported(toy, capsys):
     assert model({"l": np.full((1, 32, 32, 1), 50.0)}).shape == (1, 32, 32, 2)
     assert "toy2026" in reports.module("toy", "claims").ROWS
     # T3, by hand: 3 x 3 x 1 x 8 + 8 and 3 x 3 x 8 x 2 + 2
-    package = importlib.import_module("toy")
-    assert package.build_model(package.CONFIGS["toy2026"]).count_params() == 80 + 146
+    config = reports.module("toy", "config").CONFIGS["toy2026"]
+    assert reports.module("toy", "model").build_model(config).count_params() == 80 + 146
