@@ -66,12 +66,12 @@ class Colorizer:
 
         embedding: (N, 1000) logits; made from `l` where the model needs them and none are given.
         """
-        if self.needs_embedding and embedding is None:
+        if embedding is None and self.needs_embedding:
             embedding = self._embedder(l)
         parts = []
         for start in range(0, len(l), BATCH):
             batch = {"l": l[start : start + BATCH]}
-            if self.needs_embedding:
+            if embedding is not None and self.needs_embedding:
                 batch["embedding"] = embedding[start : start + BATCH]
             parts.append(predict(self._model, batch))
         return np.concatenate(parts)

@@ -166,7 +166,7 @@ class ShardWriter:
         written, unreadable, statistics = [], list(shard.get("unreadable", [])), []
 
         def examples():
-            cores = os.cpu_count()
+            cores = os.cpu_count() or 1
             results = ahead(self._convert, rows, depth=4 * cores, workers=cores)
             for row, (example, outcome) in zip(rows, results, strict=True):
                 advance(1)

@@ -57,7 +57,7 @@ def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, 
 
     pictures = []
     with cli.progress(total=len(names), desc="hashing", unit="picture") as bar:
-        for file in ahead(measure, names, depth=64, workers=os.cpu_count()):
+        for file in ahead(measure, names, depth=64, workers=os.cpu_count() or 1):
             pictures.append(file)
             bar.update()
 

@@ -28,6 +28,7 @@ from common import files, photos
 from common.cli import UserError
 from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
+from common.photos.pixels import from_opencv
 
 SCHEMA = 1
 
@@ -92,9 +93,9 @@ def decode_example(data: bytes) -> dict[str, Any]:
     label = fields["label"]
     if not isinstance(label, int):  # packed, as TensorFlow writes it
         label, _ = _read_varint(label, 0)
-    bgr = cv2.imdecode(np.frombuffer(fields["image"], np.uint8), cv2.IMREAD_COLOR)
+    encoded = np.frombuffer(fields["image"], np.uint8)
     return {
-        "rgb": cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB),
+        "rgb": from_opencv(cv2.imdecode(encoded, cv2.IMREAD_COLOR)),
         "name": fields["name"].decode("utf-8", "surrogateescape"),
         "label": label - (1 << 64) if label >> 63 else label,
     }

@@ -22,15 +22,19 @@ def fit(
     `pad` on both sides, white by default (for floats it must be given). With shape=(H, W),
     `pixels` is an iterator of bands of rows, float32, from top to bottom; "squash" or "letterbox".
     """
-    if cut == "centre":
-        height, width = pixels.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[top : top + side, left : left + side]
-    top, left, height, width = frame(shape or pixels.shape, size, cut)
-    if shape is not None:
-        pixels = np.concatenate([_average(band, len(band), width) for band in pixels])
-    inner = _average(pixels, height, width)
+    if isinstance(pixels, np.ndarray):
+        whole = pixels
+        if cut == "centre":
+            side = min(whole.shape[:2])
+            top, left = ((length - side) // 2 for length in whole.shape[:2])
+            whole = whole[top : top + side, left : left + side]
+        top, left, height, width = frame(whole.shape, size, cut)
+    else:
+        if shape is None or cut == "centre":
+            raise ValueError(f"fit() of bands needs shape=(H, W) and another cut than {cut!r}.")
+        top, left, height, width = frame(shape, size, cut)
+        whole = np.concatenate([_average(band, len(band), width) for band in pixels])
+    inner = _average(whole, height, width)
     if inner.shape[:2] == (size, size):
         return inner
     if pad is None:

@@ -19,7 +19,7 @@ def updated_exif(
     of_tiff: only the directories of camera and place are kept, the rest being the TIFF itself.
     """
     try:
-        directories = {tag: exif.get_ifd(tag) for tag in _DIRECTORIES}
+        directories: dict[int, dict] = {tag: exif.get_ifd(tag) for tag in _DIRECTORIES}
         if of_tiff:
             for tag in list(exif):
                 if not directories.get(tag):

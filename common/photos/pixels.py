@@ -22,7 +22,8 @@ def from_pillow(image: Image.Image) -> np.ndarray:
     result = np.empty(shape, np.uint8)
     rows = max(1, (1 << 20) // width)
     for top in range(0, height, rows):
-        result[top : top + rows] = image.crop((0, top, width, min(top + rows, height)))
+        band = image.crop((0, top, width, min(top + rows, height)))
+        result[top : top + rows] = np.asarray(band)
     return result
 
 

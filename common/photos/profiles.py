@@ -20,6 +20,7 @@ _SRGB = np.array(
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
 )
 _RAMP = np.linspace(0, 1, 65536)
+_SPACES = {"L": ("RGB", "GRAY"), "CMYK": ("CMYK",), "LAB": ("Lab",)}  # of a mode's profiles
 
 
 def to_srgb(colour: Image.Image | np.ndarray, icc: bytes | None, notes: list[str]) -> np.ndarray:
@@ -27,43 +28,52 @@ def to_srgb(colour: Image.Image | np.ndarray, icc: bytes | None, notes: list[str
 
     icc: the file's profile; None means sRGB. What was done about unfit profiles is added to notes.
     """
-    deep = isinstance(colour, np.ndarray)
-    grey = colour.ndim == 2 if deep else colour.mode == "L"
-    if not deep and colour.mode == "LAB":
+    if isinstance(colour, np.ndarray):
+        return _deep_to_srgb(colour, icc, notes)
+    if colour.mode == "LAB":
         icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    profile = _Profile(icc) if icc else None
-    if grey:
-        spaces = ("RGB", "GRAY")
-    else:
-        spaces = {"CMYK": ("CMYK",), "LAB": ("Lab",)}.get(None if deep else colour.mode, ("RGB",))
-    if profile and profile.space not in spaces:
-        notes.append("its colour profile is of another kind or damaged: taken for sRGB")
-    if profile is None or profile.space not in spaces or profile.is_srgb:
-        if deep or grey or colour.mode == "RGB":
-            return colour if deep else from_pillow(colour)
-        return from_pillow(colour.convert("RGB"))
-    if (deep or grey) and profile.curves is not None:  # 8 bits, rounded twice, would show
-        return profile.apply(colour if deep else sixteen_bit(from_pillow(colour)))
-    if deep:
-        notes.append("its colour profile is a table: converted with 8 bits")
-        return sixteen_bit(to_srgb(Image.fromarray(eight_bit(colour)), icc, notes))
-    if grey and profile.space == "RGB":
+    profile = _profile(icc, _SPACES.get(colour.mode, ("RGB",)), notes)
+    if profile is None:
+        return from_pillow(colour if colour.mode in ("L", "RGB") else colour.convert("RGB"))
+    if colour.mode == "L" and profile.curves is not None:  # 8 bits, rounded twice, would show
+        return profile.apply(sixteen_bit(from_pillow(colour)))
+    if colour.mode == "L" and profile.space == "RGB":
         colour = colour.convert("RGB")
     in_place = colour.mode == "RGB"
     try:
         converted = ImageCms.profileToProfile(
             colour,
-            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            ImageCms.ImageCmsProfile(io.BytesIO(icc or b"")),
             ImageCms.createProfile("sRGB"),
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             None if in_place else "RGB",
             in_place,
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        return from_pillow(colour if in_place else converted)
     except (ImageCms.PyCMSError, OSError):
         notes.append("its colour profile is damaged: taken for sRGB")
-        return to_srgb(colour, None, notes)
+        return from_pillow(colour if colour.mode in ("L", "RGB") else colour.convert("RGB"))
+    return from_pillow(converted or colour)
+
+
+def _deep_to_srgb(colour, icc, notes):
+    """`to_srgb` of a uint16 array."""
+    profile = _profile(icc, _SPACES["L"] if colour.ndim == 2 else ("RGB",), notes)
+    if profile is None:
+        return colour
+    if profile.curves is not None:
+        return profile.apply(colour)
+    notes.append("its colour profile is a table: converted with 8 bits")
+    return sixteen_bit(to_srgb(Image.fromarray(eight_bit(colour)), icc, notes))
+
+
+def _profile(icc, spaces, notes):
+    """The profile to apply, of one of these colour spaces; None where the colours are sRGB."""
+    profile = _Profile(icc) if icc else None
+    if profile and profile.space not in spaces:
+        notes.append("its colour profile is of another kind or damaged: taken for sRGB")
+        return None
+    return None if profile is None or profile.is_srgb else profile
 
 
 @functools.cache

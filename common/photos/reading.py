@@ -85,7 +85,8 @@ class Photo:
 
     def __init__(self, file: BinaryIO, max_megapixels: float) -> None:
         self.notes: list[str] = []
-        self._file, self._image, self._tiff = file, None, None
+        self._file, self._tiff = file, None
+        self._image: Image.Image | None = None
         self.lossless = self.compressed = True
         head = file.read(4)
         file.seek(0)
@@ -96,7 +97,8 @@ class Photo:
             self.compressed = self._tiff.pages[0].compression != 1
         else:
             self._image = open_image(file)
-            self.format = {"MPO": "JPEG"}.get(self._image.format, self._image.format)
+            name = self._image.format or ""
+            self.format = {"MPO": "JPEG"}.get(name, name)
             self.shapes = [self._image.size[::-1]]
             self.lossless = self.format != "WEBP" or _is_lossless(file)
             if getattr(self._image, "n_frames", 1) > 1 and self.format != "JPEG":
@@ -126,6 +128,8 @@ class Photo:
         if self._tiff is not None:
             return self._tiff_page(index)
         image, self._image = self._image, None  # its pixels go as soon as ours are there
+        if image is None:
+            raise ValueError("page() of a file with a single page works once; open it again.")
         if reduced_for:
             size, cut = reduced_for
             _, _, height, width = frame(self.shapes[0], size, cut)

@@ -26,7 +26,7 @@ def open_tiff(file: BinaryIO) -> Any:
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    tiff = tifffile.TiffFile(file)
+    tiff: Any = tifffile.TiffFile(file)
     tags = tiff.pages[0].tags
     if 50706 in tags or (tags.valueof(254, 0) & 1 and 330 in tags):
         raise PhotoError("camera raw is not read; save it as JPEG or TIFF")
