@@ -1,6 +1,6 @@
 """What models are measured against: one colour for all, and the colours of a similar photo.
 
-Each is called with a `Batch` and gives ab (N, S, S, 2) in Lab units.
+Each is called with a `Batch` and returns ab (N, S, S, 2) in Lab units.
 """
 
 import functools
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common import cli
+from common import cli, datasets
 from common.color import lab
-
-GREY, MEAN_COLOUR, NEIGHBOUR = NAMES = "grey", "mean colour", "nearest neighbour"
+from common.evaluation import rows
+from common.evaluation.rows import GREY, MEAN_COLOUR, NEIGHBOUR
 
 
 class Batch(NamedTuple):
-    """True pictures of a split, as whatever is measured gets them."""
+    """True pictures of a split, as every method receives them."""
 
     places: np.ndarray  # (N,) positions in the split
     rgb: np.ndarray  # (N, S, S, 3) uint8
@@ -26,59 +26,69 @@ class Batch(NamedTuple):
 class Constant:
     """One colour for every pixel of `dataset`'s pictures."""
 
-    kind, takes_embedding, makes = "baseline", False, "ab"
+    kind, takes_embedding, makes = rows.BASELINE, False, "ab"
 
-    def __init__(self, name, ab, dataset):
+    def __init__(self, name: str, ab: np.ndarray, dataset: datasets.Dataset):
         self.name, self.dataset = name, dataset
         self.ab = np.asarray(ab, np.float32)
-        self.about = {"ab": self.ab.tolist(), "seen": 0}
 
-    def __call__(self, batch, pool=None):
+    def source(self, digests: list[str], outcomes: list | None = None) -> rows.Colour:
+        """What its row records."""
+        return rows.Colour(tuple(self.ab.tolist()))
+
+    def __call__(self, batch: Batch, pool=None) -> np.ndarray:
+        """The ab of a batch."""
         return np.broadcast_to(self.ab, (*batch.rgb.shape[:3], 2))
 
 
 class NearestNeighbour:
     """The ab of the training picture whose embedding is most similar, put under the true L*.
 
-    Similar is the cosine of the stored logits, which see L* alone. All pictures of a data set have
-    one size, so that the ab fits as it is. A training picture is not its own neighbour.
+    Similar is the cosine of the stored logits, which are made from L* alone. All pictures of a data
+    set have one size, so that the ab fits as it is. A training picture is not its own neighbour.
+    The search begins with the first batch.
     """
 
-    kind, takes_embedding, makes, name = "baseline", False, "ab", NEIGHBOUR
+    kind, takes_embedding, makes, name = rows.BASELINE, False, "ab", NEIGHBOUR
 
-    def __init__(self, dataset, split, count):
-        self.dataset, self._asked = dataset, (split, count)
-        self.about = {
-            "embedding": {
-                key: dataset.embedding[key] for key in ("network", "weights", "sha256", "precision")
-            },
-            "among": dataset.count("train"),
-            "seen": 0,
-        }
+    def __init__(self, dataset: datasets.Dataset, split: str, count: int):
+        self.dataset, self._split, self._count = dataset, split, count
 
     @functools.cached_property
-    def _places(self):
-        places, cosines = _neighbours(self.dataset, *self._asked)
-        names = self.dataset.names("train")
-        self.about["neighbours"] = [
-            {"name": names[place], "cosine": round(float(cosine), 6)}
-            for place, cosine in zip(places, cosines, strict=True)
-        ]
-        return places
+    def _nearest(self):
+        """(position in the training split, cosine) of each picture's neighbour."""
+        return neighbours(self.dataset, self._split, self._count)
 
-    def __call__(self, batch, pool=None):
-        similar = self._places[batch.places]
+    def source(self, digests: list[str], outcomes: list | None = None) -> rows.Neighbours:
+        """What its row records."""
+        names = self.dataset.names("train")
+        embedding = self.dataset.embedding
+        return rows.Neighbours(
+            embedding={
+                key: embedding[key] for key in ("network", "weights", "sha256", "precision")
+            },
+            among=len(names),
+            seen=0,
+            neighbours=[
+                {"name": names[position], "cosine": round(float(cosine), 6)}
+                for position, cosine in zip(*self._nearest, strict=True)
+            ],
+        )
+
+    def __call__(self, batch: Batch, pool=None) -> np.ndarray:
+        """The ab of a batch."""
+        similar = self._nearest[0][batch.places]
         return lab.rgb_to_lab(self.dataset.read("train", similar)["rgb"])[..., 1:]
 
 
-def of(dataset, split, count):
+def of(dataset: datasets.Dataset, split: str, count: int) -> tuple[list, list[str]]:
     """(the baselines that a data set has, a sentence for each that it lacks)."""
-    found, lacking = [Constant(GREY, (0, 0), dataset)], []
+    available, lacking = [Constant(GREY, (0, 0), dataset)], []
     if not dataset.count("train"):
-        return found, [
+        return available, [
             f"No rows “{MEAN_COLOUR}” and “{NEIGHBOUR}”: the data set has no training pictures."
         ]
-    found.append(Constant(MEAN_COLOUR, dataset.mean_ab, dataset))
+    available.append(Constant(MEAN_COLOUR, dataset.mean_ab, dataset))
     if dataset.embedding is None:
         lacking.append(
             f"No row “{NEIGHBOUR}”: no embedding is stored with the data set. "
@@ -87,16 +97,18 @@ def of(dataset, split, count):
     elif split == "train" and dataset.count("train") == 1:
         lacking.append(f"No row “{NEIGHBOUR}”: the one training picture has no other beside it.")
     else:
-        found.append(NearestNeighbour(dataset, split, count))
-    return found, lacking
+        available.append(NearestNeighbour(dataset, split, count))
+    return available, lacking
 
 
-def _neighbours(dataset, split, count):
+def neighbours(
+    dataset: datasets.Dataset, split: str, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(position of each picture's neighbour in the training split, its cosine), (count,) both.
 
-    Shard against shard, so that no more than two are in memory.
+    Shard by shard on both sides, so that no more than two are in memory.
     """
-    places, cosines, start = np.zeros(count, np.int64), np.full(count, -np.inf), 0
+    positions, cosines, start = np.zeros(count, np.int64), np.full(count, -np.inf), 0
     with cli.progress(total=count, desc=NEIGHBOUR, unit="picture") as bar:
         for shard in dataset.embeddings(split):
             queries, at = _unit(shard[: count - start]), 0
@@ -109,12 +121,12 @@ def _neighbours(dataset, split, count):
                 nearest = similar.argmax(1)
                 highest = similar[np.arange(len(queries)), nearest]
                 closer = highest > cosines[here]
-                places[here[closer]] = at + nearest[closer]
+                positions[here[closer]] = at + nearest[closer]
                 cosines[here[closer]] = highest[closer]
                 at += len(stored)
             start += len(queries)
             bar.update(len(queries))
-    return places, cosines
+    return positions, cosines
 
 
 def _unit(vectors):

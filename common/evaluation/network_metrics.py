@@ -1,11 +1,11 @@
-"""Metrics that a network makes, for `make eval METRICS=lpips,fid,kid,frechet,kernel,top1` or `all`.
+"""Metrics computed by networks, for `make eval METRICS=lpips,fid,kid,frechet,kernel,top1` or `all`.
 
-Of a picture: LPIPS, and what an ImageNet classifier says of it. Of all pictures of a row at once:
-the Fréchet and the kernel distance between the features of the predictions and of the true
-pictures, called FID and KID on Inception-v3 and by the network's name elsewhere.
+Of one picture: LPIPS, and the class that an ImageNet classifier predicts. Of all pictures of a row
+at once: the Fréchet and the kernel distance between the features of the predictions and of the true
+pictures, called FID and KID for Inception-v3 and by the network's name for others.
 
-Weights that are not at hand leave a column empty and a sentence under the table. Random ones are
-only taken where they are asked for, and the column's title says so.
+Without its weights a column stays empty, and a sentence under the table gives the reason. Random
+weights are used only where they are asked for, and the column's title shows it.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import functools
 import re
 import tempfile
 from pathlib import PurePosixPath
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ from keras import layers
 
 from common import metrics
 from common.cli import UserError, first_line
+from common.evaluation.rows import Summary, Truth
 from common.metrics import set_distances
 from common.networks import imagenet, perceptual, pretrained
 from common.networks.precision import choose_jit
@@ -36,14 +38,14 @@ RESIZING = "bilinear with antialiasing (keras.layers.Resizing)"
 # --- networks ---------------------------------------------------------------------------------
 
 
-class Seer:
-    """An ImageNet network that looks at 8-bit pictures.
+class FeatureNetwork:
+    """An ImageNet network as a function of 8-bit pictures.
 
-    `seer(pictures)`: (N, H, W, 3) uint8 -> (features (N, D), logits (N, 1000)), float32; without
-    its top the features stand for both.
+    (N, H, W, 3) uint8 -> (features (N, D), logits (N, 1000)), float32; a network without its top
+    returns the features twice.
     """
 
-    def __init__(self, application, network, weights):
+    def __init__(self, application: imagenet.Application, network: keras.Model, weights: str):
         self.of, self.weights = application, weights
         self.title = application.title
         self.about = {
@@ -62,16 +64,17 @@ class Seer:
         self._model = choose_jit(keras.Model(inputs, ends(x)))
         self.dimensions = features.shape[-1]
 
-    def __call__(self, pictures):
-        # Scaling is linear, channel by channel: before resizing it does what it does after.
-        found = _in_batches(
+    def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(features, logits) of pictures."""
+        # Scaling is linear, channel by channel, so that it may come before resizing.
+        outputs = _in_batches(
             lambda rgb: self._model.predict_on_batch(self.of.preprocess(np.float32(rgb))), pictures
         )
-        return tuple(map(keras.ops.convert_to_numpy, found))
+        return tuple(map(keras.ops.convert_to_numpy, outputs))
 
 
 def _in_batches(function, *arrays):
-    """What function(*arrays) gives, a tuple of arrays, by batches of one size: a list of arrays."""
+    """function(*arrays), a tuple of arrays, computed in batches of one size: a list of arrays."""
     parts = []
     for start in range(0, len(arrays[0]), BATCH):
         batch = [np.asarray(array[start : start + BATCH]) for array in arrays]
@@ -81,10 +84,10 @@ def _in_batches(function, *arrays):
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def seer(name, weights, variable, top=True):
-    """A `Seer` of `applications.NETWORKS`; `UserError` where its weights are not at hand.
+def load(name: str, weights: str, variable: str, top: bool = True) -> FeatureNetwork:
+    """A network of `imagenet.NETWORKS`; `UserError` where its weights are not available.
 
-    weights: as in `pretrained.load`, but that `auto` never falls back to random ones. Without
+    weights: as in `pretrained.load`, except that `auto` never falls back to random ones. Without
     `top` a file may hold the network with it or without.
     """
     of = imagenet.NETWORKS[name]
@@ -111,10 +114,10 @@ def seer(name, weights, variable, top=True):
             variable=variable,
         ),
     )
-    return Seer(of, network, source)
+    return FeatureNetwork(of, network, source)
 
 
-def classes():
+def classes() -> dict[str, int]:
     """{WordNet id: class of ImageNet's 1,000}, from Keras's cache or a download; `UserError`."""
     decode = keras.applications.imagenet_utils.decode_predictions
     try:
@@ -134,38 +137,57 @@ def classes():
 # --- an evaluation ----------------------------------------------------------------------------
 
 
-class Networks:
-    """The networks of an evaluation and the columns that they make.
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """The metrics of networks that an evaluation is to have.
 
-    asked: of `NAMES`. names: the pictures' files, whose class folders may be WordNet ids. size: the
-    pictures' side. weights: {variable: value}; what is not in it is `auto`. `columns` is
-    {key: metrics.Metric}, `notes` are sentences for under the table. Weights that are named and
-    are not there raise `UserError`; `auto` ones that are not there leave their columns empty.
+    asked: of `NAMES`. classifier: the network of top1, frechet and kernel. perceptual: the network
+    of lpips. weights: {variable: value}; a variable that is not in it is `auto`.
     """
 
-    def __init__(
-        self, asked, names, size, *, classifier=CLASSIFIER, network=PERCEPTUAL, weights=None
-    ):
+    asked: tuple[str, ...] = NAMES
+    classifier: str = CLASSIFIER
+    perceptual: str = PERCEPTUAL
+    weights: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def load(self, names: list[str], size: int) -> "Networks":
+        """The networks for these pictures, whose sides are `size`."""
+        return Networks(self, names, size)
+
+
+class Networks:
+    """The networks of an evaluation and the columns that they compute.
+
+    names: the pictures' files, whose class folders may be WordNet ids. size: the pictures' side.
+    `columns` is {key: metrics.Metric}, `notes` are sentences for under the table. Weights that are
+    named and are not there raise `UserError`; `auto` ones leave their columns empty. As a context
+    it drops the features of all rows at its end.
+    """
+
+    def __init__(self, request: Request, names: list[str], size: int):
         self.columns, self.notes = {}, []
-        self._weights, self._size, self._count = weights or {}, size, len(names)
-        self._lacks, self._sets, self.targets = {}, {}, None  # key: why; key: `Seer`; classes
+        self._weights, self._size, self._count = request.weights, size, len(names)
+        # By key: why a column is empty; the network whose features are compared. Then the classes.
+        self._lacks, self._sets, self.targets = {}, {}, None
         self.distance = self.classifier = None
+        self._open = contextlib.ExitStack()
+        asked = request.asked
         if "lpips" in asked:
-            self._load_distance(network)
-        self._load_seer(
+            self._load_distance(request.perceptual)
+        self._load_network(
             [key for key in ("fid", "kid") if key in asked],
             {"fid": "FID", "kid": "KID"},
             INCEPTION,
             "INCEPTION_V3_WEIGHTS",
         )
-        title = imagenet.NETWORKS[classifier].title
+        title = imagenet.NETWORKS[request.classifier].title
         of_classifier = [key for key in ("frechet", "kernel", "top1") if key in asked]
         if "top1" in of_classifier:
             of_classifier.append(AGREEMENT)
-            self._find_targets(names)
+            self._load_classes(names)
             if self.targets is None and "top1" not in self._lacks:
                 of_classifier.remove("top1")
-        self.classifier = self._load_seer(
+        self.classifier = self._load_network(
             of_classifier,
             {
                 "frechet": f"{title} Fréchet distance",
@@ -173,16 +195,28 @@ class Networks:
                 "top1": f"Top-1, {title}",
                 AGREEMENT: f"Agreement, {title}",
             },
-            classifier,
+            request.classifier,
             "CLASSIFIER_WEIGHTS",
         )
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._open.close()
+
     @property
-    def seers(self):
-        """{`Seer`: whether its features are wanted}, each once."""
-        wanted = {*self._sets.values()}
-        found = {seer: True for seer in wanted}
-        return found | ({self.classifier: self.classifier in wanted} if self.classifier else {})
+    def features_of(self) -> dict[FeatureNetwork, bool]:
+        """{network: whether its features are compared}, each once."""
+        compared = {*self._sets.values()}
+        networks = dict.fromkeys(compared, True)
+        return networks | (
+            {self.classifier: self.classifier in compared} if self.classifier else {}
+        )
+
+    def outputs(self) -> "Outputs":
+        """New `Outputs`, for the pictures of one row or for the true ones."""
+        return self._open.enter_context(Outputs(self))
 
     def _weights_of(self, variable):
         return self._weights.get(variable, "auto")
@@ -198,7 +232,7 @@ class Networks:
             )
         else:
             weights = self._weights_of(own)
-            self.distance = self._at_hand(
+            self.distance = self._available(
                 ["lpips"],
                 "LPIPS",
                 {weights, of_lpips} <= {"auto", "none"},
@@ -206,41 +240,42 @@ class Networks:
                     network, "imagenet" if weights == "auto" else weights, of_lpips
                 ),
             )
-        found = self.distance
+        if self.distance is None:
+            self._add("lpips", "LPIPS", {})
+            return
+        metadata = self.distance.metadata
         self._add(
             "lpips",
-            found.title if found else "LPIPS",
+            self.distance.title,
             {
-                "network": f"{found.metadata['network']}, {found.metadata['weights']} weights",
-                "sha256": found.metadata["sha256"],
+                "network": f"{metadata['network']}, {metadata['weights']} weights",
+                "sha256": metadata["sha256"],
                 "input": "sRGB at the data set's size",
-            }
-            if found
-            else {},
+            },
         )
 
-    def _load_seer(self, keys, titles, name, variable):
+    def _load_network(self, keys, titles, name, variable):
         if not keys:
             return None
         weights = self._weights_of(variable)
-        found = self._at_hand(
+        network = self._available(
             [key for key in keys if key not in self._lacks],
             ", ".join(titles[key] for key in keys),
             weights == "auto",
-            lambda: seer(name, weights, variable, top="fid" not in titles),
+            lambda: load(name, weights, variable, top="fid" not in titles),
         )
         for key in keys:
-            if found and key in _SWITCHES:
-                self._sets[key] = found
-            random = found is not None and found.weights == "random"
+            if network and key in _SWITCHES:
+                self._sets[key] = network
+            random = network is not None and network.weights == "random"
             self._add(
                 key,
                 titles[key] + (", RANDOM weights" if random else ""),
-                found.about | _SWITCHES.get(key, {}) if found else {},
+                network.about | _SWITCHES.get(key, {}) if network else {},
             )
-        return found
+        return network
 
-    def _find_targets(self, names):
+    def _load_classes(self, names):
         """The class of each picture whose folder is a WordNet id, else None."""
         folders = [PurePosixPath(name).parent.name for name in names]
         if not any(map(_WORDNET.fullmatch, folders)):
@@ -250,9 +285,9 @@ class Networks:
                 "true picture."
             )
             return
-        found = self._at_hand(["top1"], "Top-1", True, classes, lacks="no classes")
-        if found:
-            self.targets = [found.get(folder) for folder in folders]
+        known = self._available(["top1"], "Top-1", True, classes, lacks="no classes")
+        if known:
+            self.targets = [known.get(folder) for folder in folders]
             if self.targets.count(None) == len(names):
                 self.targets = None
                 self.notes.append(
@@ -260,7 +295,7 @@ class Networks:
                     "none of ImageNet's 1,000 classes."
                 )
 
-    def _at_hand(self, keys, titles, is_auto, load, lacks="no weights"):
+    def _available(self, keys, titles, is_auto, load, lacks="no weights"):
         try:
             return load()
         except UserError as error:
@@ -276,37 +311,38 @@ class Networks:
     def _add(self, key, title, switches):
         self.columns[key] = dataclasses.replace(metrics.METRICS[key], title=title, given=switches)
 
-    def finish(self, row, watch, true):
-        """Put values and figures of a row into it. true: the `Watch` of the true pictures."""
-        row["values"] |= watch.values(true)
-        row["metrics"] |= {
-            key: metrics.summary(row["values"][key]) for key in self.columns if key in row["values"]
-        }
-        if watch is not true:
-            row["metrics"] |= {key: self._of_sets(key, watch, true) for key in self._sets}
-            row["metrics"] |= {
-                key: {"mean": None, "n": 0, "infinite": 0, "interval": None, "lacks": reason}
-                for key, reason in self._lacks.items()
-            }
+    def results(
+        self, outputs: "Outputs", true: "Outputs"
+    ) -> tuple[dict[str, list], dict[str, Summary]]:
+        """(values by picture, figures) of a row, or of the true pictures where both are the same.
 
-    def _of_sets(self, key, watch, true):
-        found = {"mean": None, "n": len(watch.places), "infinite": 0, "interval": None}
-        if found["n"] < 4:  # halves of two
-            return found
-        of = self._sets[key]
+        The figures are still without their intervals.
+        """
+        values = outputs.values(true)
+        means = {key: metrics.summary(values[key]) for key in self.columns if key in values}
+        figures = {key: Summary(mean.mean, mean.n, mean.infinite) for key, mean in means.items()}
+        if outputs is not true:
+            figures |= {key: self._of_sets(key, outputs, true) for key in self._sets}
+            figures |= {key: Summary(None, 0, lacks=reason) for key, reason in self._lacks.items()}
+        return values, figures
+
+    def _of_sets(self, key, outputs, true):
+        positions, network = outputs.positions, self._sets[key]
+        count = len(positions)
+        if count < 4:  # halves of two
+            return Summary(None, count)
         if key in ("fid", "frechet"):
-            return found | {
-                "mean": set_distances.frechet_distance(
-                    true.moments(of, watch.places), watch.moments(of, watch.places)
-                )
-            }
+            distance = set_distances.frechet_distance(
+                true.moments(network, positions), outputs.moments(network, positions)
+            )
+            return Summary(distance, count)
         mean, deviation, size = set_distances.kernel_distance(
-            watch.features(of, watch.places), true.features(of, watch.places)
+            outputs.features(network, positions), true.features(network, positions)
         )
-        return found | {"mean": mean, "deviation": deviation, "subset": size}
+        return Summary(mean, count, deviation=deviation, subset=size)
 
-    def closing(self, truth):
-        """`notes`, and what is to be said when all is measured."""
+    def closing_notes(self, truth: Truth) -> list[str]:
+        """`notes`, and those that need the figures of the true pictures."""
         notes = list(self.notes)
         for key in ("fid", "frechet"):
             of = self._sets.get(key)
@@ -316,10 +352,10 @@ class Networks:
                     f"{of.dimensions:,} dimensions of its features: it comes out too high, and "
                     "compares only between rows of the same pictures."
                 )
-        if "top1" in truth["metrics"]:
+        if "top1" in truth.figures:
             notes.append(
                 f"{self.columns['top1'].title}, of the true pictures is "
-                f"{truth['metrics']['top1']['mean']:.1f} %."
+                f"{truth.figures['top1'].mean:.1f} %."
             )
         return notes
 
@@ -335,92 +371,90 @@ _KERNEL = {
 _SWITCHES = {"fid": _FRECHET, "frechet": _FRECHET, "kid": _KERNEL, "kernel": _KERNEL}
 
 
-class Watch:
-    """What `networks` see of one row's pictures, or of the true ones.
+class Outputs:
+    """The outputs of `networks` for one row's pictures, or for the true ones.
 
-    Features go to temporary files, so that memory does not grow with the pictures.
+    Features go to temporary files, so that memory does not grow with the pictures; leaving the
+    context drops them.
     """
 
-    def __init__(self, networks):
+    def __init__(self, networks: Networks):
         self._networks = networks
-        self.places, self._answers, self._distances = [], {}, {}
-        self._moments, self._open = {}, contextlib.ExitStack()
-        self._files = {}
-        for seer, wanted in networks.seers.items():
-            if wanted:
-                self._files[seer] = self._open.enter_context(_temporary_file())
+        self.positions, self._classes, self._distances = [], {}, {}
+        self._moments, self._files, self._open = {}, {}, contextlib.ExitStack()
+        for network, compared in networks.features_of.items():
+            if compared:
+                self._files[network] = self._open.enter_context(tempfile.TemporaryFile())
 
-    def see(self, start, pictures, true):
-        """Look at pictures from place `start` on, (S, S, 3) uint8 or None.
+    def __enter__(self):
+        return self
 
-        true: the true ones, (N, S, S, 3), or None where these are they.
+    def __exit__(self, *error):
+        self._open.close()
+
+    def add(self, start: int, pictures: list, true: np.ndarray | None) -> None:
+        """Apply the networks to pictures from position `start` on, (S, S, 3) uint8 or None each.
+
+        true: the true ones, (N, S, S, 3), or None where `pictures` are the true ones.
         """
-        has = [at for at, picture in enumerate(pictures) if picture is not None]
-        if not has:
+        present = [at for at, picture in enumerate(pictures) if picture is not None]
+        if not present:
             return
-        shown, places = np.stack([pictures[at] for at in has]), [start + at for at in has]
-        self.places += places
+        shown, positions = np.stack([pictures[at] for at in present]), [start + at for at in present]
+        self.positions += positions
         if self._networks.distance and true is not None:
-            (found,) = _in_batches(
+            (distances,) = _in_batches(
                 lambda rgb, other: [
                     keras.ops.convert_to_numpy(
                         self._networks.distance(np.float32(rgb) / 255, np.float32(other) / 255)
                     )
                 ],
                 shown,
-                true[has],
+                true[present],
             )
-            self._distances |= zip(places, map(float, found), strict=True)
-        for each in self._networks.seers:
-            features, logits = each(shown)
-            if each in self._files:
-                self._files[each].write(np.ascontiguousarray(features, np.float32))
-            if each is self._networks.classifier:
-                self._answers |= zip(places, logits.argmax(-1).tolist(), strict=True)
+            self._distances |= zip(positions, map(float, distances), strict=True)
+        for network in self._networks.features_of:
+            features, logits = network(shown)
+            if network in self._files:
+                self._files[network].write(np.ascontiguousarray(features, np.float32))
+            if network is self._networks.classifier:
+                self._classes |= zip(positions, logits.argmax(-1).tolist(), strict=True)
 
-    def values(self, true):
+    def values(self, true: "Outputs") -> dict[str, list]:
         """{key: values in the pictures' order, None where there is none}."""
-        networks, found = self._networks, {}
+        networks, values = self._networks, {}
         if "lpips" in networks.columns and networks.distance and self is not true:
-            found["lpips"] = [self._distances.get(place) for place in true.places]
+            values["lpips"] = [self._distances.get(position) for position in true.positions]
         if networks.classifier and "top1" in networks.columns and networks.targets:
-            found["top1"] = [
+            values["top1"] = [
                 None
-                if target is None or place not in self._answers
-                else 100.0 * (self._answers[place] == target)
-                for place, target in zip(true.places, networks.targets, strict=True)
+                if target is None or position not in self._classes
+                else 100.0 * (self._classes[position] == target)
+                for position, target in zip(true.positions, networks.targets, strict=True)
             ]
         if networks.classifier and AGREEMENT in networks.columns and self is not true:
-            found[AGREEMENT] = [
+            values[AGREEMENT] = [
                 None
-                if place not in self._answers
-                else 100.0 * (self._answers[place] == true._answers[place])
-                for place in true.places
+                if position not in self._classes
+                else 100.0 * (self._classes[position] == true._classes[position])
+                for position in true.positions
             ]
-        return found
+        return values
 
-    def features(self, seer, places):
-        """The features of the pictures at `places`, (n, D) float32, read as they are used."""
-        file = self._files[seer]
+    def features(self, network: FeatureNetwork, positions: list[int]) -> "_Rows":
+        """The features of the pictures at `positions`, (n, D) float32, read as they are used."""
+        file = self._files[network]
         file.flush()
-        found = np.memmap(file, np.float32, "r", shape=(len(self.places), seer.dimensions))
-        return _Rows(found, np.searchsorted(self.places, places))
+        stored = np.memmap(file, np.float32, "r", shape=(len(self.positions), network.dimensions))
+        return _Rows(stored, np.searchsorted(self.positions, positions))
 
-    def moments(self, seer, places):
+    def moments(self, network: FeatureNetwork, positions: list[int]) -> set_distances.Moments:
         """The moments of these features; those of all pictures are kept for the next row."""
-        if places != self.places:
-            return set_distances.Moments(self.features(seer, places))
-        if seer not in self._moments:
-            self._moments[seer] = set_distances.Moments(self.features(seer, places))
-        return self._moments[seer]
-
-    def close(self):
-        """Drop the features."""
-        self._open.close()
-
-
-def _temporary_file():
-    return tempfile.TemporaryFile()
+        if positions != self.positions:
+            return set_distances.Moments(self.features(network, positions))
+        if network not in self._moments:
+            self._moments[network] = set_distances.Moments(self.features(network, positions))
+        return self._moments[network]
 
 
 class _Rows:
@@ -441,7 +475,7 @@ class _Rows:
 
 
 def add_arguments(parser):
-    """The flags of an evaluation that say which networks look at its pictures."""
+    """Add the flags of the metrics that networks compute."""
     parser.add_argument(
         "--metrics", help=f"of networks, beside the others: all, or some of {','.join(NAMES)}"
     )
@@ -470,23 +504,19 @@ WEIGHTS = {  # network: help text of its flag of weights
 }
 
 
-def of_arguments(args):
-    """What the flags ask for, for `evaluate.evaluate`, or None."""
-    if not args.metrics:
+def request(flags: dict[str, Any]) -> Request | None:
+    """What the flags of `add_arguments` ask for, None without a metric. flags: {name: value}."""
+    asked = flags["metrics"]
+    if not asked:
         return None
-    asked = NAMES if args.metrics == "all" else tuple(args.metrics.split(","))
-    unknown = [name for name in asked if name not in NAMES]
+    names = NAMES if asked == "all" else tuple(asked.split(","))
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise UserError(
             f"There is no metric {unknown[0] or 'of an empty name'}. METRICS is all, "
             f"or some of {','.join(NAMES)}; the others are always there."
         )
-    return functools.partial(
-        Networks,
-        asked,
-        classifier=args.classifier,
-        network=args.perceptual,
-        weights={
-            pretrained.variable_of(network): vars(args)[f"{network}_weights"] for network in WEIGHTS
-        },
-    )
+    weights = {
+        pretrained.variable_of(network): flags[f"{network}_weights"] for network in WEIGHTS
+    }
+    return Request(names, flags["classifier"], flags["perceptual"], weights)

@@ -1,18 +1,21 @@
 """The pictures that another system made, scored like a model's: by name, as they are.
 
-Their lightness is their own: what it differs from the true one shows as L* drift.
+Their lightness is their own: its difference from the true one shows as L* drift.
 """
 
 import collections
+import dataclasses
 from pathlib import Path, PurePosixPath
 
-from common import photos
+import numpy as np
+
+from common import datasets, photos
 from common.cli import UserError
+from common.evaluation import rows
+from common.evaluation.baselines import Batch
 
-KIND = "predictions"
 
-
-def parse(text):
+def parse(text: str) -> tuple[str | None, Path]:
     """ "folder" or "name=folder" -> (name or None, folder); a folder of that name goes first."""
     name, equals, folder = text.partition("=")
     if equals and name and not Path(text).is_dir():
@@ -20,107 +23,113 @@ def parse(text):
     return None, Path(text)
 
 
-class Predictions:
-    """A folder of pictures for the first `count` of a split; `UserError` where none fits.
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """A prediction as it was read.
 
-    `about` counts what there was: "used"; "missing", pictures of the split without one; "others",
-    files that fit none; and, as pictures are read, "resized", "grey", "alpha" and "unreadable". The
-    files missing, of other names and unreadable are listed as well.
+    file: None where the picture has none. picture: (S, S, 3) uint8, or None. changes: of
+    `CHANGES`, what had to be done to it. error: why it could not be read, or None.
     """
 
-    kind, takes_embedding, makes = KIND, False, "rgb"
+    file: str | None
+    picture: np.ndarray | None = None
+    changes: tuple[str, ...] = ()
+    error: str | None = None
 
-    def __init__(self, folder, name, dataset, split, count):
+
+CHANGES = "resized", "grey", "alpha"
+
+
+class Predictions:
+    """A folder of pictures for the first `count` of a split; `UserError` where none fits."""
+
+    kind, takes_embedding, makes = rows.PREDICTIONS, False, "rgb"
+
+    def __init__(
+        self, folder: str | Path, name: str, dataset: datasets.Dataset, split: str, count: int
+    ):
         self.name, self.dataset, self.folder = name, dataset, Path(folder)
         if not self.folder.is_dir():
             raise UserError(
                 f"There is no folder {folder}. PREDICTIONS is a folder of pictures, or name=folder."
             )
-        found = [
+        present = [
             path.relative_to(self.folder).as_posix()
             for path in photos.find(self.folder)
             if photos.is_picture(path)
         ]
         names = dataset.names(split)
-        matched = match(names, found)
-        self._files = [matched.get(name) for name in names[:count]]
-        used = sum(file is not None for file in self._files)
-        if not used:
-            given = f"its {len(found)} are like {found[0]}" if found else "it has no picture"
+        matched = match(names, present)
+        self._names = names[:count]
+        self._files = [matched.get(name) for name in self._names]
+        self._others = sorted({*present} - {*matched.values()})
+        if not any(self._files):
+            given = f"its {len(present)} are like {present[0]}" if present else "it has no picture"
             raise UserError(
                 f"No picture in {folder} has the name of one to score: {given}, the "
                 f"{split} split's are like {names[0]}."
             )
-        self.about = {
-            "folder": str(folder),
-            "seen": None,
-            "counts": {
-                "used": used,
-                "missing": count - used,
-                "others": len(found) - len(matched),
-                "resized": 0,
-                "grey": 0,
-                "alpha": 0,
-                "unreadable": 0,
-            },
-            "unreadable": [],
-            "missing": [name for name, file in zip(names, self._files, strict=False) if not file],
-            "others": sorted({*found} - {*matched.values()}),
-        }
 
-    def __call__(self, batch, pool):
-        """The pictures of a `baselines.Batch`: a list of (S, S, 3) uint8, None where there is none.
+    def source(self, digests: list[str], outcomes: list[Read]) -> rows.PictureFolder:
+        """What the row of this folder records; outcomes: a `Read` a picture."""
+        unreadable = [read for read in outcomes if read.error]
+        missing = [name for name, file in zip(self._names, self._files, strict=True) if not file]
+        return rows.PictureFolder(
+            folder=str(self.folder),
+            seen=None,
+            counts={
+                "used": len(self._files) - len(missing) - len(unreadable),
+                "missing": len(missing),
+                "others": len(self._others),
+                **{kind: sum(kind in read.changes for read in outcomes) for kind in CHANGES},
+                "unreadable": len(unreadable),
+            },
+            unreadable=[{"file": read.file, "reason": read.error} for read in unreadable],
+            missing=missing,
+            others=self._others,
+        )
+
+    def unreadable(self, outcomes: list[Read]) -> str | None:
+        """One line where not a single picture could be read, else None."""
+        errors = [read.error for read in outcomes if read.file]
+        if not all(errors):
+            return None
+        return f"No picture of {self.folder} can be read: {errors[0]}."
+
+    def __call__(self, batch: Batch, pool=None) -> list[Read]:
+        """The pictures of a batch.
 
         Another size is brought to the data set's by its own cut, grey becomes three equal channels,
-        alpha is laid over white, as the true pictures were. Unreadable ones are None too.
+        alpha is laid over white, as the true pictures were.
         """
-        counts, pictures = self.about["counts"], []
-        these = [self._files[place] for place in batch.places]
-        for file, result in zip(these, pool.map(self._one, these), strict=True):
-            if isinstance(result, str):
-                self.about["unreadable"].append({"file": file, "reason": result})
-                counts["unreadable"] += 1
-                counts["used"] -= 1
-                result = None
-            if result is not None:
-                result, oddities = result
-                for oddity in oddities:
-                    counts[oddity] += 1
-            pictures.append(result)
-        return pictures
+        these = [self._files[position] for position in batch.places]
+        return list((pool.map if pool else map)(self._read, these))
 
-    def picture(self, place):
-        """The picture at one position, counted nowhere; None where it is missing."""
-        found = self._one(self._files[place])
-        return found[0] if isinstance(found, tuple) else None
-
-    def _one(self, file):
+    def _read(self, file):
         if file is None:
-            return None
+            return Read(None)
         size = self.dataset.image_size
         try:
             with photos.read(self.folder / file) as photo:
                 pixels = next(photo.pages()).pixels
         except photos.PhotoError as error:
-            return str(error)
-        oddities = [
-            name
-            for name, is_so in (
-                ("resized", pixels.shape[:2] != (size, size)),
-                ("grey", pixels.ndim == 2),
-                ("alpha", pixels.ndim == 3 and pixels.shape[2] == 4),
-            )
-            if is_so
-        ]
-        return photos.flat(pixels, size, self.dataset.cut), oddities
+            return Read(file, error=str(error))
+        is_so = {
+            "resized": pixels.shape[:2] != (size, size),
+            "grey": pixels.ndim == 2,
+            "alpha": pixels.ndim == 3 and pixels.shape[2] == 4,
+        }
+        changes = tuple(kind for kind in CHANGES if is_so[kind])
+        return Read(file, photos.flat(pixels, size, self.dataset.cut), changes)
 
 
-def match(names, found):
+def match(names: list[str], present: list[str]) -> dict[str, str]:
     """{name of a picture: file of its prediction}, both relative POSIX paths.
 
-    A file fits the picture of the same path; else of the same path but for a suffix put behind
+    A file fits the picture of the same path; else of the same path with a suffix appended
     (a.jpg.png for a.jpg) or another suffix (a.png for a.jpg); else, by the same three rules, of the
-    same file name in whatever folder. A rule counts only where one file and one picture meet in it.
+    same file name in whatever folder. A rule applies only where exactly one file and one picture
+    match by it.
     """
 
     def path(name):
@@ -141,7 +150,7 @@ def match(names, found):
         wanted, given = collections.defaultdict(list), collections.defaultdict(list)
         for name in names:
             wanted[of_name(name)].append(name)
-        for file in found:
+        for file in present:
             given[of_file(file)].append(file)
         for key, (name, *more) in wanted.items():
             files = given.get(key, ())

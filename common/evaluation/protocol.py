@@ -1,16 +1,13 @@
-"""What an evaluation's numbers mean: the sentences that stand beside them, and the colours' prior.
-
-`describe` gives what metrics.json holds under "protocol".
-"""
+"""How the figures of an evaluation are computed, in sentences, and the prior of colours."""
 
 import contextlib
 import json
 
 import numpy as np
 
-from common import files
+from common import files, metrics
 from common.color import bins
-from common.evaluation import baselines, histograms, statistics
+from common.evaluation import histograms, rows, statistics
 
 PROTOCOL = {
     "lightness": "the true picture's L*, not rounded",
@@ -43,30 +40,33 @@ PROTOCOL = {
 }
 
 
-def describe(chosen, rows, **settings):
-    """The protocol of one evaluation: `PROTOCOL`, `settings`, and each metric's switches.
+def describe(
+    columns: dict[str, metrics.Metric],
+    names: list[str],
+    precision: str,
+    batch_size: int,
+    preset: dict | None = None,
+) -> rows.Protocol:
+    """The protocol of one evaluation: the sentences that apply, and each metric's switches.
 
-    chosen: {key: metrics.Metric}. rows: their names.
+    columns: the table's metrics. names: the rows'. preset: as `presets.describe` returns it.
     """
     sentences = dict(PROTOCOL)
-    if not any(metric.by_rarity for metric in chosen.values()):
+    if not any(metric.by_rarity for metric in columns.values()):
         del sentences["balanced"]
-    if baselines.NEIGHBOUR not in rows:
+    if rows.NEIGHBOUR not in names:
         del sentences["neighbour"]
-    return {
-        **sentences,
-        **settings,
-        "metrics": {
-            key: {
-                "title": metric.title,
-                "definition": metric.definition,
-                "better": metric.better,
-                "unit": metric.unit,
-                "switches": metric.switches,
-            }
-            for key, metric in chosen.items()
-        },
+    described = {
+        key: rows.Described(
+            title=metric.title,
+            definition=metric.definition,
+            better=metric.better,
+            unit=metric.unit,
+            switches=metric.switches,
+        )
+        for key, metric in columns.items()
     }
+    return rows.Protocol(sentences, precision, batch_size, preset, described)
 
 
 def weights_of_colours(dataset):

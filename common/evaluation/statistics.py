@@ -1,193 +1,225 @@
-"""What the figures of an evaluation allow to say: intervals, and what is best.
+"""Confidence intervals and paired comparisons of evaluation results.
 
 Intervals are by the bootstrap over pictures: how far a mean would move with other pictures of the
-same kind. Another training run moves it as well, and of that they know nothing.
+same kind. How far it would move with another training run they do not include.
 """
+
+import dataclasses
 
 import numpy as np
 
 from common import metrics
+from common.evaluation.rows import Comparison, Delta, Pair, Row, Truth
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
-DELTA = "_delta"  # behind the key of a metric: its mean less the true pictures'
-_BLOCK = 1 << 19  # counts worked on at a time
+BLOCK = 1 << 19  # counts in memory at a time
 
 
 class Bootstrap:
-    """Percentile intervals of means over the same `count` pictures, every mean by one drawing.
+    """Percentile intervals of means over the same `count` pictures, all from the same draws.
 
-    Pictures are drawn with replacement, `resamples` times as many as there are; the same pictures
-    for every column, so that two columns of equal values have equal intervals.
+    Pictures are drawn with replacement, as many as there are, `resamples` times. Every column uses
+    the same draws, so that two columns of equal values have equal intervals. block: counts that
+    are worked on at a time; it bounds the memory and changes no result.
     """
 
-    def __init__(self, count, resamples=RESAMPLES, seed=SEED, level=LEVEL):
-        self.percentiles = 50 * (1 - level), 50 * (1 + level)
+    def __init__(
+        self,
+        count: int,
+        resamples: int = RESAMPLES,
+        seed: int = SEED,
+        level: float = LEVEL,
+        block: int = BLOCK,
+    ):
+        self._percentiles, self._block = (50 * (1 - level), 50 * (1 + level)), block
         random = np.random.default_rng(seed)
-        # How often each picture was drawn. Its distribution has the mean 1: a byte is plenty.
+        # How often each picture was drawn. The expected number is 1, so that a byte suffices.
         self._drawn = np.empty((resamples, count), np.uint8)
         for drawn in self._drawn:
             drawn[:] = np.bincount(random.integers(0, count, count), minlength=count)
 
-    def intervals(self, values, shares=None):
-        """(N, K) floats -> a list of K: [low, high] of each column's mean, or None.
+    def intervals(
+        self, values: np.ndarray, weights: np.ndarray | None = None
+    ) -> list[tuple[float, float] | None]:
+        """(N, K) floats -> (low, high) of each column's mean, or None.
 
-        What is not finite is left out. shares: (N, K), of weighted means. None where fewer than
-        two pictures are left to draw from.
+        Values that are not finite are left out. weights: (N, K), of weighted means. None where
+        fewer than two pictures are left to draw from.
         """
         values = np.asarray(values, np.float64)
         used = np.isfinite(values)
-        shares = used * (1.0 if shares is None else np.asarray(shares, np.float64))
-        weighted = np.where(used, values, 0) * shares
-        rows = max(1, _BLOCK // len(values))
+        weights = used * (1.0 if weights is None else np.asarray(weights, np.float64))
+        weighted = np.where(used, values, 0) * weights
+        step = max(1, self._block // len(values))
         means = []
-        with np.errstate(invalid="ignore"):  # 0 / 0: only pictures drawn that are left out
-            for start in range(0, len(self._drawn), rows):
-                drawn = self._drawn[start : start + rows].astype(np.float64)
-                means.append((drawn @ weighted) / (drawn @ shares))
-        means = np.concatenate(means)
-        found = []
-        for column, enough in zip(means.T, (shares > 0).sum(0) > 1, strict=True):
+        with np.errstate(invalid="ignore"):  # 0 / 0, where only left-out pictures were drawn
+            for start in range(0, len(self._drawn), step):
+                drawn = self._drawn[start : start + step].astype(np.float64)
+                means.append((drawn @ weighted) / (drawn @ weights))
+        intervals = []
+        for column, enough in zip(np.concatenate(means).T, (weights > 0).sum(0) > 1, strict=True):
             column = column[np.isfinite(column)]
-            found.append(np.percentile(column, self.percentiles).tolist() if enough else None)
-        return found
+            intervals.append(
+                tuple(np.percentile(column, self._percentiles).tolist()) if enough else None
+            )
+        return intervals
 
 
-def numbers(column):
-    """Pictures' values as metrics.json has them -> (N,) float64, NaN for None."""
-    return np.array([np.nan if value is None else float(value) for value in column])
+# --- one row ------------------------------------------------------------------------------------
 
 
-def add_intervals(rows, truth, bootstrap):
-    """Put "interval" beside every mean of rows and truth, and beside the differences from truth.
+def with_intervals(measured: Row, truth: Truth, bootstrap: Bootstrap) -> Row:
+    """The row with its deltas, and with the intervals of both.
 
-    [low, high], or None where there are too few pictures.
+    A figure of all pictures at once has no interval by this. Where pictures are missing, a delta
+    is from the true pictures that the row has.
     """
-    rarity = truth["values"].get("rarity")
-    for row in (*rows, truth):
-        values = {
-            key: numbers(row["values"][key]) for key in row["metrics"] if key in row["values"]
-        }  # the others are of all pictures at once
-        shares = [
-            numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(len(column))
-            for key, column in values.items()
-        ]
-        deltas = (
-            []
-            if row is truth
-            else [values[key] - numbers(truth["values"][key]) for key in metrics.OF_TRUTH]
+    keys = _of_pictures(measured)
+    ours = [measured.numbers(key) for key in keys]
+    differences = [measured.numbers(key) - truth.numbers(key) for key in metrics.OF_TRUTH]
+    weights = _weights([*keys, *metrics.OF_TRUTH], truth, len(ours[0]))
+    intervals = bootstrap.intervals(np.stack([*ours, *differences], -1), weights)
+    deltas = {}
+    for key, interval in zip(metrics.OF_TRUTH, intervals[len(keys) :], strict=True):
+        true = truth.figures[key].mean
+        if measured.is_partial:
+            true = truth.numbers(key)[np.isfinite(measured.numbers(key))].mean()
+        deltas[key] = Delta(float(measured.figures[key].mean - true), interval)
+    figures = _with_intervals(measured.figures, keys, intervals[: len(keys)])
+    return dataclasses.replace(measured, figures=figures, deltas=deltas)
+
+
+def truth_with_intervals(truth: Truth, bootstrap: Bootstrap) -> Truth:
+    """The true pictures' figures with their intervals."""
+    keys = _of_pictures(truth)
+    columns = np.stack([truth.numbers(key) for key in keys], -1)
+    intervals = bootstrap.intervals(columns, _weights(keys, truth, len(columns)))
+    return dataclasses.replace(truth, figures=_with_intervals(truth.figures, keys, intervals))
+
+
+def _of_pictures(measured):
+    """The metrics whose figure is a mean over pictures; the others are of all pictures at once."""
+    return [key for key in measured.figures if key in measured.values]
+
+
+def _with_intervals(figures, keys, intervals):
+    return figures | {
+        key: dataclasses.replace(figures[key], interval=interval)
+        for key, interval in zip(keys, intervals, strict=True)
+    }
+
+
+def _weights(keys, truth, count):
+    """(count, K): how much each picture counts in the mean of each metric."""
+    ones = np.ones(count)
+    columns = [truth.numbers("rarity") if metrics.METRICS[key].by_rarity else ones for key in keys]
+    return np.stack(columns, -1)
+
+
+# --- the best -----------------------------------------------------------------------------------
+
+
+def with_best(measured: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows, each with the keys of the figures and deltas that no other row beats.
+
+    Rows that lack pictures, or that used some of them in training, take no part.
+    """
+    fair = [row for row in measured if not row.seen and not row.is_partial]
+    keys = [key for key in measured[0].figures if metrics.METRICS[key].better != "truth"]
+    best = {key: _smallest(fair, lambda row, key=key: _rank(row, key)) for key in keys}
+    closest = {
+        key: _smallest(fair, lambda row, key=key: abs(row.deltas[key].mean))
+        for key in metrics.OF_TRUTH
+    }
+    return tuple(
+        dataclasses.replace(
+            row,
+            best=tuple(key for key in keys if row.name in best[key]),
+            best_deltas=tuple(key for key in closest if row.name in closest[key]),
         )
-        columns = np.stack([*values.values(), *deltas], -1)
-        shares = np.stack([*shares, *map(np.ones_like, deltas)], -1)
-        found = bootstrap.intervals(columns, shares)
-        for key, interval in zip(values, found, strict=False):
-            row["metrics"][key]["interval"] = interval
-        for key, interval in zip(metrics.OF_TRUTH, found[len(values) :], strict=False):
-            row[f"{key}{DELTA}_interval"] = interval
+        for row in measured
+    )
 
 
-def is_partial(row):
-    """Whether a row lacks pictures, so that its means are of others than the rest's."""
-    counts = row.get("counts", {})
-    return bool(counts.get("missing") or counts.get("unreadable"))
+def _smallest(rows, rank):
+    """The names of the rows whose rank is smallest; those without a rank take no part."""
+    ranks = {row.name: rank(row) for row in rows}
+    smallest = min((value for value in ranks.values() if value is not None), default=None)
+    return {name for name, value in ranks.items() if value is not None and value == smallest}
 
 
-def add_best(rows, truth):
-    """Add to each row its differences of mean colourfulness and the columns it is best in."""
-    for row in rows:
-        for key in metrics.OF_TRUTH:
-            true = truth["metrics"][key]["mean"]
-            if is_partial(row):  # the truth of the pictures that it has
-                has = np.isfinite(numbers(row["values"][key]))
-                true = numbers(truth["values"][key])[has].mean()
-            row[key + DELTA] = float(row["metrics"][key]["mean"] - true)
-        row["best"] = []
-    fair = [row for row in rows if not row["seen"] and not is_partial(row)]
-
-    def rank(row, key):
-        """What is smallest in the best row; None where the row has no figure."""
-        if key not in row["metrics"]:
-            return abs(row[key])
-        found, sign = row["metrics"][key], {"higher": -1, "lower": 1}[metrics.METRICS[key].better]
-        if found["mean"] is None:
-            return sign * np.inf if found["infinite"] else None  # equal to the truth in every one
-        return sign * found["mean"]
-
-    keys = [key for key in rows[0]["metrics"] if metrics.METRICS[key].better != "truth"]
-    for key in (*keys, *(key + DELTA for key in metrics.OF_TRUTH)):
-        ranks = [(rank(row, key), row) for row in fair]
-        best = min((found for found, _ in ranks if found is not None), default=None)
-        for found, row in ranks:
-            if found is not None and found == best:
-                row["best"].append(key)
+def _rank(row, key):
+    """A number that is smallest in the best row; None where the row has no figure."""
+    figure, sign = row.figures[key], {"higher": -1, "lower": 1}[metrics.METRICS[key].better]
+    if figure.mean is None:
+        return sign * np.inf if figure.infinite else None  # every picture equals its truth
+    return sign * figure.mean
 
 
-def pairs(rows, truth, bootstrap, against=None):
+# --- pairs --------------------------------------------------------------------------------------
+
+
+def pairs(
+    measured: tuple[Row, ...], truth: Truth, bootstrap: Bootstrap, against: str | None = None
+) -> tuple[Pair, ...]:
     """Every two rows over the same pictures, or each row against the one named.
 
-    A list of {"name", "against", "metrics": {key: figures}}. Figures are "mean", of the difference
-    name - against, its "interval" and "n", over the pictures where both are finite; "wins",
-    "ties" and "losses" of all where both have one, an infinite one too; and "verdict": "better" or
-    "worse" where the interval leaves out 0, else "undecided".
+    The metrics are those that have a value a picture and a better and a worse. The verdict is
+    "better" or "worse" where the interval of the mean difference leaves out 0, else "undecided".
     """
     if against is None:
-        chosen = [(row, other) for at, row in enumerate(rows) for other in rows[:at]]
+        chosen = [(row, other) for at, row in enumerate(measured) for other in measured[:at]]
     else:
         chosen = [
             (row, other)
-            for row in rows
-            for other in rows
-            if other["name"] == against and row is not other
+            for row in measured
+            for other in measured
+            if other.name == against and row is not other
         ]
-    keys = [
-        key
-        for key in rows[0]["metrics"]
-        if metrics.METRICS[key].better != "truth" and key in rows[0]["values"]
-    ]
-    rarity = truth["values"].get("rarity")
-    count = len(rows[0]["values"][keys[0]])
-    shares = np.stack(
-        [numbers(rarity) if metrics.METRICS[key].by_rarity else np.ones(count) for key in keys], -1
-    )
-    values = {id(row): np.stack([numbers(row["values"][key]) for key in keys], -1) for row in rows}
-    found = []
-    for row, other in chosen:
-        with np.errstate(invalid="ignore"):  # of two infinite values: a tie, and in no mean
-            difference = values[id(row)] - values[id(other)]
-        intervals = bootstrap.intervals(difference, shares)
-        found.append(
-            {
-                "name": row["name"],
-                "against": other["name"],
-                "metrics": {
-                    key: _figures(
-                        metrics.METRICS[key],
-                        values[id(row)][:, at],
-                        values[id(other)][:, at],
-                        difference[:, at],
-                        shares[:, at],
-                        intervals[at],
-                    )
-                    for at, key in enumerate(keys)
-                },
-            }
+    keys = [key for key in _of_pictures(measured[0]) if metrics.METRICS[key].better != "truth"]
+    weights = _weights(keys, truth, len(measured[0].values[keys[0]]))
+    values = {row.name: np.stack([row.numbers(key) for key in keys], -1) for row in measured}
+    return tuple(
+        Pair(
+            row.name,
+            other.name,
+            _compare(keys, values[row.name], values[other.name], weights, bootstrap),
         )
-    return found
+        for row, other in chosen
+    )
 
 
-def _figures(metric, ours, theirs, difference, shares, interval):
-    finite = np.isfinite(difference) & (shares > 0)
-    sign = 1 if metric.better == "higher" else -1
+def _compare(keys, ours, theirs, weights, bootstrap):
+    """{key: Comparison} of two rows' values, (N, K)."""
+    with np.errstate(invalid="ignore"):  # of two infinite values: a tie, and in no mean
+        differences = ours - theirs
+    intervals = bootstrap.intervals(differences, weights)
+    return {
+        key: _comparison(
+            metrics.METRICS[key].better,
+            ours[:, at],
+            theirs[:, at],
+            differences[:, at],
+            weights[:, at],
+            intervals[at],
+        )
+        for at, key in enumerate(keys)
+    }
+
+
+def _comparison(better, ours, theirs, differences, weights, interval):
+    finite = np.isfinite(differences) & (weights > 0)
+    sign = 1 if better == "higher" else -1
     verdict = "undecided"
     if interval and not interval[0] <= 0 <= interval[1]:
         verdict = "better" if sign * interval[0] > 0 else "worse"
-    return {
-        "mean": float(np.average(difference[finite], weights=shares[finite]))
-        if finite.any()
-        else None,
-        "interval": interval,
-        "n": int(finite.sum()),
-        "wins": int((sign * ours > sign * theirs).sum()),
-        "ties": int((ours == theirs).sum()),
-        "losses": int((sign * ours < sign * theirs).sum()),
-        "verdict": verdict,
-    }
+    mean = float(np.average(differences[finite], weights=weights[finite])) if finite.any() else None
+    return Comparison(
+        mean=mean,
+        interval=interval,
+        n=int(finite.sum()),
+        wins=int((sign * ours > sign * theirs).sum()),
+        ties=int((ours == theirs).sum()),
+        losses=int((sign * ours < sign * theirs).sum()),
+        verdict=verdict,
+    )

@@ -1,97 +1,136 @@
-"""What an evaluation says, in words and figures: a table in the terminal, rows for a CSV.
+"""An evaluation in words and figures: a table for the terminal, rows for a CSV.
 
-All of it is made from the report of `evaluate.evaluate`; `page_html` makes the page of it.
+`page.render` makes a page of the same.
 """
 
-from common import metrics
-from common.evaluation.statistics import DELTA
+import dataclasses
+from collections.abc import Iterator
 
-SPOKEN = ("psnr_rgb", "ciede2000")  # the metrics that pairs are compared by in words
+from common import metrics
+from common.evaluation.rows import (
+    BASELINE,
+    GREY,
+    MEAN_COLOUR,
+    Colour,
+    Comparison,
+    Delta,
+    Evaluation,
+    ModelFile,
+    Neighbours,
+    Pair,
+    PictureFolder,
+    Row,
+    Summary,
+    Truth,
+)
+
+SPOKEN = ("psnr_rgb", "ciede2000")  # the metrics that the sentences about pairs name
 RUNS_ONLY = "Sample photos show that everything runs, not how well a model colours."
 
 
-# --- what both tables say ---------------------------------------------------------------------
+# --- what both tables have --------------------------------------------------------------------
 
 
-def columns_of(report, brief=False):
-    """The keys of a table's columns: a metric's, and that of its difference from the truth."""
-    for key in report["protocol"]["metrics"]:
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of figures: of a metric's means, or of their differences from the true pictures."""
+
+    key: str
+    is_delta: bool = False
+
+    @property
+    def metric(self) -> metrics.Metric:
+        """The metric that it is of."""
+        return metrics.METRICS[self.key]
+
+    def figure(self, row: Row | Truth) -> Summary | Delta:
+        """The row's figure in this column."""
+        return row.deltas[self.key] if self.is_delta else row.figures[self.key]
+
+    def is_best(self, row: Row) -> bool:
+        """Whether no other row is better in this column."""
+        return self.key in (row.best_deltas if self.is_delta else row.best)
+
+
+def columns_of(evaluation: Evaluation, brief: bool = False) -> Iterator[Column]:
+    """A table's columns; brief: those of the terminal alone."""
+    for key in evaluation.protocol.metrics:
         if metrics.METRICS[key].brief or not brief:
-            yield key
+            yield Column(key)
             if key in metrics.OF_TRUTH:
-                yield key + DELTA
+                yield Column(key, is_delta=True)
 
 
-def title_of(report, key):
-    """A column's title, which may name a network."""
-    return report["protocol"]["metrics"][key]["title"]
+def title_of(evaluation: Evaluation, key: str) -> str:
+    """A metric's title, which may name a network."""
+    return evaluation.protocol.metrics[key].title
 
 
-def cell(row, key):
-    """The text of a figure; "inf" if every picture is equal to its truth, "-" if undefined.
+def cell(row: Row | Truth, column: Column) -> str:
+    """The text of a figure; "inf" if every picture equals its truth, "-" if it is undefined.
 
-    A metric of a network that is not at hand says what it lacks.
+    For a metric of a network that is not available, what is lacking.
     """
-    if key.endswith(DELTA):
-        return f"{row[key]:+.2f}"
-    found = row["metrics"][key]
-    if found["mean"] is None:
-        return found.get("lacks") or ("inf" if found["infinite"] else "-")
-    return f"{found['mean']:.{metrics.METRICS[key].digits}f}"
+    figure = column.figure(row)
+    if column.is_delta:
+        return f"{figure.mean:+.2f}"
+    if figure.mean is None:
+        return figure.lacks or ("inf" if figure.infinite else "-")
+    return f"{figure.mean:.{column.metric.digits}f}"
 
 
-def interval(row, key):
+def interval(row: Row | Truth, column: Column) -> str:
     """ "low..high" of a figure with the figure's digits, "" where there is none.
 
     Of a mean over subsets, their standard deviation.
     """
-    found = row[f"{key}_interval"] if key.endswith(DELTA) else row["metrics"][key]["interval"]
-    form = "+.2f" if key.endswith(DELTA) else f".{metrics.METRICS[key].digits}f"
-    if not key.endswith(DELTA) and "deviation" in row["metrics"][key]:
-        return f"±{row['metrics'][key]['deviation']:{form}}"
-    return "" if found is None else f"{found[0]:{form}}..{found[1]:{form}}"
+    figure = column.figure(row)
+    form = "+.2f" if column.is_delta else f".{column.metric.digits}f"
+    if not column.is_delta and figure.deviation is not None:
+        return f"±{figure.deviation:{form}}"
+    return "..".join(f"{end:{form}}" for end in figure.interval or ())
 
 
-def counted(row, key, pictures):
+def counted(row: Row | Truth, column: Column, pictures: int) -> str:
     """ "n=7" where a figure is a mean of fewer than all pictures, else ""."""
-    found = row["metrics"][key.removesuffix(DELTA)]
-    return "" if found["n"] == pictures or "lacks" in found else f"n={found['n']}"
+    figure = row.figures[column.key]
+    return "" if figure.n == pictures or figure.lacks else f"n={figure.n}"
 
 
-def pictures_of(row):
+def pictures_of(row: Row) -> str:
     """How many pictures each of the row's means is over: "32", or "31 to 32" where they differ."""
-    counts = sorted({found["n"] for found in row["metrics"].values() if "lacks" not in found})
+    counts = sorted({figure.n for figure in row.figures.values() if not figure.lacks})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def remarks_of(row, count):
-    """What must be known beside a row's figures."""
-    said = []
-    if row["seen"]:
-        said.append(f"seen {row['seen']} of {count} in training")
-    elif row["seen"] is None:
-        said.append("training files unknown")
-    if counts := row.get("counts"):
-        said.append(
+def remarks_of(row: Row, count: int) -> list[str]:
+    """What must be known beside a row's figures. count: pictures of the evaluation."""
+    remarks = []
+    if row.seen:
+        remarks.append(f"seen {row.seen} of {count} in training")
+    elif row.seen is None:
+        remarks.append("training files unknown")
+    if isinstance(row.source, PictureFolder):
+        remarks.append(
             "pictures: "
             + ", ".join(
                 f"{number} {'of other names' if kind == 'others' else kind}"
-                for kind, number in counts.items()
+                for kind, number in row.counts.items()
                 if number
             )
         )
-    if embedding := row.get("embedding"):
-        said.append(f"embedding {embedding['network']}, {_weights(embedding)}")
-    if among := row.get("among"):
-        said.append(f"among {among} training pictures")
-    for encoder in row.get("metadata", {}).get("pretrained", {}).values():
-        said.append(f"encoder {encoder['network']}, {_weights(encoder)}")
-    if distance := row.get("metadata", {}).get("distance"):
-        said.append(f"loss {distance['name']}")
-    if row["name"] == "mean colour":
-        a, b = row["ab"]
-        said.append(f"ab = ({a:.1f}, {b:.1f})")
-    return said
+    if row.embedding:
+        remarks.append(f"embedding {row.embedding['network']}, {_weights(row.embedding)}")
+    if isinstance(row.source, Neighbours):
+        remarks.append(f"among {row.source.among} training pictures")
+    for encoder in row.metadata.get("pretrained", {}).values():
+        remarks.append(f"encoder {encoder['network']}, {_weights(encoder)}")
+    if distance := row.metadata.get("distance"):
+        remarks.append(f"loss {distance['name']}")
+    if isinstance(row.source, Colour) and row.name == MEAN_COLOUR:
+        a, b = row.source.ab
+        remarks.append(f"ab = ({a:.1f}, {b:.1f})")
+    return remarks
 
 
 def _weights(network):
@@ -99,88 +138,89 @@ def _weights(network):
     return f"{kind} weights"
 
 
-def notes(report):
-    """Sentences under the table: who is better than whom, and what to beware of."""
-    said = [_pair_in_words(pair) for pair in _told(report)]
-    truth = report["truth"]["metrics"]["colourfulness"]["mean"]
-    said.append(f"The true pictures' colourfulness is {truth:.2f}.")
-    infinite = max(row["metrics"]["psnr_rgb"]["infinite"] for row in report["rows"])
+def notes(evaluation: Evaluation) -> list[str]:
+    """Sentences under the table: which row is better than which, and what to beware of."""
+    sentences = [_pair_in_words(pair) for pair in _spoken_pairs(evaluation)]
+    truth = evaluation.truth.figures["colourfulness"].mean
+    sentences.append(f"The true pictures' colourfulness is {truth:.2f}.")
+    infinite = max(row.figures["psnr_rgb"].infinite for row in evaluation.rows)
     if infinite:
-        said.append(
+        sentences.append(
             f"Up to {infinite} predictions equal the truth in every pixel (grey pictures "
             "do): their infinite PSNR is in no mean."
         )
-    said += report["notes"]
-    if report["data"]["name"] == "samples":
-        said.append(RUNS_ONLY)
-    return said
+    sentences += evaluation.notes
+    if evaluation.data.name == "samples":
+        sentences.append(RUNS_ONLY)
+    return sentences
 
 
-def _told(report):
-    """The pairs that are put in words: those with the reference, else those of models."""
-    kinds = {row["name"]: row["kind"] for row in report["rows"]}
-    if report["against"] is not None:
-        return report["pairs"]
+def _spoken_pairs(evaluation):
+    """The pairs that sentences name: those with the reference, else those of models."""
+    if evaluation.against is not None:
+        return evaluation.pairs
     return [
         pair
-        for pair in report["pairs"]
-        if kinds[pair["name"]] != "baseline" and pair["against"] != "grey"
+        for pair in evaluation.pairs
+        if evaluation.row(pair.name).kind != BASELINE and pair.against != GREY
     ]
 
 
-def _pair_in_words(pair):
+def _pair_in_words(pair: Pair) -> str:
     """ "ours against theirs: better by PSNR RGB, +0.62 dB (+0.50..+0.75, wins 310 of 378); ..."."""
-    told = [
-        f"{found['verdict']} by {metrics.METRICS[key].title}, {difference(key, found)}"
-        for key, found in pair["metrics"].items()
-        if key in SPOKEN and found["mean"] is not None
+    verdicts = [
+        f"{compared.verdict} by {metrics.METRICS[key].title}, {difference(key, compared)}"
+        for key, compared in pair.metrics.items()
+        if key in SPOKEN and compared.mean is not None
     ]
-    words = f"{pair['name']} against {pair['against']}: {'; '.join(told) or 'undefined'}."
-    psnr = pair["metrics"]["psnr_rgb"]
-    if pair["against"] == "mean colour" and psnr["verdict"] != "better":
+    words = f"{pair.name} against {pair.against}: {'; '.join(verdicts) or 'undefined'}."
+    if pair.against == MEAN_COLOUR and pair.metrics["psnr_rgb"].verdict != "better":
         words += " It has learned nothing that shows in PSNR."
     return words
 
 
-def difference(key, found):
-    """ "+0.62 dB (+0.50..+0.75, wins 310 of 378)" of what a pair's figures are."""
+def difference(key: str, compared: Comparison) -> str:
+    """ "+0.62 dB (+0.50..+0.75, wins 310 of 378)"."""
     metric = metrics.METRICS[key]
     unit = f" {metric.unit}" if metric.unit else ""
     within = ""
-    if found["interval"]:
-        low, high = (f"{end:+.{metric.digits}f}" for end in found["interval"])
-        within = f"{low}..{high}, "
-    pictures = found["wins"] + found["ties"] + found["losses"]
-    return f"{found['mean']:+.{metric.digits}f}{unit} ({within}wins {found['wins']} of {pictures})"
+    if compared.interval:
+        within = "..".join(f"{end:+.{metric.digits}f}" for end in compared.interval) + ", "
+    pictures = compared.wins + compared.ties + compared.losses
+    return (
+        f"{compared.mean:+.{metric.digits}f}{unit} "
+        f"({within}wins {compared.wins} of {pictures})"
+    )
 
 
-def _heading(report):
-    data = report["data"]
-    some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
-    preset = report["protocol"]["preset"]
+def _heading(evaluation):
+    data, preset = evaluation.data, evaluation.protocol.preset
+    some = "" if data.pictures == data.of else f" of {data.of}"
     return (
         (f"{preset['name']}: " if preset else "")
-        + f"{data['name']}, {data['split']} split: {data['pictures']}{some} pictures at "
-        f"{data['image_size']} x {data['image_size']}"
+        + f"{data.name}, {data.split} split: {data.pictures}{some} pictures at "
+        f"{data.image_size} x {data.image_size}"
     )
 
 
 # --- the terminal -----------------------------------------------------------------------------
 
 
-def table(report):
-    """The report's main columns as aligned text; `*` marks the best of a column."""
-    columns = list(columns_of(report, brief=True))
-    titles = ["delta" if key.endswith(DELTA) else title_of(report, key) for key in columns]
+def table(evaluation: Evaluation) -> str:
+    """The main columns as aligned text; `*` marks the best of a column."""
+    columns = list(columns_of(evaluation, brief=True))
+    titles = [
+        "delta" if column.is_delta else title_of(evaluation, column.key) for column in columns
+    ]
     lines = [["", *titles, "pictures", ""]]
-    pictures = report["data"]["pictures"]
-    for row in report["rows"]:
-        cells = [cell(row, key) + ("*" if key in row["best"] else "") for key in columns]
+    pictures = evaluation.data.pictures
+    for row in evaluation.rows:
+        cells = [cell(row, column) + "*" * column.is_best(row) for column in columns]
         remarks = "; ".join(remarks_of(row, pictures))
-        lines.append([row["name"], *cells, pictures_of(row), remarks])
+        lines.append([row.name, *cells, pictures_of(row), remarks])
         for below in (
-            [interval(row, key) for key in columns],
-            [counted(row, key, pictures) for key in columns],
+            [interval(row, column) for column in columns],
+            [counted(row, column, pictures) for column in columns],
         ):
             if any(below):
                 lines.append(["", *below, "", ""])
@@ -203,13 +243,13 @@ def table(report):
     ]
     return "\n".join(
         [
-            _heading(report),
+            _heading(evaluation),
             "",
             *aligned,
             "",
-            *notes(report),
-            f"Below each mean: {report['protocol']['interval']}.",
-            f"* best {report['protocol']['best']}.",
+            *notes(evaluation),
+            f"Below each mean: {evaluation.protocol.sentences['interval']}.",
+            f"* best {evaluation.protocol.sentences['best']}.",
         ]
     )
 
@@ -217,13 +257,14 @@ def table(report):
 # --- the CSV ----------------------------------------------------------------------------------
 
 
-def csv_rows(report):
-    """A header and a row a method: what it is, then mean and count of every metric."""
+def csv_rows(evaluation: Evaluation) -> Iterator[list]:
+    """A header and a row a method: what it is, then mean, count and interval of every metric."""
+    data, keys = evaluation.data, list(evaluation.protocol.metrics)
     # Means over subsets have a deviation in place of an interval.
     spread = [
         key
-        for key in report["protocol"]["metrics"]
-        if any("deviation" in row["metrics"][key] for row in report["rows"])
+        for key in keys
+        if any(row.figures[key].deviation is not None for row in evaluation.rows)
     ]
     yield [
         "data",
@@ -237,40 +278,32 @@ def csv_rows(report):
         "embedding_weights",
         "seen",
         "sha256",
-        *(
-            f"{key}{suffix}"
-            for key in report["protocol"]["metrics"]
-            for suffix in ("", "_n", "_low", "_high")
-        ),
-        *(f"{key}{DELTA}{suffix}" for key in metrics.OF_TRUTH for suffix in ("", "_low", "_high")),
+        *(f"{key}{suffix}" for key in keys for suffix in ("", "_n", "_low", "_high")),
+        *(f"{key}_delta{suffix}" for key in metrics.OF_TRUTH for suffix in ("", "_low", "_high")),
         *(f"{key}_deviation" for key in spread),
     ]
-    data = report["data"]
-    for row in report["rows"]:
-        embedding = row.get("embedding") or {}
-        figures = [
-            value
-            for key in report["protocol"]["metrics"]
-            for found in [row["metrics"][key]]
-            for value in (found["mean"], found["n"], *(found["interval"] or (None, None)))
-        ]
-        figures += [
-            value
-            for key in metrics.OF_TRUTH
-            for value in (row[key + DELTA], *(row[f"{key}{DELTA}_interval"] or (None, None)))
-        ]
-        figures += [row["metrics"][key].get("deviation") for key in spread]
+    for row in evaluation.rows:
+        model = row.source if isinstance(row.source, ModelFile) else None
+        embedding = row.embedding or {}
+        figures = []
+        for key in keys:
+            figure = row.figures[key]
+            figures += [figure.mean, figure.n, *(figure.interval or (None, None))]
+        for key in metrics.OF_TRUTH:
+            delta = row.deltas[key]
+            figures += [delta.mean, *(delta.interval or (None, None))]
+        figures += [row.figures[key].deviation for key in spread]
         yield [
-            data["name"],
-            data["split"],
-            data["pictures"],
-            row["name"],
-            row["kind"],
-            row.get("image_size"),
-            row.get("cut"),
+            data.name,
+            data.split,
+            data.pictures,
+            row.name,
+            row.kind,
+            model and model.image_size,
+            model and model.cut,
             embedding.get("network"),
             embedding.get("weights"),
-            row["seen"],
-            row.get("sha256"),
+            row.seen,
+            model and model.sha256,
             *figures,
         ]

@@ -544,12 +544,12 @@ METRICS = {
 OF_TRUTH = ("colourfulness", "colourfulness_absolute")  # what a picture has without a prediction
 
 
-def chosen(weights=None):
-    """{key: Metric} that need no network: by rarity only where there are weights of colours."""
+def chosen(by_rarity=False):
+    """{key: Metric} that need no network, with or without those balanced by rarity of colours."""
     return {
         key: metric
         for key, metric in METRICS.items()
-        if metric.function and (weights is not None or not metric.by_rarity)
+        if metric.function and (by_rarity or not metric.by_rarity)
     }
 
 
@@ -587,7 +587,7 @@ def score(truth, ab_predicted, rgb_predicted=None, weights=None):
         "ab_predicted": Picture(ab_predicted),
     }
     found = {}
-    for key, metric in chosen(weights).items():
+    for key, metric in chosen(weights is not None).items():
         switches = metric.given | ({"weights": weights} if metric.by_rarity else {})
         value = (
             metric.function(*(pictures[name] for name in metric.pictures), **switches)
@@ -599,11 +599,22 @@ def score(truth, ab_predicted, rgb_predicted=None, weights=None):
     return found
 
 
-def summary(values, weights=None):
-    """The mean of per-picture values, with what it is a mean of.
+@dataclasses.dataclass(frozen=True)
+class Mean:
+    """A mean over pictures.
 
-    {"mean": over the finite values, None if there are none, "n": how many these are,
-    "infinite": how many are infinite (equal pictures)}; None among the values is left out.
+    mean: over the finite values, None if there are none. n: how many these are. infinite: how many
+    are infinite, because the pictures are equal.
+    """
+
+    mean: float | None
+    n: int
+    infinite: int
+
+
+def summary(values, weights=None) -> Mean:
+    """The mean of per-picture values; None among them is left out.
+
     weights: one a picture, of a weighted mean.
     """
     defined = np.array([value is not None for value in values], bool)
@@ -612,10 +623,10 @@ def summary(values, weights=None):
         raise ValueError("summary() of NaN: a metric never gives it, so look for its source.")
     finite = np.isfinite(values)
     shares = np.ones(len(values)) if weights is None else np.asarray(weights)[defined]
-    return {
-        "mean": float(np.average(values[finite], weights=shares[finite]))
+    return Mean(
+        mean=float(np.average(values[finite], weights=shares[finite]))
         if shares[finite].any()
         else None,
-        "n": int(finite.sum()),
-        "infinite": int((~finite).sum()),
-    }
+        n=int(finite.sum()),
+        infinite=int((~finite).sum()),
+    )

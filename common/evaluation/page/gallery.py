@@ -11,7 +11,7 @@ import numpy as np
 
 from common import metrics, photos
 from common.color import lab
-from common.evaluation import baselines, predictions, statistics
+from common.evaluation import baselines, rows
 
 SHOWN = 12  # pictures spread evenly over the split
 LIMIT = 6_000_000  # bytes that the page's pictures may take, as text
@@ -33,14 +33,14 @@ class Gallery:
     left_out: int
 
 
-def make(report, methods, dataset, split, shown=SHOWN, batch_size=16):
-    """The `Gallery` of a finished report.
+def make(evaluation, methods, dataset, split, shown=SHOWN, batch_size=16):
+    """The `Gallery` of a finished `rows.Evaluation`.
 
-    methods: what stands behind report["rows"], in their order. shown: pictures spread evenly.
+    methods: those of its rows, in their order. shown: pictures spread evenly.
     """
     # The mean colour is a number, no picture to look at.
-    methods = [method for method in methods if method.name != baselines.MEAN_COLOUR]
-    wanted, spread = choose(report, shown)
+    methods = [method for method in methods if method.name != rows.MEAN_COLOUR]
+    wanted, spread = choose(evaluation, shown)
     names = dataset.names(split)
     pictures, room, places = [], LIMIT, list(wanted)
     for start in range(0, len(places), batch_size):
@@ -60,18 +60,18 @@ def make(report, methods, dataset, split, shown=SHOWN, batch_size=16):
     return Gallery(pictures, spread, 0)
 
 
-def choose(report, shown):
+def choose(evaluation, shown):
     """({place: reasons}, how many of them are spread evenly), the most important first.
 
     After those, by every metric in turn, the worst, best and median picture of each method but the
     baselines; the metrics of the terminal's table come first.
     """
-    count = report["data"]["pictures"]
+    count = evaluation.data.pictures
     spread = np.unique(np.linspace(0, count - 1, min(shown, count)).round().astype(int))
     chosen = {place: [] for place in spread.tolist()}
-    rows = [row for row in report["rows"] if row["kind"] != "baseline"]
-    for key in sorted(keys(report), key=lambda key: not metrics.METRICS[key].brief):
-        ranked = [(row["name"], ranks(key, row["values"][key], report["truth"])) for row in rows]
+    others = [row for row in evaluation.rows if row.kind != rows.BASELINE]
+    for key in sorted(keys(evaluation), key=lambda key: not metrics.METRICS[key].brief):
+        ranked = [(row.name, ranks(key, row, evaluation.truth)) for row in others]
         for which in RANKED:
             for name, found in ranked:
                 order = sorted((rank, place) for place, rank in enumerate(found) if rank)
@@ -81,33 +81,37 @@ def choose(report, shown):
     return chosen, len(spread)
 
 
-def keys(report):
+def keys(evaluation):
     """The metrics that have a value for each picture."""
-    return [key for key in report["protocol"]["metrics"] if key in report["rows"][0]["values"]]
+    return [key for key in evaluation.protocol.metrics if key in evaluation.rows[0].values]
 
 
-def ranks(key, values, truth):
+def ranks(key, row, truth):
     """Each picture's rank by a metric, 1 the best; equal values share one, None without a value.
 
-    values: those of a row, as the report has them. Colourfulness is best where it is the truth's.
+    Colourfulness is best where it is the truth's.
     """
-    found, better = statistics.numbers(values), metrics.METRICS[key].better
+    values, better = row.numbers(key), metrics.METRICS[key].better
     if better == "truth":
-        found = np.abs(found - statistics.numbers(truth["values"][key]))
+        values = np.abs(values - truth.numbers(key))
     elif better == "higher":
-        found = -found
-    scored = np.sort(found[~np.isnan(found)])
-    return [None if np.isnan(value) else int(np.searchsorted(scored, value)) + 1 for value in found]
+        values = -values
+    scored = np.sort(values[~np.isnan(values)])
+    return [
+        None if np.isnan(value) else int(np.searchsorted(scored, value)) + 1 for value in values
+    ]
 
 
 def _drawn(method, split, places):
     """A method's pictures at `places`, (S, S, 3) uint8 each, None where it has none."""
-    if method.kind == predictions.KIND:
-        return [method.picture(place) for place in places]
     batch = method.dataset.read(split, places, method.takes_embedding)
     colours = lab.rgb_to_lab(batch["rgb"])
-    ab = method(baselines.Batch(np.asarray(places), batch["rgb"], colours, batch.get("embedding")))
-    return metrics.recolour(colours[..., :1], ab)
+    predicted = method(
+        baselines.Batch(np.asarray(places), batch["rgb"], colours, batch.get("embedding"))
+    )
+    if method.kind == rows.PREDICTIONS:
+        return [read.picture for read in predicted]
+    return metrics.recolour(colours[..., :1], predicted)
 
 
 def _as_file(rgb):

@@ -13,7 +13,7 @@ from common import metrics
 from common.color import lab
 from common.evaluation import histograms, table
 from common.evaluation.page import charts, document, gallery
-from common.evaluation.statistics import DELTA
+from common.evaluation.rows import BASELINE, MODEL, PREDICTIONS
 
 BETTER = {"higher": "higher is better", "lower": "lower is better", "truth": "as the truth's"}
 SHARES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1)  # the axis of the histograms
@@ -21,8 +21,8 @@ SHARES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1)  # the axis of the histograms
 
 def html(report, pictures):
     """The whole page, of what `evaluate.evaluate` returns and a `gallery.Gallery`."""
-    data = report["data"]
-    title = f"{data['name']}, {data['split']} split"
+    data = report.data
+    title = f"{data.name}, {data.split} split"
     notes = "".join(f"<li>{escape(_typeset(note))}</li>" for note in table.notes(report))
     return document.document(
         f"Evaluation: {title}",
@@ -54,7 +54,7 @@ def html(report, pictures):
 {_provenance(report)}
 </section>
 </main>
-<footer>Made {escape(report["created"])}. Every picture's own values are in
+<footer>Made {escape(report.created)}. Every picture's own values are in
 <a href="metrics.json">metrics.json</a>, the table is in <a href="metrics.csv">metrics.csv</a>.
 </footer>""",
         "page.js",
@@ -63,13 +63,13 @@ def html(report, pictures):
 
 
 def _lead(report):
-    data = report["data"]
-    count = len([row for row in report["rows"] if row["kind"] != "baseline"])
+    data = report.data
+    count = len([row for row in report.rows if row.kind != BASELINE])
     models = {0: "No model", 1: "One model"}.get(count, f"{count} models")
-    some = "" if data["pictures"] == data["of"] else f" of {data['of']}"
-    size = f"{data['image_size']} × {data['image_size']}".replace(" ", "\N{NO-BREAK SPACE}")
+    some = "" if data.pictures == data.of else f" of {data.of}"
+    size = f"{data.image_size} × {data.image_size}".replace(" ", "\N{NO-BREAK SPACE}")
     return (
-        f"{models} and the baselines on {data['pictures']}{some} pictures at {size}, with the "
+        f"{models} and the baselines on {data.pictures}{some} pictures at {size}, with the "
         "true lightness."
     )
 
@@ -77,52 +77,54 @@ def _lead(report):
 def _figures(report):
     columns = list(table.columns_of(report))
     heads = ['<th scope="col">Method</th>']
-    for key in columns:
-        if key.endswith(DELTA):
+    for column in columns:
+        if column.is_delta:
             heads.append('<th scope="col">Δ<small>closer to 0 is better</small></th>')
             continue
-        metric = metrics.METRICS[key]
+        metric = column.metric
         small = ", ".join(filter(None, (metric.unit, BETTER[metric.better])))
         first = ' data-first="descending"' if metric.better == "higher" else ""
         heads.append(
-            f'<th scope="col"{first}>{escape(table.title_of(report, key))}'
+            f'<th scope="col"{first}>{escape(table.title_of(report, column.key))}'
             f"<small>{small}</small></th>"
         )
     heads.append('<th scope="col">n<small>pictures</small></th>')
-    body, pictures = [], report["data"]["pictures"]
-    for row in report["rows"]:
+    body, pictures = [], report.data.pictures
+    for row in report.rows:
         remarks = "".join(
             f'<span class="remark{" beware" if _is_warning(remark) else ""}">{escape(remark)}'
             "</span>"
             for remark in table.remarks_of(row, pictures)
         )
         cells = "".join(
-            _number(_value(row, key), _marked(row, key) + _below(row, key, pictures))
-            for key in columns
+            _number(_value(row, column), _marked(row, column) + _below(row, column, pictures))
+            for column in columns
         )
         counted = table.pictures_of(row)
         body.append(
-            f'<tr class="{row["kind"]}"><th scope="row">{escape(row["name"])}{remarks}'
+            f'<tr class="{row.kind}"><th scope="row">{escape(row.name)}{remarks}'
             f"</th>{cells}{_number(int(counted.split()[0]), counted)}</tr>"
         )
-    truth = report["truth"]
+    truth = report.truth
     cells = "".join(
-        _number(_value(truth, key), table.cell(truth, key) + _below(truth, key, pictures))
-        if key in truth["metrics"]
+        _number(
+            _value(truth, column), table.cell(truth, column) + _below(truth, column, pictures)
+        )
+        if column.key in truth.figures and not column.is_delta
         else '<td aria-label="not applicable"></td>'
-        for key in columns
+        for column in columns
     )
-    counted = truth["metrics"]["colourfulness"]["n"]
+    counted = truth.figures["colourfulness"].n
     body.append(
         f'<tr class="truth"><th scope="row">true pictures</th>{cells}'
         f"{_number(counted, counted)}</tr>"
     )
-    interval = report["protocol"]["interval"]
+    interval = report.protocol.sentences["interval"]
     return f"""<div class="scroll" role="region" aria-labelledby="figures" tabindex="0">
 <table class="figures">
 <caption><span>Means over pictures, and below each its interval, {escape(interval)}. A star marks
 the best
-{escape(report["protocol"]["best"])}.</span></caption>
+{escape(report.protocol.sentences["best"])}.</span></caption>
 <thead><tr>{"".join(heads)}</tr></thead>
 <tbody>
 {chr(10).join(body)}
@@ -131,12 +133,12 @@ the best
 </div>"""
 
 
-def _value(row, key):
+def _value(row, column):
     """What a cell is sorted by; None where there is no figure."""
-    if key.endswith(DELTA):
-        return row[key]
-    found = row["metrics"][key]
-    return "Infinity" if found["mean"] is None and found["infinite"] else found["mean"]
+    figure = column.figure(row)
+    if not column.is_delta and figure.mean is None and figure.infinite:
+        return "Infinity"
+    return figure.mean
 
 
 def _number(value, text):
@@ -144,8 +146,8 @@ def _number(value, text):
     return f"<td>{text}</td>" if value is None else f'<td data-value="{value}">{text}</td>'
 
 
-def _below(row, key, pictures):
-    lines = table.interval(row, key), table.counted(row, key, pictures)
+def _below(row, column, pictures):
+    lines = table.interval(row, column), table.counted(row, column, pictures)
     return "".join(f'<span class="remark">{_typeset(line)}</span>' for line in lines if line)
 
 
@@ -158,30 +160,30 @@ def _is_warning(remark):
     return remark.startswith("seen") or "RANDOM" in remark or " missing" in remark
 
 
-def _marked(row, key):
-    text = _typeset(table.cell(row, key)).replace("inf", "∞")
+def _marked(row, column):
+    text = _typeset(table.cell(row, column)).replace("inf", "∞")
     best = '<strong>{}<span class="hidden"> best</span></strong>'
-    return best.format(text) if key in row["best"] else text
+    return best.format(text) if column.is_best(row) else text
 
 
 def _comparisons(report):
-    if not report["pairs"]:
+    if not report.pairs:
         return ""
-    keys = [key for key in report["pairs"][0]["metrics"] if metrics.METRICS[key].brief]
+    keys = [key for key in report.pairs[0].metrics if metrics.METRICS[key].brief]
     heads = "".join(f'<th scope="col">{escape(table.title_of(report, key))}</th>' for key in keys)
     body = []
-    for pair in report["pairs"]:
+    for pair in report.pairs:
         cells = "".join(
-            _number(pair["metrics"][key]["mean"], _compared(key, pair["metrics"][key]))
+            _number(pair.metrics[key].mean, _compared(key, pair.metrics[key]))
             for key in keys
         )
         body.append(
-            f'<tr><th scope="row">{escape(pair["name"])}<span class="remark">against '
-            f"{escape(pair['against'])}</span></th>{cells}</tr>"
+            f'<tr><th scope="row">{escape(pair.name)}<span class="remark">against '
+            f"{escape(pair.against)}</span></th>{cells}</tr>"
         )
     return f"""<section aria-labelledby="comparisons">
 <h2 id="comparisons">Comparisons</h2>
-<p>{escape(report["protocol"]["pairs"].capitalize())}. Every metric is in metrics.json.</p>
+<p>{escape(report.protocol.sentences["pairs"].capitalize())}. Every metric is in metrics.json.</p>
 {_table('aria-labelledby="comparisons"', "Pair", heads, body)}
 </section>"""
 
@@ -199,18 +201,18 @@ def _table(name, first, heads, body):
 </div>"""
 
 
-def _compared(key, found):
-    if found["mean"] is None:
+def _compared(key, compared):
+    if compared.mean is None:
         return "-"
-    difference, rest = _typeset(table.difference(key, found)).split(" (")
-    lines = found["verdict"], *rest.removesuffix(")").split(", ")
+    difference, rest = _typeset(table.difference(key, compared)).split(" (")
+    lines = compared.verdict, *rest.removesuffix(")").split(", ")
     return difference + "".join(f'<span class="remark">{line}</span>' for line in lines)
 
 
 def _left_out(report):
-    if not report["failed"]:
+    if not report.failed:
         return ""
-    items = "".join(f"<li>{escape(failure['reason'])}</li>" for failure in report["failed"])
+    items = "".join(f"<li>{escape(failure.reason)}</li>" for failure in report.failed)
     return f"""<section aria-labelledby="left-out">
 <h2 id="left-out">Left out</h2>
 <ul>{items}</ul>
@@ -220,18 +222,18 @@ def _left_out(report):
 def _gallery(report, shown):
     if not shown.pictures:
         return ""
-    rows = {row["name"]: row for row in report["rows"]}
+    rows = {row.name: row for row in report.rows}
     drawn = {name for picture in shown.pictures for name, _ in picture["columns"]}
     names = [name for name in rows if name in drawn]
-    first = next((name for name in names if rows[name]["kind"] != "baseline"), names[0])
+    first = next((name for name in names if rows[name].kind != BASELINE), names[0])
     found = {
-        key: [gallery.ranks(key, rows[name]["values"][key], report["truth"]) for name in names]
+        key: [gallery.ranks(key, rows[name], report.truth) for name in names]
         for key in gallery.keys(report)
     }
     values = [
         [
             {
-                key: [rows[name]["values"][key][picture["place"]], found[key][at][picture["place"]]]
+                key: [rows[name].values[key][picture["place"]], found[key][at][picture["place"]]]
                 for key in found
             }
             for at, name in enumerate(names)
@@ -241,7 +243,7 @@ def _gallery(report, shown):
     truth = [
         {
             key: column[picture["place"]]
-            for key, column in report["truth"]["values"].items()
+            for key, column in report.truth.values.items()
             if key in found
         }
         for picture in shown.pictures
@@ -276,7 +278,7 @@ def _gallery(report, shown):
 def _chosen(report, shown):
     """How the pictures on the page were chosen, in words."""
     words = (
-        f"{shown.spread} of {report['data']['pictures']} are spread evenly over the split, "
+        f"{shown.spread} of {report.data.pictures} are spread evenly over the split, "
         "none chosen by eye."
     )
     if more := len(shown.pictures) - shown.spread:
@@ -317,7 +319,7 @@ def _picture(report, picture, names, rows, is_spread):
         label, number, at = "true", "", ""
         if name is not None:
             label, at = name, names.index(name)
-            psnr = rows[name]["values"]["psnr_rgb"][picture["place"]]
+            psnr = rows[name].values["psnr_rgb"][picture["place"]]
             number = "∞" if psnr == "inf" else f"{psnr:.2f}"
         figures.append(
             f'<figure data-at="{at}">'
@@ -359,20 +361,20 @@ def _dialog():
 
 def _colours(report):
     """Histograms of a and b, each method's against the truth's, and a table that says the same."""
-    truth, charted, body = report["truth"]["histograms"], [], []
-    for row in report["rows"]:
+    truth, charted, body = report.truth.histograms, [], []
+    for row in report.rows:
         distances = {
-            channel: histograms.distance(row["histograms"][channel], truth[channel])
+            channel: histograms.distance(row.histograms[channel], truth[channel])
             for channel in histograms.CHANNELS
         }
         deviations = {
-            channel: histograms.deviation(row["histograms"][channel])
+            channel: histograms.deviation(row.histograms[channel])
             for channel in histograms.CHANNELS
         }
         body.append(
             _spread_row(
-                row["kind"],
-                row["name"],
+                row.kind,
+                row.name,
                 [
                     value
                     for channel in histograms.CHANNELS
@@ -386,7 +388,7 @@ def _colours(report):
                 for channel in histograms.CHANNELS
             )
             charted.append(
-                f'<figure class="charts">{panels}<figcaption>{escape(row["name"])}'
+                f'<figure class="charts">{panels}<figcaption>{escape(row.name)}'
                 "</figcaption></figure>"
             )
     body.append(
@@ -448,21 +450,21 @@ def _histogram(row, truth, channel, distance):
         for rgb in np.rint(255 * lab.lab_to_rgb(colours)).astype(np.uint8).tolist()
     ]
     words = (
-        f"{row['name']}: histogram of {channel}*; its distance from the truth's is {distance:.2f}"
+        f"{row.name}: histogram of {channel}*; its distance from the truth's is {distance:.2f}"
     )
     drawn = [
         charts.steps(kind, x, y, edges, histograms.shares(found[channel]))
-        for kind, found in (("true", truth), ("made", row["histograms"]))
+        for kind, found in (("true", truth), ("made", row.histograms))
     ]
     return charts.panel(f"{channel}*", words, x, y, *drawn, strip=strip)
 
 
 def _curves(report):
     """Loss and PSNR by epoch of the models whose run is at hand; "" where there is none."""
-    rows = [row for row in report["rows"] if row.get("history")]
+    rows = [row for row in report.models if row.source.history]
     if not rows:
         return ""
-    figures = "".join(_trained(row["name"], row["history"]) for row in rows)
+    figures = "".join(_trained(row.name, row.source.history) for row in rows)
     return f"""<section aria-labelledby="curves">
 <h2 id="curves">Training</h2>
 <p>Loss, and PSNR on RGB, by epoch, as the run of the model noted them.</p>
@@ -518,38 +520,38 @@ def _trained(name, history):
 
 
 def _protocol(report):
-    protocol, data = report["protocol"], report["data"]
-    preset = protocol["preset"]
+    protocol, data = report.protocol, report.data
+    preset = protocol.preset
     entries = {
         "Preset": preset and f"{preset['name']}: {preset['chosen']}",
-        "Pictures": f"{data['pictures']} of the {data['of']} in the {data['split']} split of "
-        f"{data['name']}, {data['image_size']} × {data['image_size']}, cut "
-        f"“{data['cut']}”",
-        "Lightness": protocol["lightness"],
-        "Prediction": protocol["prediction"],
-        "RGB": protocol["rgb"],
-        "ab": protocol["ab"],
-        "Lab": protocol["lab"],
-        "Mean": protocol["mean"],
-        "Interval": protocol["interval"],
-        "Pictures of others": protocol["predictions"],
-        "Balanced": protocol.get("balanced"),
-        "Nearest neighbour": protocol.get("neighbour"),
-        "Δ": protocol["delta"],
-        "Histograms": protocol["histograms"],
+        "Pictures": f"{data.pictures} of the {data.of} in the {data.split} split of "
+        f"{data.name}, {data.image_size} × {data.image_size}, cut "
+        f"“{data.cut}”",
+        "Lightness": protocol.sentences["lightness"],
+        "Prediction": protocol.sentences["prediction"],
+        "RGB": protocol.sentences["rgb"],
+        "ab": protocol.sentences["ab"],
+        "Lab": protocol.sentences["lab"],
+        "Mean": protocol.sentences["mean"],
+        "Interval": protocol.sentences["interval"],
+        "Pictures of others": protocol.sentences["predictions"],
+        "Balanced": protocol.sentences.get("balanced"),
+        "Nearest neighbour": protocol.sentences.get("neighbour"),
+        "Δ": protocol.sentences["delta"],
+        "Histograms": protocol.sentences["histograms"],
         "Pictures shown": "some spread evenly; then, metric by metric, the worst, best and median "
         "of each method but the baselines, the metrics of the terminal's table "
         f"first, until they take {gallery.LIMIT / 1e6:g} MB of this page; made "
         "again after the scoring",
-        "Arithmetic": f"{protocol['precision']}, batches of {protocol['batch_size']}",
+        "Arithmetic": f"{protocol.precision}, batches of {protocol.batch_size}",
     }
     entries = {name: text for name, text in entries.items() if text is not None}
     rows = []
-    for metric in protocol["metrics"].values():
-        switches = ", ".join(f"{name}={value}" for name, value in metric["switches"].items())
+    for metric in protocol.metrics.values():
+        switches = ", ".join(f"{name}={value}" for name, value in metric.switches.items())
         rows.append(
-            f'<tr><th scope="row">{escape(metric["title"])}</th>'
-            f"<td>{escape(metric['definition'])}</td><td><code>{escape(switches)}</code></td></tr>"
+            f'<tr><th scope="row">{escape(metric.title)}</th>'
+            f"<td>{escape(metric.definition)}</td><td><code>{escape(switches)}</code></td></tr>"
         )
     return f"""{_definitions(entries)}
 <div class="scroll" role="region" aria-label="Metrics and their switches" tabindex="0">
@@ -564,43 +566,43 @@ def _protocol(report):
 
 
 def _provenance(report):
-    data = report["data"]
+    data = report.data
     entries = {
-        "Split": f"SHA-256 {data['split_sha256']}",
-        "Pictures": f"SHA-256 {data['pictures_sha256']}, over their files' in stored order",
-        "Versions": ", ".join(f"{name} {version}" for name, version in report["versions"].items()),
+        "Split": f"SHA-256 {data.split_sha256}",
+        "Pictures": f"SHA-256 {data.pictures_sha256}, over their files' in stored order",
+        "Versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
-    if report["commit"]:
-        entries["Commit"] = report["commit"]
-    for row in report["rows"]:
-        if row["kind"] == "model":
-            entries[row["name"]] = _about(row)
-        elif row["kind"] == "predictions":
-            entries[row["name"]] = f"pictures in {row['folder']}"
+    if report.commit:
+        entries["Commit"] = report.commit
+    for row in report.rows:
+        if row.kind == MODEL:
+            entries[row.name] = _about(row)
+        elif row.kind == PREDICTIONS:
+            entries[row.name] = f"pictures in {row.source.folder}"
     return _definitions(entries)
 
 
 def _about(row):
-    metadata = row["metadata"]
+    source, metadata = row.source, row.metadata
     data = metadata.get("data", {})
     parts = [
-        row["file"],
+        source.file,
         f"trained on {data['name']}" if data.get("name") else "",
         f"split {data['split_sha256'][:12]}" if data.get("split_sha256") else "",
         f"config {metadata['config_name']}" if metadata.get("config_name") else "",
-        f"works at {row['image_size']} × {row['image_size']}, cut “{row['cut']}”",
+        f"works at {source.image_size} × {source.image_size}, cut “{source.cut}”",
     ]
-    if embedding := row["embedding"]:
-        source = (
+    if embedding := row.embedding:
+        origin = (
             "stored with the data set"
-            if row["embedding_from"] == "data set"
+            if source.embedding_from == "data set"
             else "made while evaluating"
         )
         parts.append(
             f"embedding {embedding['network']}, {embedding['weights']} weights "
-            f"{embedding['sha256'][:12]}, {source}"
+            f"{embedding['sha256'][:12]}, {origin}"
         )
-    parts.append(f"SHA-256 {row['sha256']}")
+    parts.append(f"SHA-256 {source.sha256}")
     return "; ".join(filter(None, parts))
 
 

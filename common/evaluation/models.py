@@ -1,0 +1,118 @@
+"""An exported model, applied to the pictures of a data set."""
+
+from pathlib import Path
+
+import numpy as np
+
+from common import colorize, datasets, files, photos
+from common.cli import UserError, first_line
+from common.evaluation import rows
+from common.evaluation.baselines import Batch
+from common.training import logs
+
+
+class ModelError(UserError):
+    """A model, or a folder of pictures, that cannot be evaluated; the others can."""
+
+
+class Model:
+    """An exported model over the pictures of a data set, whatever size it works at.
+
+    It takes the stored embeddings if they are those it was trained on (size, cut and weights),
+    else it computes its own. `ModelError` if the file is no model that can be evaluated.
+    """
+
+    kind, makes = rows.MODEL, "ab"
+
+    def __init__(
+        self,
+        path: str | Path,
+        name: str,
+        dataset: datasets.Dataset,
+        batch_size: int,
+        precision: str = "float32",
+        weights: str | None = None,
+    ):
+        self.path, self.name, self._batch_size = Path(path), name, batch_size
+        try:
+            self._colorizer = colorize.Colorizer(path, precision, weights)
+        except UserError as error:
+            raise ModelError(str(error)) from None
+        metadata, self.size = self._colorizer.metadata, self._colorizer.size
+        self._embedding = metadata.get("embedding") if self._colorizer.needs_embedding else None
+        key = self._embedding["sha256"] if self._embedding else ""
+        self.takes_embedding = key[:12] in dataset.manifest["embeddings"] and (
+            self.size,
+            self._colorizer.cut,
+        ) == (dataset.image_size, dataset.cut)
+        self.dataset = (
+            datasets.Dataset(dataset.folder, key) if self.takes_embedding else dataset
+        )
+        self.sha256 = files.sha256(path)
+        data = dict(metadata.get("data", {}))
+        self._trained_on = data.pop("train_sha256", None)
+        # Without the digests of the training files, which are as many as there are pictures.
+        self._metadata = {**metadata, "data": data} if metadata else {}
+
+    def source(self, digests: list[str], outcomes: list | None = None) -> rows.ModelFile:
+        """What the row of this model records; digests: SHA-256 of the scored pictures."""
+        embedding_from = "data set" if self.takes_embedding else "model"
+        return rows.ModelFile(
+            file=str(self.path),
+            sha256=self.sha256,
+            title=self._colorizer.metadata.get("title"),
+            history=logs.history_of(self.path, self.sha256),
+            image_size=self.size,
+            cut=self._colorizer.cut,
+            embedding=self._embedding,
+            embedding_from=embedding_from if self._embedding else None,
+            metadata=self._metadata,
+            seen=self.count_seen(digests),
+        )
+
+    def count_seen(self, digests: list[str]) -> int | None:
+        """How many files of these SHA-256 it was trained on; None where the model has no list."""
+        if self._trained_on is None:
+            return None
+        known = {self._trained_on[at : at + 12] for at in range(0, len(self._trained_on), 12)}
+        return sum(digest[:12] in known for digest in digests)
+
+    def __call__(self, batch: Batch, pool=None) -> np.ndarray:
+        """The ab of a batch, (N, S, S, 2) float32 in Lab units, finite."""
+        l, embedding = batch.lab[..., :1], batch.embedding
+        count, side = len(l), l.shape[1]
+        if side != self.size:
+            # A data set's pictures are square, and every cut of a square is the same.
+            l = np.stack([photos.fit(each, self.size, "squash") for each in l])
+        ab = self._predict(_filled(l, self._batch_size), _filled(embedding, self._batch_size))
+        if ab.shape[1:] != (*l.shape[1:3], 2):
+            raise ModelError(
+                f"{self.path} is no colorizer: for L* of shape {l.shape[1:]} it gives "
+                f"{ab.shape[1:]}. Use an exported model."
+            )
+        if not np.isfinite(ab).all():
+            raise ModelError(f"{self.path} gives NaN or infinity. Train it anew at a lower rate.")
+        ab = ab[:count]
+        return (
+            ab
+            if side == self.size
+            else np.stack([photos.unfit(each, (side, side), "squash") for each in ab])
+        )
+
+    def _predict(self, l, embedding):
+        try:
+            return np.asarray(self._colorizer.predict_ab(l, embedding), np.float32)
+        except UserError as error:
+            raise ModelError(str(error)) from None
+        except Exception as error:  # whatever the backend raises for a model of other make
+            raise ModelError(
+                f"{self.path} cannot predict ({type(error).__name__}: {first_line(error)}). Use "
+                "an exported model, or a smaller BATCH if memory ran out."
+            ) from None
+
+
+def _filled(array, count):
+    """A batch filled up with copies of its last item: one size is one compilation."""
+    if array is None or len(array) >= count:
+        return array
+    return np.concatenate([array, np.repeat(array[-1:], count - len(array), 0)])
