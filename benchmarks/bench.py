@@ -378,10 +378,13 @@ def bench_evaluate(effort, folder):
     pictures = min(SCORED, dataset.count("train"))
 
     def score():
-        evaluate.evaluate([folder / "model.h5"], dataset, "train", None, limit=pictures)
+        evaluate.evaluate(
+            [folder / "model.h5"], dataset, "train", None, evaluate.Options(limit=pictures)
+        )
         return pictures
 
-    rows = len(evaluate.evaluate([folder / "model.h5"], dataset, "train", None, limit=1)["rows"])
+    once = evaluate.Options(limit=1)
+    rows = len(evaluate.evaluate([folder / "model.h5"], dataset, "train", None, once).rows)
     yield Row(
         f"evaluation, {rows} rows",
         alternate(effort, {"all but networks": score}),

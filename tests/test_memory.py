@@ -34,7 +34,7 @@ import sys
 from common import datasets
 from common.evaluation import evaluate
 report = evaluate.evaluate([], datasets.Dataset(sys.argv[1]), out=None)
-print(report["rows"][0]["metrics"]["mse_ab"]["n"])
+print(report.grey.figures["mse_ab"].n)
 """
     + drawn.PRINT_PEAK
 )

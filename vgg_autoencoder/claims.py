@@ -4,7 +4,7 @@ from common.commands.reproduce import Row, against_baselines, by_epoch
 
 
 def _encoder(result):
-    weights = result.row()["metadata"]["pretrained"]
+    weights = result.evaluation.model.metadata["pretrained"]
     return ", ".join(f"{name}, {about['weights']} weights" for name, about in weights.items())
 
 

@@ -1,22 +1,68 @@
 """Measure models on a data set's test split: `make eval`."""
 
 import contextlib
+import dataclasses
 import sys
 from pathlib import Path
 
 from common import cli, datasets, photos
 from common.cli import UserError
 from common.datasets import records
-from common.evaluation import network_metrics, presets, table
-from common.evaluation.evaluate import CUT, OUT, SIZE, evaluate
+from common.evaluation import network_metrics, presets, rows, table
+from common.evaluation.evaluate import CUT, OUT, SIZE, Options, evaluate
 from common.networks import embeddings, h5
 from common.networks.precision import PRECISIONS, choose_policy
 
-# --- the command ------------------------------------------------------------------------------
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the flags ask for.
+
+    models: files or names in models/; none stands for every one there. data, size, cut, split_by,
+    embedding: as for `datasets.prepare`; None leaves size and cut to the models and the data.
+    """
+
+    models: tuple[str, ...]
+    data: str
+    size: int | None
+    cut: str | None
+    split_by: str | None
+    embedding: str | None
+    split: str | None
+    out: Path
+    options: Options
 
 
-def main(argv=None):
-    """The command `python -m common.commands.evaluate`."""
+def main(argv: list[str] | None = None) -> int:
+    """The command `colorization eval`: the exit code is 1 where something was left out."""
+    request = parse(argv)
+    named = [h5.named(name) for name in request.models]
+    paths, folders = named or h5.available(), request.options.predictions
+    if not paths and not folders:
+        print(
+            "No model in models/: the baselines alone. Train one: `make train-koala`.", flush=True
+        )
+    evaluation = evaluate(
+        paths,
+        _dataset(request, paths, skip=len(named) != 1),
+        request.split or "test",
+        request.out,
+        dataclasses.replace(request.options, keep_going=len(named) + len(folders) != 1),
+    )
+    report(evaluation, request.out)
+    return 1 if evaluation.failed else 0
+
+
+def report(evaluation: rows.Evaluation, out: Path) -> None:
+    """Print the table, where the files lie, and what was left out."""
+    print(table.table(evaluation))
+    print(f"{out}/index.html, metrics.json and metrics.csv")
+    for failure in evaluation.failed:
+        print(f"left out: {failure.reason}", file=sys.stderr)
+
+
+def parse(argv: list[str] | None) -> Request:
+    """The `Request` of a command line; exits with 2 for a wrong one."""
     parser = cli.Parser("python -m common.commands.evaluate", description=__doc__.splitlines()[0])
     datasets.add_arguments(parser)
     parser.add_argument(
@@ -69,78 +115,74 @@ def main(argv=None):
         "--cut", choices=photos.CUTS, default=None, help=f"else that of all the models, else {CUT}"
     )
     args = parser.parse_args(argv)
-    named = [h5.named(name) for name in args.models or []]
-    paths = named or h5.available()
     preset = presets.PRESETS.get(args.preset)
     if preset:
-        _check_preset(preset, args)
-    if not paths and not args.predictions:
-        print(
-            "No model in models/: the baselines alone. Train one: `make train-koala`.", flush=True
-        )
-    report = evaluate(
-        paths,
-        _dataset(args, paths, skip=len(named) != 1),
-        args.split or "test",
-        args.out,
+        fixed = {
+            "SIZE": args.size,
+            "CUT": args.cut,
+            "SPLIT": args.split,
+            "SPLIT_BY": args.split_by,
+            "LIMIT": args.limit,
+        }
+        _check_preset(preset, [name for name, value in fixed.items() if value is not None])
+    options = Options(
         limit=args.limit,
         batch_size=args.batch,
         precision=choose_policy(args.precision)[0],
         weights=args.embedding_weights,
-        keep_going=len(named) + len(args.predictions) != 1,
         rebalance=args.rebalance,
         against=args.against,
-        others=args.predictions,
+        predictions=tuple(args.predictions),
         preset=preset,
-        networks=network_metrics.of_arguments(args),
+        networks=network_metrics.request(vars(args)),
     )
-    print(table.table(report))
-    print(f"{args.out}/index.html, metrics.json and metrics.csv")
-    for failure in report["failed"]:
-        print(f"left out: {failure['reason']}", file=sys.stderr)
-    return 1 if report["failed"] else 0
+    return Request(
+        models=tuple(args.models or ()),
+        data=args.data,
+        size=args.size,
+        cut=args.cut,
+        split_by=args.split_by,
+        embedding=args.embedding,
+        split=args.split,
+        out=args.out,
+        options=options,
+    )
 
 
-def _check_preset(preset, args):
+def _check_preset(preset, changed):
     """A preset with something changed is another protocol."""
-    changed = [
-        name
-        for name in ("size", "cut", "split", "split_by", "limit")
-        if getattr(args, name) is not None
-    ]
     if changed:
         raise UserError(
-            f"PRESET={preset.name} says itself what {changed[0].upper()} is. Leave one "
-            "of the two away."
+            f"PRESET={preset.name} says itself what {changed[0]} is. Leave one of the two away."
         )
 
 
-def _dataset(args, paths, skip):
+def _dataset(request, paths, skip):
     """The data set, prepared if it is not there, at the size and cut that all the models have.
 
-    Of models that differ neither counts, but the data's own size if the catalogue has it. skip: let
-    models that cannot be read be left out later, with their reasons.
+    Where models differ, the data's own size is taken if the catalogue has one. skip: pass over
+    models that cannot be read; the evaluation lists them with their reasons.
     """
-    if args.preset:
-        preset = presets.PRESETS[args.preset]
-        data = None if preset.data and args.data == "samples" else args.data
-        return presets.dataset(preset, data, args.embedding, args.embedding_weights)
-    if (Path(args.data) / "manifest.json").is_file():
-        return _shards(args.data, args.embedding)
-    found = set()
+    data, weights = request.data, request.options.weights
+    if preset := request.options.preset:
+        data = None if preset.data and data == "samples" else data
+        return presets.dataset(preset, data, request.embedding, weights)
+    if (Path(data) / "manifest.json").is_file():
+        return _shards(data, request.embedding)
+    geometries = set()
     for path in paths:
         with contextlib.suppress(UserError) if skip else contextlib.nullcontext():
             metadata = h5.metadata(path)
-            found.add((metadata.get("image_size", SIZE), metadata.get("cut", CUT)))
-    own = datasets.source_of(args.data).size or SIZE
-    size, cut = found.pop() if len(found) == 1 else (own, CUT)
+            geometries.add((metadata.get("image_size", SIZE), metadata.get("cut", CUT)))
+    own = datasets.source_of(data).size or SIZE
+    size, cut = geometries.pop() if len(geometries) == 1 else (own, CUT)
     return datasets.prepare(
-        args.data,
-        args.size or size,
-        args.cut or cut,
-        args.embedding,
-        args.embedding_weights,
-        split_by=args.split_by,
+        data,
+        request.size or size,
+        request.cut or cut,
+        request.embedding,
+        weights,
+        split_by=request.split_by,
     )
 
 

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import importlib
-import json
 import resource
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from common import cli, datasets, files, metrics
 from common.cli import UserError
 from common.commands import reports
+from common.evaluation import rows
 from common.networks import embeddings
 from common.networks.precision import PRECISIONS
 
@@ -32,18 +32,14 @@ class Result:
 
     folder: Path  # of the run
     history: list  # a dict an epoch, as in history.csv, numbers as floats
-    evaluation: dict  # metrics.json of the exported model on the test split
+    evaluation: rows.Evaluation  # of the exported model on the test split
     peak_bytes: int  # resident memory of the process at its largest
     parameters: int  # of the network
 
-    def row(self, name: str | None = None) -> dict:
-        """The row of the evaluation with this name; without one, that of the trained model."""
-        rows = self.evaluation["rows"]
-        return next(row for row in rows if (row["name"] == name if name else row.get("metadata")))
-
     def score(self, key: str, name: str | None = None) -> str:
-        """The mean of a metric over the test split, of a row as in `row`."""
-        mean = self.row(name)["metrics"][key]["mean"]
+        """The mean of a metric over the test split: of a row by name, else of the trained model."""
+        row = self.evaluation.row(name) if name else self.evaluation.model
+        mean = row.figures[key].mean
         return "undefined" if mean is None else f"{mean:.{metrics.METRICS[key].digits}f}"
 
 
@@ -65,7 +61,7 @@ def against_baselines(key: str) -> Callable[[Result], str]:
 
     def ours(result):
         baselines = ", ".join(
-            f"{name} {result.score(key, name)}" for name in ("grey", "mean colour")
+            f"{name} {result.score(key, name)}" for name in (rows.GREY, rows.MEAN_COLOUR)
         )
         return f"{result.score(key)} ({baselines})"
 
@@ -74,7 +70,7 @@ def against_baselines(key: str) -> Callable[[Result], str]:
 
 def test_loss(result: Result) -> str:
     """The network's own loss over the test split, and the name of a perceptual one."""
-    metadata = result.row()["metadata"]
+    metadata = result.evaluation.model.metadata
     distance = metadata.get("distance")
     return f"{metadata['test_loss']:.3f}" + (f" ({distance['name']})" if distance else "")
 
@@ -103,19 +99,19 @@ def main(argv: list[str] | None = None) -> None:
         if value is not None and name not in ("report", "config")
     ] + others
     report = args.report
-    rows = reports.module(report, "claims").ROWS
-    if args.config and args.config not in rows:
+    claims = reports.module(report, "claims").ROWS
+    if args.config and args.config not in claims:
         raise UserError(
-            f"{report} has no recipe {args.config}.{cli.nearest(args.config, rows)} "
-            f"There are: {', '.join(rows)}."
+            f"{report} has no recipe {args.config}.{cli.nearest(args.config, claims)} "
+            f"There are: {', '.join(claims)}."
         )
     package = importlib.import_module(report)
     lines = ["| config | what | report | ours |", "|---|---|---|---|"]
-    for name in [args.config] if args.config else rows:
+    for name in [args.config] if args.config else claims:
         parameters = package.build_model(package.CONFIGS[name]).count_params()
         result = _run(report, name, passed, args.data, parameters)
         lines += [
-            f"| {name} | {row.what} | {row.reported} | {row.ours(result)} |" for row in rows[name]
+            f"| {name} | {row.what} | {row.reported} | {row.ours(result)} |" for row in claims[name]
         ]
         lines.append(
             f"| {name} | command | | `make train-{report} CONFIG={name} "
@@ -155,7 +151,7 @@ def _run(report, name, passed, data, parameters):
             {key: float(value) for key, value in row.items() if value}
             for row in csv.DictReader(file)
         ]
-    evaluation = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    evaluation = rows.read(folder / "evaluation" / "metrics.json")
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     return Result(folder, history, evaluation, peak, parameters)

@@ -4,7 +4,7 @@ import sys
 
 from common import cli, datasets
 from common.commands import reports
-from common.evaluation import evaluate, table
+from common.evaluation import evaluate, models, table
 from common.networks import h5
 from common.networks.precision import PRECISIONS, choose_policy
 from common.survey import ask
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     path = h5.named(args.model or args.report)
     ask.check_free(out)
     dataset = _dataset(args.data, args.split_by, args.embedding_weights, h5.metadata(path))
-    model = evaluate.Model(
+    model = models.Model(
         path,
         path.stem,
         dataset,

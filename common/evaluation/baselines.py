@@ -101,9 +101,7 @@ def of(dataset: datasets.Dataset, split: str, count: int) -> tuple[list, list[st
     return available, lacking
 
 
-def neighbours(
-    dataset: datasets.Dataset, split: str, count: int
-) -> tuple[np.ndarray, np.ndarray]:
+def neighbours(dataset: datasets.Dataset, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(position of each picture's neighbour in the training split, its cosine), (count,) both.
 
     Shard by shard on both sides, so that no more than two are in memory.

@@ -216,9 +216,7 @@ def _result(plan, options, networks, true, measured, failed):
     """The `rows.Evaluation` of what was measured."""
     bootstrap = statistics.Bootstrap(len(plan.pictures))
     values, figures = _figures(true, true, networks)
-    truth = statistics.truth_with_intervals(
-        rows.Truth(figures, values, true.histograms), bootstrap
-    )
+    truth = statistics.truth_with_intervals(rows.Truth(figures, values, true.histograms), bootstrap)
     table_rows = []
     for each in measured:
         values, figures = _figures(each, true, networks)

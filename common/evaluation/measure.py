@@ -81,9 +81,7 @@ def measure(methods: list, settings: Settings) -> list[Measured]:
         _batches(methods[0], settings) as batches,
     ):
         for batch in batches:
-            predicted = [
-                tally.pictures_of(tally.method(batch, settings.pool)) for tally in tallies
-            ]
+            predicted = [tally.pictures_of(tally.method(batch, settings.pool)) for tally in tallies]
             # What is computed from a true picture serves all methods, and is then dropped.
             scored = list(
                 settings.pool.map(score, batch.rgb, batch.lab, zip(*predicted, strict=True))

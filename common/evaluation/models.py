@@ -45,9 +45,7 @@ class Model:
             self.size,
             self._colorizer.cut,
         ) == (dataset.image_size, dataset.cut)
-        self.dataset = (
-            datasets.Dataset(dataset.folder, key) if self.takes_embedding else dataset
-        )
+        self.dataset = datasets.Dataset(dataset.folder, key) if self.takes_embedding else dataset
         self.sha256 = files.sha256(path)
         data = dict(metadata.get("data", {}))
         self._trained_on = data.pop("train_sha256", None)

@@ -384,7 +384,7 @@ class Outputs:
         self._moments, self._files, self._open = {}, {}, contextlib.ExitStack()
         for network, compared in networks.features_of.items():
             if compared:
-                self._files[network] = self._open.enter_context(tempfile.TemporaryFile())
+                self._files[network] = self._open.enter_context(_temporary_file())
 
     def __enter__(self):
         return self
@@ -400,7 +400,8 @@ class Outputs:
         present = [at for at, picture in enumerate(pictures) if picture is not None]
         if not present:
             return
-        shown, positions = np.stack([pictures[at] for at in present]), [start + at for at in present]
+        shown = np.stack([pictures[at] for at in present])
+        positions = [start + at for at in present]
         self.positions += positions
         if self._networks.distance and true is not None:
             (distances,) = _in_batches(
@@ -455,6 +456,10 @@ class Outputs:
         if network not in self._moments:
             self._moments[network] = set_distances.Moments(self.features(network, positions))
         return self._moments[network]
+
+
+def _temporary_file():
+    return tempfile.TemporaryFile()
 
 
 class _Rows:
@@ -516,7 +521,5 @@ def request(flags: dict[str, Any]) -> Request | None:
             f"There is no metric {unknown[0] or 'of an empty name'}. METRICS is all, "
             f"or some of {','.join(NAMES)}; the others are always there."
         )
-    weights = {
-        pretrained.variable_of(network): flags[f"{network}_weights"] for network in WEIGHTS
-    }
+    weights = {pretrained.variable_of(network): flags[f"{network}_weights"] for network in WEIGHTS}
     return Request(names, flags["classifier"], flags["perceptual"], weights)

@@ -292,7 +292,7 @@ class Row:
 
     @property
     def is_partial(self) -> bool:
-        """Whether pictures are missing, so that the means are over others than those of the rest."""
+        """Whether pictures are missing, so that its means are over fewer than those of the rest."""
         return bool(self.counts.get("missing") or self.counts.get("unreadable"))
 
     def numbers(self, key: str) -> np.ndarray:
@@ -320,9 +320,7 @@ class Row:
     def from_json(cls, content: dict) -> Row:
         """The inverse of `to_json`."""
         deltas = {
-            key: Delta(
-                content[_name_of(key)], _interval(content.get(f"{_name_of(key)}_interval"))
-            )
+            key: Delta(content[_name_of(key)], _interval(content.get(f"{_name_of(key)}_interval")))
             for key in content["metrics"]
             if _name_of(key) in content
         }
@@ -484,6 +482,13 @@ class Evaluation:
         if len(self.models) != 1:
             raise ValueError(f"One model was expected. Received: {len(self.models)}.")
         return self.models[0]
+
+    def row_of(self, path: str | Path) -> Row:
+        """The row of the exported model in that file; KeyError where it was not evaluated."""
+        for row in self.models:
+            if row.source.file == str(path):
+                return row
+        raise KeyError(f"There is no row of {path}.")
 
     def pair(self, name: str, against: str) -> Pair:
         """The comparison of two rows; KeyError where they were not compared."""

@@ -187,10 +187,7 @@ def difference(key: str, compared: Comparison) -> str:
     if compared.interval:
         within = "..".join(f"{end:+.{metric.digits}f}" for end in compared.interval) + ", "
     pictures = compared.wins + compared.ties + compared.losses
-    return (
-        f"{compared.mean:+.{metric.digits}f}{unit} "
-        f"({within}wins {compared.wins} of {pictures})"
-    )
+    return f"{compared.mean:+.{metric.digits}f}{unit} ({within}wins {compared.wins} of {pictures})"
 
 
 def _heading(evaluation):

@@ -15,7 +15,7 @@ import numpy as np
 from common import datasets, files, metrics, photos
 from common.cli import UserError
 from common.color import lab
-from common.evaluation import baselines, evaluate
+from common.evaluation import baselines, evaluate, models
 from common.evaluation.page import document
 from common.survey.schema import KEY, KINDS, SCHEMA, VERDICTS, Published
 
@@ -61,7 +61,7 @@ def check_free(folder: Path) -> None:
 
 
 def make(
-    model: evaluate.Model,
+    model: models.Model,
     dataset: datasets.Dataset,
     split: str,
     recoloured: int,
@@ -96,7 +96,7 @@ def make(
         "schema": SCHEMA,
         "survey": files.sha256("".join(sorted(hashes)).encode())[:16],
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "model": {"name": model.name, "sha256": model.about["sha256"]},
+        "model": {"name": model.name, "sha256": model.sha256},
         "data": {
             "name": dataset.name,
             "split": split,

@@ -712,7 +712,7 @@ class Run:
                     if fits
                     else [None] * len(ab)
                 )
-        return {key: metrics.summary(column)["mean"] for key, column in values.items()}
+        return {key: metrics.summary(column).mean for key, column in values.items()}
 
     def _draw_grid(self):
         count = self.dataset.count("validation")

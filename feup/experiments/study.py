@@ -5,7 +5,6 @@ epochs.csv in reports/study/<data>, beside the evaluation of all of them on the 
 """
 
 import csv
-import functools
 import io
 import sys
 from pathlib import Path
@@ -63,14 +62,14 @@ def main(argv=None):
         dataset,
         "test",
         out / "evaluation",
-        keep_going=False,
-        networks=functools.partial(
-            network_metrics.Networks, ("lpips",), network="vgg16", weights=weights
+        evaluate.Options(
+            keep_going=False,
+            networks=network_metrics.Request(("lpips",), perceptual="vgg16", weights=weights),
         ),
     )
     models_of = {
-        name: Studied(name, runs[name], path, row)
-        for name, path, row in zip(names, paths, evaluation["rows"][-len(names) :], strict=True)
+        name: Studied(name, runs[name], path, evaluation.row_of(path))
+        for name, path in zip(names, paths, strict=True)
     }
     write_epochs(out / "epochs.csv", models_of.values())
     draw_curves(out / "curves.png", models_of.values())
@@ -146,16 +145,16 @@ class Studied:
 
 def report(evaluation, studied, dataset):
     """The study as a `markdown.Document`."""
-    data, rows = evaluation["data"], evaluation["rows"]
+    data = evaluation.data
     document = markdown.Document(f"Colorizers of small pictures: {dataset.name}")
     document.text(
         f"{dataset.count('train'):,} pictures for training, {dataset.count('validation'):,} for "
-        f"validation, {data['pictures']:,} for test, at {data['image_size']} x "
-        f"{data['image_size']}. One run each: differences between runs of one config are not in "
+        f"validation, {data.pictures:,} for test, at {data.image_size} x "
+        f"{data.image_size}. One run each: differences between runs of one config are not in "
         "these figures."
     )
     document.heading("On test")
-    lines = [[row["name"], "", "", "", "", *_figures(row)] for row in rows[: -len(studied)]]
+    lines = [[row.name, "", "", "", "", *_figures(row)] for row in evaluation.baselines]
     lines += [
         [
             name,
@@ -171,7 +170,7 @@ def report(evaluation, studied, dataset):
         [
             "true pictures",
             *[""] * (3 + len(TABLE)),
-            table.cell(evaluation["truth"], "colourfulness"),
+            table.cell(evaluation.truth, table.Column("colourfulness")),
         ]
     )
     document.table(
@@ -206,15 +205,15 @@ def report(evaluation, studied, dataset):
         "validation loss, SSIM and PSNR by epoch for every model; the numbers are in epochs.csv",
     )
     document.text("Pictures: evaluation/index.html, beside this file.")
-    if data["name"] == "samples":
+    if data.name == "samples":
         document.text(table.RUNS_ONLY)
     return document
 
 
 def reasons(evaluation, studied, dataset):
     """Why our figures are not the report's, as far as it shows."""
-    grey = evaluation["rows"][0]
-    forms = [f"{_title(key)} {table.cell(grey, key)}" for key in CURVES]
+    grey = evaluation.grey
+    forms = [f"{_title(key)} {table.cell(grey, table.Column(key))}" for key in CURVES]
     found = [
         "The report does not say what its SSIM and PSNR are of, nor their window and range. "
         f"A grey picture alone has {', '.join(forms)} here, so 0.2 and 21 dB are of neither "
@@ -255,31 +254,25 @@ def reasons(evaluation, studied, dataset):
 
 def comparisons(evaluation, studied):
     """Each model against the first, picture by picture, with the interval of the difference."""
-    ours = {model.row["name"]: name for name, model in studied.items()}
-    first = next(iter(ours))
-    said = []
-    for pair in evaluation["pairs"]:
-        if pair["against"] == first and pair["name"] in ours:
-            told = []
-            for key in ("mse_ab", "psnr_rgb", "lpips"):
-                if key not in pair["metrics"]:
-                    continue  # no weights at hand
-                found = pair["metrics"][key]
-                if found["interval"]:
-                    digits = metrics.METRICS[key].digits
-                    low, high = (f"{end:+.{digits}f}" for end in found["interval"])
-                    told.append(
-                        f"{found['verdict']} by {_title(key, evaluation)}, "
-                        f"{found['mean']:+.{digits}f} ({low} to {high})"
-                    )
-            said.append(
-                f"{ours[pair['name']]} against {ours[first]}: {'; '.join(told) or 'undefined'}"
-            )
-    return [*said, f"Intervals are {statistics.LEVEL:.0%} over pictures, not over runs."]
+    (first, reference), *others = studied.items()
+    lines = []
+    for name, model in others:
+        pair, verdicts = evaluation.pair(model.row.name, reference.row.name), []
+        for key in ("mse_ab", "psnr_rgb", "lpips"):
+            compared = pair.metrics.get(key)  # no lpips where its weights are not available
+            if compared and compared.interval:
+                digits = metrics.METRICS[key].digits
+                low, high = (f"{end:+.{digits}f}" for end in compared.interval)
+                verdicts.append(
+                    f"{compared.verdict} by {_title(key, evaluation)}, "
+                    f"{compared.mean:+.{digits}f} ({low} to {high})"
+                )
+        lines.append(f"{name} against {first}: {'; '.join(verdicts) or 'undefined'}")
+    return [*lines, f"Intervals are {statistics.LEVEL:.0%} over pictures, not over runs."]
 
 
 def _figures(row):
-    return [table.cell(row, key) for key in TABLE]
+    return [table.cell(row, table.Column(key)) for key in TABLE]
 
 
 def _title(key, evaluation=None):

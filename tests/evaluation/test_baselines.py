@@ -12,9 +12,10 @@ from common import cli, datasets, metrics
 from common.cli import UserError
 from common.color import lab
 from common.commands import evaluate as evaluate_command
-from common.evaluation import baselines, evaluate, table
+from common.evaluation import baselines, table
 from common.networks import embeddings
 from tests import drawn
+from tests.evaluation.scoring import evaluated
 
 SIDE = 24
 
@@ -85,14 +86,14 @@ def one_by_one(dataset, split):
 
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_neighbours_are_those_of_a_search_one_by_one(dataset, split):
-    places, cosines = baselines._neighbours(dataset, split, dataset.count(split))
+    places, cosines = baselines.neighbours(dataset, split, dataset.count(split))
     expected = one_by_one(dataset, split)
     assert places.tolist() == [place for place, _ in expected] and len(set(places)) > 2
     assert cosines == pytest.approx([cosine for _, cosine in expected], abs=1e-5)
 
 
 def test_neighbours_are_the_same_from_shards_of_any_size(dataset, monkeypatch):
-    whole = [array.tolist() for array in baselines._neighbours(dataset, "test", 7)]
+    whole = [array.tolist() for array in baselines.neighbours(dataset, "test", 7)]
     monkeypatch.setattr(
         datasets.Dataset,
         "embeddings",
@@ -101,18 +102,19 @@ def test_neighbours_are_the_same_from_shards_of_any_size(dataset, monkeypatch):
         ),
     )
     for split, count in (("test", 7), ("train", 12)):
-        places, cosines = baselines._neighbours(dataset, split, count)
+        places, cosines = baselines.neighbours(dataset, split, count)
         assert places.tolist() == [place for place, _ in one_by_one(dataset, split)][:count]
-    assert baselines._neighbours(dataset, "test", 7)[0].tolist() == whole[0]
+    assert baselines.neighbours(dataset, "test", 7)[0].tolist() == whole[0]
 
 
 def test_the_row_is_the_neighbours_ab_under_the_true_lightness(dataset):
-    report = evaluate.evaluate([], dataset, out=None, batch_size=3)
-    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour", "nearest neighbour"]
-    row = report["rows"][-1]
+    report = evaluated([], dataset, batch_size=3)
+    assert [row.name for row in report.rows] == ["grey", "mean colour", "nearest neighbour"]
+    row = report.rows[-1]
     expected = [place for place, _ in one_by_one(dataset, "test")]
     names = dataset.names("train")
-    assert [found["name"] for found in row["neighbours"]] == [names[place] for place in expected]
+    neighbours = [neighbour["name"] for neighbour in row.source.neighbours]
+    assert neighbours == [names[place] for place in expected]
     true, other = (
         lab.rgb_to_lab(dataset.read(split, places)["rgb"])
         for split, places in (("test", range(10)), ("train", expected))
@@ -122,30 +124,30 @@ def test_the_row_is_the_neighbours_ab_under_the_true_lightness(dataset):
         metrics.psnr_rgb(metrics.recolour(x[..., :1], x[..., 1:]), y)
         for x, y in zip(true, made, strict=True)
     ]
-    assert row["values"]["psnr_rgb"] == pytest.approx(psnr, rel=1e-5)
-    assert row["among"] == 12 and row["embedding"]["weights"] == "random" and row["seen"] == 0
+    assert row.values["psnr_rgb"] == pytest.approx(psnr, rel=1e-5)
+    assert row.source.among == 12 and row.embedding["weights"] == "random" and row.seen == 0
     text = table.table(report)
     assert "embedding mobilenet_v2, RANDOM weights; among 12 training pictures" in text
-    assert "largest cosine" in report["protocol"]["neighbour"] and not report["notes"]
+    assert "largest cosine" in report.protocol.sentences["neighbour"] and not report.notes
 
 
 def test_a_training_picture_is_not_its_own_neighbour(dataset):
-    report = evaluate.evaluate([], dataset, "train", out=None)
-    row = report["rows"][-1]
-    assert row["name"] == "nearest neighbour" and row["metrics"]["psnr_rgb"]["infinite"] == 0
+    report = evaluated([], dataset, "train")
+    row = report.rows[-1]
+    assert row.name == "nearest neighbour" and row.figures["psnr_rgb"].infinite == 0
     assert all(
-        found["name"] != own["name"]
-        for found, own in zip(row["neighbours"], report["pictures"], strict=True)
+        found["name"] != own.name
+        for found, own in zip(row.source.neighbours, report.pictures, strict=True)
     )
 
 
 def test_where_no_embedding_is_stored_a_note_says_so(plain, dataset, tmp_path):
-    report = evaluate.evaluate([], plain, out=tmp_path)
-    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour"]
-    (note,) = report["notes"]
+    report = evaluated([], plain, out=tmp_path)
+    assert [row.name for row in report.rows] == ["grey", "mean colour"]
+    (note,) = report.notes
     assert "EMBEDDING=mobilenet_v2" in note and note in table.table(report)
     assert "no embedding is stored" in (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "neighbour" not in report["protocol"]
+    assert "neighbour" not in report.protocol.sentences
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -187,6 +189,6 @@ def test_finished_shards_are_taken_with_the_embedding_that_is_named(run, dataset
 
 
 def test_the_neighbours_are_looked_for_after_mistakes_are_found(dataset, monkeypatch):
-    monkeypatch.setattr(baselines, "_neighbours", lambda *_: pytest.fail("searched"))
+    monkeypatch.setattr(baselines, "neighbours", lambda *_: pytest.fail("searched"))
     with pytest.raises(UserError, match="There is no nobody .* nearest neighbour"):
-        evaluate.evaluate([], dataset, out=None, against="nobody")
+        evaluated([], dataset, against="nobody")

@@ -8,8 +8,9 @@ import pytest
 
 from common import datasets
 from common.commands import survey_results as survey_results_command
-from common.evaluation import evaluate
+from common.evaluation import models
 from common.survey import ask
+from tests.evaluation.scoring import evaluated
 from tests import drawn
 
 pytestmark = pytest.mark.browser
@@ -36,7 +37,7 @@ def evaluation(tmp_path_factory):
         ::2
     ]:
         cv2.imwrite(str(home / "theirs" / name), rgb[::-1])
-    evaluate.evaluate([model], dataset, out=home / "out", others=[f"theirs={home / 'theirs'}"])
+    evaluated([model], dataset, out=home / "out", predictions=[f"theirs={home / 'theirs'}"])
     return home / "out"
 
 
@@ -377,7 +378,7 @@ def asked(tmp_path_factory):
         folder=home / "shards",
         fractions=(0.2, 0.05, 0.75),
     )
-    model = evaluate.Model(drawn.exported(home / "tiny.h5"), "tiny", dataset, 4)
+    model = models.Model(drawn.exported(home / "tiny.h5"), "tiny", dataset, 4)
     survey = ask.make(model, dataset, "test", 4, 2)
     survey.write(home / "page")
     return home / "page", survey.key

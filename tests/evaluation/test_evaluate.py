@@ -19,8 +19,10 @@ from common import cli, datasets
 from common.cli import UserError
 from common.color import bins, lab
 from common.commands import evaluate as evaluate_command
-from common.evaluation import evaluate, table
+from common.datasets import catalogue
+from common.evaluation import rows, table
 from common.networks import embeddings, h5
+from tests.evaluation.scoring import evaluated
 
 SIDE = 32
 CONFIG = types.SimpleNamespace(l_scale=1 / 50, l_offset=-1.0, ab_scale=1 / 128, ab_offset=0.0)
@@ -92,20 +94,19 @@ def true_lab(dataset, split="test"):
 
 
 def row(report, name):
-    (found,) = (row for row in report["rows"] if row["name"] == name)
-    return found
+    return report.row(name)
 
 
 def mean(report, name, key):
-    return row(report, name)["metrics"][key]["mean"]
+    return row(report, name).figures[key].mean
 
 
 # --- figures --------------------------------------------------------------------------------------
 
 
 def test_baselines_by_hand(dataset):
-    report = evaluate.evaluate([], dataset, out=None)
-    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour"]
+    report = evaluated([], dataset)
+    assert [row.name for row in report.rows] == ["grey", "mean colour"]
     ab = true_lab(dataset)[1][..., 1:]
     assert mean(report, "grey", "mse_ab") == pytest.approx((ab**2).mean(), rel=1e-5)
     mean_ab = true_lab(dataset, "train")[1][..., 1:].mean((0, 1, 2))
@@ -115,15 +116,15 @@ def test_baselines_by_hand(dataset):
 
 
 def test_figures_are_means_over_pictures_with_their_count(dataset):
-    report = evaluate.evaluate([], dataset, out=None, batch_size=3)
+    report = evaluated([], dataset, batch_size=3)
     grey = row(report, "grey")
-    psnr = grey["values"]["psnr_rgb"]
+    psnr = grey.values["psnr_rgb"]
     # The grey picture is the grey baseline's in every pixel: infinite, counted, in no mean.
     assert psnr.count("inf") == 1
-    assert grey["metrics"]["psnr_rgb"]["n"] == 7 and grey["metrics"]["psnr_rgb"]["infinite"] == 1
+    assert grey.figures["psnr_rgb"].n == 7 and grey.figures["psnr_rgb"].infinite == 1
     finite = [value for value in psnr if value != "inf"]
-    assert grey["metrics"]["psnr_rgb"]["mean"] == pytest.approx(np.mean(finite), rel=1e-5)
-    assert grey["metrics"]["mse_ab"]["n"] == len(report["pictures"]) == 8
+    assert grey.figures["psnr_rgb"].mean == pytest.approx(np.mean(finite), rel=1e-5)
+    assert grey.figures["mse_ab"].n == len(report.pictures) == 8
     # PSNR of one picture by the formula, from RGB made with the picture's own L*
     rgb, colours = true_lab(dataset)
     place = next(i for i, value in enumerate(psnr) if value != "inf")
@@ -135,7 +136,7 @@ def test_figures_are_means_over_pictures_with_their_count(dataset):
 
 def test_a_model_of_one_colour_scores_as_that_colour(dataset, tmp_path):
     path = save(tmp_path / "flat.h5", bias=dataset.mean_ab)
-    report = evaluate.evaluate([path], dataset, out=None, batch_size=3)
+    report = evaluated([path], dataset, batch_size=3)
     for key in ("mse_ab", "psnr_rgb", "ssim_rgb", "ssim_ab", "colourfulness"):
         assert mean(report, "flat", key) == pytest.approx(
             mean(report, "mean colour", key), rel=1e-3
@@ -144,16 +145,13 @@ def test_a_model_of_one_colour_scores_as_that_colour(dataset, tmp_path):
 
 def test_figures_do_not_depend_on_the_batch(dataset, tmp_path):
     path = save(tmp_path / "slope.h5", kernel=(0.3, -0.2), bias=(5, 20))
-    by_3, by_8 = (
-        row(evaluate.evaluate([path], dataset, out=None, batch_size=size), "slope")
-        for size in (3, 8)
-    )
-    assert by_3["values"] == by_8["values"]
+    by_3, by_8 = (row(evaluated([path], dataset, batch_size=size), "slope") for size in (3, 8))
+    assert by_3.values == by_8.values
 
 
 def test_a_model_of_another_size_sees_the_picture_small(dataset, tmp_path):
     path = save(tmp_path / "small.h5", kernel=(0.5, -0.25), size=16)
-    report = evaluate.evaluate([path], dataset, out=None)
+    report = evaluated([path], dataset)
     colours = true_lab(dataset)[1]
     errors = []
     for picture in colours:
@@ -166,52 +164,56 @@ def test_a_model_of_another_size_sees_the_picture_small(dataset, tmp_path):
 
 
 def test_delta_is_the_difference_of_mean_colourfulness(dataset, tmp_path):
-    report = evaluate.evaluate([save(tmp_path / "flat.h5", bias=(30, 30))], dataset, out=None)
-    truth = report["truth"]["metrics"]["colourfulness"]
-    assert truth["n"] == 8 and len(report["truth"]["values"]["colourfulness"]) == 8
-    assert row(report, "flat")["colourfulness_delta"] == pytest.approx(
-        mean(report, "flat", "colourfulness") - truth["mean"]
+    report = evaluated([save(tmp_path / "flat.h5", bias=(30, 30))], dataset)
+    truth = report.truth.figures["colourfulness"]
+    assert truth.n == 8 and len(report.truth.values["colourfulness"]) == 8
+    assert row(report, "flat").deltas["colourfulness"].mean == pytest.approx(
+        mean(report, "flat", "colourfulness") - truth.mean
     )
 
 
 def test_every_mean_has_an_interval_about_it(dataset):
-    report = evaluate.evaluate([], dataset, out=None)
-    for found in (*row(report, "grey")["metrics"].values(), *report["truth"]["metrics"].values()):
-        low, high = found["interval"]
-        assert low <= found["mean"] <= high and (low < high or found["n"] < 3)
+    report = evaluated([], dataset)
+    for found in (*row(report, "grey").figures.values(), *report.truth.figures.values()):
+        low, high = found.interval
+        assert low <= found.mean <= high and (low < high or found.n < 3)
     grey = row(report, "grey")
-    low, high = grey["colourfulness_delta_interval"]
-    assert low < grey["colourfulness_delta"] < high < 0
-    again = evaluate.evaluate([], dataset, out=None)
-    assert row(again, "grey")["metrics"]["mse_ab"] == grey["metrics"]["mse_ab"]
-    assert "2,000 resamples, seed 0" in report["protocol"]["interval"]
+    low, high = grey.deltas["colourfulness"].interval
+    assert low < grey.deltas["colourfulness"].mean < high < 0
+    again = evaluated([], dataset)
+    assert row(again, "grey").figures["mse_ab"] == grey.figures["mse_ab"]
+    assert "2,000 resamples, seed 0" in report.protocol.sentences["interval"]
     # the table has them below the means, with the count where it is not that of all pictures
     lines = table.table(report).splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("grey"))
-    low, high = grey["metrics"]["psnr_rgb"]["interval"]
+    low, high = grey.figures["psnr_rgb"].interval
     assert lines[at + 1].split()[0] == f"{low:.2f}..{high:.2f}"
     assert lines[at + 2].split() == ["n=7"], "the grey picture's PSNR is infinite"
     # one picture tells nothing of others
-    alone = evaluate.evaluate([], dataset, out=None, limit=1)
-    assert row(alone, "grey")["metrics"]["mse_ab"]["interval"] is None
+    alone = evaluated([], dataset, limit=1)
+    assert row(alone, "grey").figures["mse_ab"].interval is None
     assert ".." not in table.table(alone).split("Below")[0]
 
 
 def test_both_kinds_of_colourfulness_have_their_difference(dataset):
-    report = evaluate.evaluate([], dataset, out=None)
-    grey, truth = row(report, "grey"), report["truth"]
+    report = evaluated([], dataset)
+    grey, truth = row(report, "grey"), report.truth
     for key in ("colourfulness", "colourfulness_absolute"):
         # grey is below every true picture, so that nothing cancels
-        assert -grey[f"{key}_delta"] == pytest.approx(truth["metrics"][key]["mean"], abs=0.3)
-        assert mean(report, "grey", f"{key}_error") == pytest.approx(-grey[f"{key}_delta"], abs=0.1)
-    assert truth["metrics"]["colourfulness"] != truth["metrics"]["colourfulness_absolute"]
+        assert -grey.deltas[key].mean == pytest.approx(truth.figures[key].mean, abs=0.3)
+        assert mean(report, "grey", f"{key}_error") == pytest.approx(
+            -grey.deltas[key].mean, abs=0.1
+        )
+    assert truth.figures["colourfulness"] != truth.figures["colourfulness_absolute"]
 
 
 def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
-    plain = evaluate.evaluate([], dataset, out=None)
-    assert "auc_ab_balanced" not in row(plain, "grey")["metrics"]
-    assert "balanced" not in plain["protocol"] and not (dataset.folder / "prior.json").exists()
-    report = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
+    plain = evaluated([], dataset)
+    assert "auc_ab_balanced" not in row(plain, "grey").figures
+    assert (
+        "balanced" not in plain.protocol.sentences and not (dataset.folder / "prior.json").exists()
+    )
+    report = evaluated([], dataset, rebalance=True, batch_size=3)
     # over all pixels at once, by the definition: weights of the smoothed prior's inverse
     weights = bins.balance(bins.prior(dataset))
     ab = true_lab(dataset)[1][..., 1:].reshape(-1, 2)
@@ -221,12 +223,12 @@ def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
         100 * np.average(within, weights=weights[nearest]), rel=1e-4
     )
     assert mean(report, "grey", "auc_ab_balanced") < mean(report, "grey", "auc_ab")
-    assert "lambda = 0" in report["protocol"]["balanced"] and "AuC balanced" in table.table(report)
+    assert "balanced" in report.protocol.sentences and "AuC balanced" in table.table(report)
     # measured once, and anew where what is kept is of another split
     kept = dataset.folder / "prior.json"
     calls = []
     monkeypatch.setattr(bins, "prior", lambda data: calls.append(1) or np.full(313, 1 / 313))
-    again = evaluate.evaluate([], dataset, out=None, rebalance=True, batch_size=3)
+    again = evaluated([], dataset, rebalance=True, batch_size=3)
     assert (
         mean(again, "grey", "auc_ab_balanced")
         == pytest.approx(mean(report, "grey", "auc_ab_balanced"), rel=1e-6)
@@ -234,27 +236,22 @@ def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
     )
     for damage in ("", "{", '{"train_sha256": 1}', "[]"):
         kept.write_text(damage)
-        evaluate.evaluate([], dataset, out=None, rebalance=True, limit=1)
+        evaluated([], dataset, rebalance=True, limit=1)
     assert len(calls) == 4
     kept.unlink()
 
 
 def test_limit_takes_the_first_pictures(dataset):
-    whole, part = (evaluate.evaluate([], dataset, out=None, limit=limit) for limit in (None, 3))
-    assert part["data"]["pictures"] == 3 and part["data"]["of"] == 8
-    assert row(part, "grey")["values"]["mse_ab"] == row(whole, "grey")["values"]["mse_ab"][:3]
-    assert part["pictures"] == whole["pictures"][:3]
+    whole, part = (evaluated([], dataset, limit=limit) for limit in (None, 3))
+    assert part.data.pictures == 3 and part.data.of == 8
+    assert row(part, "grey").values["mse_ab"] == row(whole, "grey").values["mse_ab"][:3]
+    assert part.pictures == whole.pictures[:3]
 
 
 def test_small_pictures_have_no_ssim(source):
     tiny = datasets.prepare(source, 8, "squash", split_by="folder", folder=source.parent / "tiny")
-    report = evaluate.evaluate([], tiny, out=None)
-    assert row(report, "grey")["metrics"]["ssim_rgb"] == {
-        "mean": None,
-        "n": 0,
-        "infinite": 0,
-        "interval": None,
-    }
+    report = evaluated([], tiny)
+    assert row(report, "grey").figures["ssim_rgb"] == rows.Summary(None, 0)
     assert " - " in table.table(report)
 
 
@@ -292,15 +289,15 @@ def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(source, tmp
         save(tmp_path / "live.h5", embedding=embedding, cut="letterbox"),
         save(tmp_path / "lost.h5", embedding={**embedding, "sha256": "f" * 64}),
     ]
-    report = evaluate.evaluate(paths, stored, out=None)
-    assert row(report, "stored")["embedding_from"] == "data set"
-    assert row(report, "live")["embedding_from"] == "model"
+    report = evaluated(paths, stored)
+    assert row(report, "stored").source.embedding_from == "data set"
+    assert row(report, "live").source.embedding_from == "model"
     assert mean(report, "stored", "mse_ab") != mean(report, "grey", "mse_ab")
     # one picture, one embedding: stored and live agree but for the arithmetic of the batch
     assert mean(report, "stored", "mse_ab") == pytest.approx(
         mean(report, "live", "mse_ab"), rel=1e-3
     )
-    assert [failure["file"] for failure in report["failed"]] == [str(paths[2])]
+    assert [failure.file for failure in report.failed] == [str(paths[2])]
     # random weights stand in the row
     text = table.table(report).splitlines()
     assert any(
@@ -319,30 +316,30 @@ def test_a_model_that_has_seen_test_pictures_is_marked_and_never_best(dataset, t
         save(tmp_path / "fresh.h5", bias=near),
         save(tmp_path / "silent.h5", data={}),
     ]
-    report = evaluate.evaluate(paths, dataset, out=None)
-    assert [row(report, name)["seen"] for name in ("seen", "fresh", "silent")] == [2, 0, None]
-    assert "mse_ab" in row(report, "fresh")["best"] and not row(report, "seen")["best"]
-    assert "train_sha256" not in row(report, "seen")["metadata"]["data"]
+    report = evaluated(paths, dataset)
+    assert [row(report, name).seen for name in ("seen", "fresh", "silent")] == [2, 0, None]
+    assert "mse_ab" in row(report, "fresh").best and not row(report, "seen").best
+    assert "train_sha256" not in row(report, "seen").metadata["data"]
     text = table.table(report)
     assert "seen 2 of 8 in training" in text and "training files unknown" in text
     # of the first picture alone, the model has seen none
-    assert row(evaluate.evaluate(paths[:1], dataset, out=None, limit=1), "seen")["seen"] == 0
+    assert row(evaluated(paths[:1], dataset, limit=1), "seen").seen == 0
 
 
 def test_a_model_without_metadata_is_evaluated(dataset, tmp_path):
     l = keras.Input((SIDE, SIDE, 1), name="l")
     keras.Model({"l": l}, layers.Conv2D(2, 1, name="ab")(l)).save(tmp_path / "foreign.h5")
-    report = evaluate.evaluate([tmp_path / "foreign.h5"], dataset, out=None)
-    assert row(report, "foreign")["seen"] is None
-    assert row(report, "foreign")["metrics"]["mse_ab"]["n"] == 8
+    report = evaluated([tmp_path / "foreign.h5"], dataset)
+    assert row(report, "foreign").seen is None
+    assert row(report, "foreign").figures["mse_ab"].n == 8
 
 
 def test_two_models_of_one_name_keep_apart(dataset, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
     paths = [save(tmp_path / folder / "flat.h5") for folder in ("one", "two")]
-    report = evaluate.evaluate(paths, dataset, out=None)
-    assert [row["name"] for row in report["rows"][2:]] == [str(path) for path in paths]
+    report = evaluated(paths, dataset)
+    assert [row.name for row in report.rows[2:]] == [str(path) for path in paths]
 
 
 # --- outputs --------------------------------------------------------------------------------------
@@ -379,7 +376,7 @@ def written(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("written")
     paths = [save(folder / "flat.h5", bias=(5, 10)), folder / "broken.h5"]
     paths[1].write_bytes(b"<script>")
-    report = evaluate.evaluate(paths, dataset, out=folder / "out", shown=5)
+    report = evaluated(paths, dataset, out=folder / "out", shown=5)
     return report, folder / "out"
 
 
@@ -397,7 +394,8 @@ def test_json_is_strict_and_says_the_protocol(written):
 
     report, out = written
     found = json.loads((out / "metrics.json").read_text(), parse_constant=refuse)
-    assert found == json.loads(json.dumps(report))
+    assert found == json.loads(json.dumps(report.to_json()))
+    assert rows.read(out / "metrics.json") == report
     assert found["protocol"]["metrics"]["ssim_ab"]["switches"]["sigma"] == 1.5
     assert found["data"]["pictures"] == 8 and len(found["data"]["split_sha256"]) == 64
     assert found["pictures"][0].keys() == {"name", "sha256"}
@@ -412,9 +410,8 @@ def test_csv_has_a_row_a_method(written):
     assert list(found) == ["grey", "mean colour", "flat"]
     assert float(found["flat"]["psnr_rgb"]) == mean(report, "flat", "psnr_rgb")
     assert found["grey"]["psnr_rgb_n"] == "7" and found["grey"]["mse_ab_n"] == "8"
-    assert [float(found["flat"][f"mse_ab_{end}"]) for end in ("low", "high")] == row(
-        report, "flat"
-    )["metrics"]["mse_ab"]["interval"]
+    interval = tuple(float(found["flat"][f"mse_ab_{end}"]) for end in ("low", "high"))
+    assert interval == row(report, "flat").figures["mse_ab"].interval
 
 
 def test_the_page_stands_alone(written):
@@ -442,7 +439,7 @@ def test_the_page_stands_alone(written):
 
 
 def test_the_page_escapes_names(dataset, tmp_path):
-    evaluate.evaluate([], dataset, out=tmp_path)
+    evaluated([], dataset, out=tmp_path)
     reader = Reader((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert any(AWKWARD in text for text in reader.text)
     assert any(AWKWARD in image["alt"] for image in reader.all("img"))
@@ -460,24 +457,21 @@ def test_the_table_is_aligned_and_marks_the_best(written):
 def test_pairs_are_told_with_interval_and_wins(dataset, tmp_path):
     near = tuple(true_lab(dataset)[1][..., 1:].mean((0, 1, 2)))
     paths = [save(tmp_path / "near.h5", bias=near), save(tmp_path / "far.h5", bias=(90, -90))]
-    report = evaluate.evaluate(paths, dataset, out=tmp_path / "out")
-    assert len(report["pairs"]) == 6
-    (pair,) = (
-        pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("far", "near")
-    )
-    found = pair["metrics"]["mse_ab"]
-    assert found["mean"] == pytest.approx(
+    report = evaluated(paths, dataset, out=tmp_path / "out")
+    assert len(report.pairs) == 6
+    found = report.pair("far", "near").metrics["mse_ab"]
+    assert found.mean == pytest.approx(
         mean(report, "far", "mse_ab") - mean(report, "near", "mse_ab"), rel=1e-4
     )
-    assert found["verdict"] == "worse" and (found["wins"], found["losses"]) == (0, 8)
+    assert found.verdict == "worse" and (found.wins, found.losses) == (0, 8)
     text = table.table(report)
     assert "far against near: worse by PSNR RGB, -" in text and "wins 0 of 8)" in text
     assert "far against mean colour: worse" in text and "It has learned nothing" in text
     assert "against grey" not in text
     reader = Reader((tmp_path / "out/index.html").read_text(encoding="utf-8"))
     assert "Comparisons" in reader.text and reader.text.count("against grey") == 3
-    named = evaluate.evaluate(paths, dataset, out=None, against="grey")
-    assert [pair["against"] for pair in named["pairs"]] == ["grey"] * 3
+    named = evaluated(paths, dataset, against="grey")
+    assert [pair.against for pair in named.pairs] == ["grey"] * 3
     assert "mean colour against grey: " in table.table(named)
 
 
@@ -492,25 +486,18 @@ def test_constant_pictures_have_figures_where_they_are_defined(tmp_path):
     flat = datasets.prepare(
         tmp_path / "flat", SIDE, "squash", split_by="folder", folder=tmp_path / "shards"
     )
-    report = evaluate.evaluate(
-        [save(tmp_path / "red.h5", bias=(40, 20))], flat, out=tmp_path / "out"
-    )
+    report = evaluated([save(tmp_path / "red.h5", bias=(40, 20))], flat, out=tmp_path / "out")
     grey, red = row(report, "grey"), row(report, "red")
     # grey pictures are what the grey baseline gives: in no mean, but counted, and nothing is better
-    assert grey["metrics"]["psnr_rgb"] == {"mean": None, "n": 0, "infinite": 3, "interval": None}
-    assert "psnr_rgb" in grey["best"] and red["best"] == []
-    assert grey["values"]["psnr_rgb"] == ["inf"] * 3 and "Up to 3 predictions" in table.table(
-        report
-    )
+    assert grey.figures["psnr_rgb"] == rows.Summary(None, 0, infinite=3)
+    assert "psnr_rgb" in grey.best and red.best == ()
+    assert grey.values["psnr_rgb"] == ["inf"] * 3 and "Up to 3 predictions" in table.table(report)
     assert mean(report, "grey", "ssim_rgb") == pytest.approx(1)
-    assert grey["metrics"]["ssim_rgb"]["n"] == 3
+    assert grey.figures["ssim_rgb"].n == 3
     assert 0 <= mean(report, "red", "ssim_rgb") < 1 < mean(report, "red", "ciede2000")
-    assert report["truth"]["metrics"]["colourfulness"]["mean"] == 0
-    (pair,) = (
-        pair for pair in report["pairs"] if (pair["name"], pair["against"]) == ("red", "grey")
-    )
-    found = pair["metrics"]["psnr_rgb"]
-    assert (found["mean"], found["n"], found["losses"]) == (None, 0, 3)
+    assert report.truth.figures["colourfulness"].mean == 0
+    found = report.pair("red", "grey").metrics["psnr_rgb"]
+    assert (found.mean, found.n, found.losses) == (None, 0, 3)
     lines = table.table(report).splitlines()
     assert next(line for line in lines if line.startswith("grey ")).split()[1] == "inf*"
     assert "∞" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
@@ -521,11 +508,11 @@ def test_constant_pictures_have_figures_where_they_are_defined(tmp_path):
 
 def test_a_model_that_gives_nan_is_left_out(dataset, tmp_path):
     paths = [save(tmp_path / "nan.h5", bias=(np.nan, 0)), save(tmp_path / "flat.h5")]
-    report = evaluate.evaluate(paths, dataset, out=None)
-    assert [row["name"] for row in report["rows"]] == ["grey", "mean colour", "flat"]
-    assert "NaN" in report["failed"][0]["reason"]
+    report = evaluated(paths, dataset)
+    assert [row.name for row in report.rows] == ["grey", "mean colour", "flat"]
+    assert "NaN" in report.failed[0].reason
     with pytest.raises(UserError, match="NaN"):
-        evaluate.evaluate(paths[:1], dataset, out=None)
+        evaluated(paths[:1], dataset)
 
 
 def test_a_model_that_is_no_colorizer_is_left_out(dataset, tmp_path):
@@ -535,7 +522,7 @@ def test_a_model_that_is_no_colorizer_is_left_out(dataset, tmp_path):
     keras.Model({"l": l}, layers.Conv2D(2, 1, 2)(l)).save(tmp_path / "half.h5")
     for name in ("classes", "half"):
         with pytest.raises(UserError, match=f"{name}.h5 is no colorizer"):
-            evaluate.evaluate([tmp_path / f"{name}.h5"], dataset, out=None)
+            evaluated([tmp_path / f"{name}.h5"], dataset)
 
 
 def test_an_empty_split_is_an_error(source):
@@ -544,7 +531,7 @@ def test_an_empty_split_is_an_error(source):
     picture.write_bytes(cv2.imencode(".png", draw(0))[1].tobytes())
     alone = datasets.prepare(picture.parent, SIDE, "squash", folder=source.parent / "alone")
     with pytest.raises(UserError, match="test split .* is empty"):
-        evaluate.evaluate([], alone, out=None)
+        evaluated([], alone)
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -632,8 +619,8 @@ def test_models_of_one_size_are_measured_at_it_though_none_is_named(run, source,
 def test_models_that_differ_are_measured_at_the_datas_own_size(run, source, tmp_path, monkeypatch):
     save(tmp_path / "models/one.h5", size=16)
     save(tmp_path / "models/two.h5", size=40)
-    entry = {"folder": str(source), "split_by": "folder", "size": 32}
-    monkeypatch.setattr(evaluate.prepare, "catalogue", lambda: {"stamps": entry})
+    entry = {"folder": str(source), "split_by": "folder", "size": 32, "fetch": ""}
+    monkeypatch.setattr(catalogue, "entries", lambda: {"stamps": entry})
     code, out, _ = run("--limit", 2, data="stamps")
     assert code == 0 and "2 of 8 pictures at 32 x 32" in out
 

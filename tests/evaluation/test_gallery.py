@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from common import datasets, metrics
+from common import datasets, files, metrics
 from common.color import lab
-from common.evaluation import evaluate
+from common.evaluation import rows
 from common.evaluation.page import gallery, render
 from common.training import logs
 from tests import drawn
+from tests.evaluation.scoring import evaluated
 
 SIDE = 32
 
@@ -40,24 +41,28 @@ def made(dataset, model, tmp_path, monkeypatch):
     found, make = [], gallery.make
     monkeypatch.setattr(gallery, "make", lambda *args: found.append(make(*args)) or found[-1])
 
-    def evaluated(paths=(model,), **options):
-        report = evaluate.evaluate(list(paths), dataset, out=tmp_path / "out", **options)
+    def evaluate(paths=(model,), **options):
+        report = evaluated(list(paths), dataset, out=tmp_path / "out", **options)
         return report, found[-1]
 
-    return evaluated
+    return evaluate
 
 
 def test_ranks_are_by_what_is_better():
-    assert gallery.ranks("psnr_rgb", [20, "inf", None, 30, 20], None) == [3, 1, None, 2, 3]
-    assert gallery.ranks("mse_ab", [3, 1, None], None) == [2, 1, None]
-    truth = {"values": {"colourfulness": [10, 10, 10]}}
-    assert gallery.ranks("colourfulness", [30, 8, 11], truth) == [3, 2, 1]
+    truth = rows.Truth({}, {"colourfulness": [10, 10, 10]}, {})
+
+    def ranks(key, values):
+        return gallery.ranks(key, rows.Truth({}, {key: values}, {}), truth)
+
+    assert ranks("psnr_rgb", [20, "inf", None, 30, 20]) == [3, 1, None, 2, 3]
+    assert ranks("mse_ab", [3, 1, None]) == [2, 1, None]
+    assert ranks("colourfulness", [30, 8, 11]) == [3, 2, 1]
 
 
 def test_worst_best_and_median_by_every_metric_are_there(made):
     report, shown = made(shown=4)
     assert shown.left_out == 0 and shown.spread == 4
-    count = report["data"]["pictures"]
+    count = report.data.pictures
     assert [picture["place"] for picture in shown.pictures[:4]] == [
         round(share * (count - 1) / 3) for share in range(4)
     ]
@@ -68,12 +73,12 @@ def test_worst_best_and_median_by_every_metric_are_there(made):
         if name == "tiny"
     }
     assert reasons.keys() == {(which, key) for which in gallery.RANKED for key in metrics.chosen()}
-    (row,) = (row for row in report["rows"] if row["name"] == "tiny")
-    psnr = row["values"]["psnr_rgb"]
+    row = report.row("tiny")
+    psnr = row.values["psnr_rgb"]
     assert psnr[reasons["best", "psnr_rgb"]] == max(psnr)
     assert psnr[reasons["worst", "psnr_rgb"]] == min(psnr)
     assert psnr[reasons["median", "psnr_rgb"]] in sorted(psnr)[count // 2 - 1 : count // 2 + 1]
-    error = row["values"]["mse_ab"]
+    error = row.values["mse_ab"]
     assert error[reasons["worst", "mse_ab"]] == max(error)
     places = [picture["place"] for picture in shown.pictures]
     assert len(set(places)) == len(places), "a picture is shown once"
@@ -94,8 +99,8 @@ def test_a_picture_is_what_was_scored(made, dataset, tmp_path):
             path = there / names[place]
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), cv2.rotate(rgb, cv2.ROTATE_180)[..., ::-1])
-    report, shown = made(others=[f"them={there}"], batch_size=7)
-    values = {row["name"]: row["values"]["psnr_rgb"] for row in report["rows"]}
+    report, shown = made(predictions=[f"them={there}"], batch_size=7)
+    values = {row.name: row.values["psnr_rgb"] for row in report.rows}
     for picture in shown.pictures:
         files = {
             name: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
@@ -107,8 +112,8 @@ def test_a_picture_is_what_was_scored(made, dataset, tmp_path):
                 np.ascontiguousarray(files[None]), np.ascontiguousarray(files[name])
             ) == pytest.approx(values[name][picture["place"]], rel=1e-3)
     # looked at a second time, no picture of theirs is counted a second time
-    (row,) = (row for row in report["rows"] if row["name"] == "them")
-    assert row["counts"]["used"] + row["counts"]["missing"] == len(names)
+    row = report.row("them")
+    assert row.counts["used"] + row.counts["missing"] == len(names)
 
 
 def test_the_page_is_bounded_and_says_what_is_left_out(made, monkeypatch):
@@ -130,19 +135,18 @@ def test_the_page_holds_values_and_ranks_of_what_it_shows(made):
     report, shown = made()
     text = render.html(report, shown)
     content = json.loads(text.split('id="values">')[1].split("</script>")[0])
-    (tiny,) = (row for row in report["rows"] if row["name"] == "tiny")
+    tiny = report.row("tiny")
     for at, picture in enumerate(shown.pictures):
         place = picture["place"]
         grey, ours = content["values"][at]
-        assert ours["mse_ab"][0] == tiny["values"]["mse_ab"][place]
+        assert ours["mse_ab"][0] == tiny.values["mse_ab"][place]
         assert ours["mse_ab"][1] == 1 + sum(
-            value < ours["mse_ab"][0] for value in tiny["values"]["mse_ab"]
+            value < ours["mse_ab"][0] for value in tiny.values["mse_ab"]
         )
         assert (
-            content["truth"][at]["colourfulness"]
-            == (report["truth"]["values"]["colourfulness"][place])
+            content["truth"][at]["colourfulness"] == (report.truth.values["colourfulness"][place])
         )
-    assert content["counts"]["mse_ab"] == [report["data"]["pictures"]] * 2
+    assert content["counts"]["mse_ab"] == [report.data.pictures] * 2
 
 
 # --- colours and curves -----------------------------------------------------------------------
@@ -150,12 +154,12 @@ def test_the_page_holds_values_and_ranks_of_what_it_shows(made):
 
 def test_histograms_are_of_all_pixels(made, dataset):
     report, shown = made()
-    pixels = report["data"]["pictures"] * SIDE**2
-    for found in (*report["rows"], report["truth"]):
-        assert all(sum(counts) == pixels for counts in found["histograms"].values())
+    pixels = report.data.pictures * SIDE**2
+    for found in (*report.rows, report.truth):
+        assert all(sum(counts) == pixels for counts in found.histograms.values())
     ab = lab.rgb_to_lab(next(dataset.batches("test", 100))["rgb"])[..., 1:]
     edges = np.linspace(-111, 111, 112)
-    assert report["truth"]["histograms"]["b"] == np.histogram(ab[..., 1], edges)[0].tolist()
+    assert report.truth.histograms["b"] == np.histogram(ab[..., 1], edges)[0].tolist()
     text = render.html(report, shown)
     assert text.count('<svg class="chart"') == 2, "a and b of the model; one colour has none"
 
@@ -169,11 +173,13 @@ HISTORY = (
 def test_a_model_beside_its_runs_history_has_curves(made, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report, shown = made()
-    assert "history" in report["rows"][-1] and "Training</h2>" not in render.html(report, shown)
+    assert report.row("tiny").source.history is None and "Training</h2>" not in render.html(
+        report, shown
+    )
     path = drawn.exported(tmp_path / "one" / "tiny.h5")
     (path.parent / "history.csv").write_text(HISTORY)
     report, shown = made(paths=[path])
-    assert report["rows"][-1]["history"] == {
+    assert report.row("tiny").source.history == {
         "epoch": [1, 2],
         "loss": [0.5, 0.25],
         "val_loss": [0.6, 0.3],
@@ -191,7 +197,7 @@ def test_the_run_that_exported_a_model_is_found_by_its_file(tmp_path):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "tiny.h5").write_bytes(content)
     (runs / "other" / "history.csv").write_text(HISTORY.replace("0.5", "9"))
-    sha256 = evaluate.files.sha256(b"ours")
+    sha256 = files.sha256(b"ours")
     assert logs.history_of(model, sha256, runs) is None
     (runs / "ours" / "history.csv").write_text(HISTORY)
     assert logs.history_of(model, sha256, runs)["loss"] == [0.5, 0.25]

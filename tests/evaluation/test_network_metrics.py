@@ -15,10 +15,12 @@ from common import cli, datasets, metrics
 from common.cli import UserError
 from common.color import lab
 from common.commands import evaluate as evaluate_command
-from common.evaluation import evaluate, network_metrics, table
+from common.evaluation import network_metrics, table
+from common.evaluation.rows import Summary
 from common.metrics import set_distances
 from common.networks import imagenet, perceptual, pretrained
 from tests import drawn
+from tests.evaluation.scoring import evaluated
 
 SIDE, SEEN = 24, 20
 CLASSES = {f"n0000000{at}": at for at in range(3)}  # WordNet ids and ImageNet's numbers of them
@@ -79,21 +81,16 @@ def networks(tmp_path, monkeypatch):
 
     def networks(*asked, weights=None, **more):
         file = str(tmp_path / "tiny.weights.h5")
-        return lambda names, size: network_metrics.Networks(
-            asked,
-            names,
-            size,
-            weights=weights or {"CLASSIFIER_WEIGHTS": file, "INCEPTION_V3_WEIGHTS": file},
-            **more,
-        )
+        both = {"CLASSIFIER_WEIGHTS": file, "INCEPTION_V3_WEIGHTS": file}
+        return network_metrics.Request(asked, weights=weights or both, **more)
 
     networks.network = network
     return networks
 
 
 def scored(dataset, networks, *folders, **options):
-    report = evaluate.evaluate([], dataset, out=None, others=folders, networks=networks, **options)
-    return report, {row["name"]: row for row in report["rows"]}
+    report = evaluated([], dataset, predictions=folders, networks=networks, **options)
+    return report, {row.name: row for row in report.rows}
 
 
 def pictures(dataset, ab=None):
@@ -128,21 +125,21 @@ def test_distances_of_sets_are_those_of_the_networks_features(dataset, networks,
         expected = np.cov(np.float64(true).T), np.cov(np.float64(made).T)
         off = true.mean(0) - made.mean(0)
         root = np.sqrt(np.maximum(np.linalg.eigvals(expected[0] @ expected[1]).real, 0))
-        frechet, kernel = (rows[name]["metrics"][key] for key in keys)
-        assert frechet["mean"] == pytest.approx(
+        frechet, kernel = (rows[name].figures[key] for key in keys)
+        assert frechet.mean == pytest.approx(
             off @ off + np.trace(sum(expected)) - 2 * root.sum(), rel=1e-3
         )
         mean, deviation, size = set_distances.kernel_distance(made, true)
-        assert kernel["mean"] == pytest.approx(mean, rel=1e-3) and kernel["subset"] == size == 6
-        assert kernel["deviation"] == pytest.approx(deviation, rel=1e-3)
-        assert frechet["n"] == 12 and frechet["interval"] is None
+        assert kernel.mean == pytest.approx(mean, rel=1e-3) and kernel.subset == size == 6
+        assert kernel.deviation == pytest.approx(deviation, rel=1e-3)
+        assert frechet.n == 12 and frechet.interval is None
         # of all pictures at once: no picture's own values, and no pairs of pictures
-        assert not {*keys} & rows[name]["values"].keys()
-    assert not any({*keys} & pair["metrics"].keys() for pair in report["pairs"])
-    assert report["protocol"]["metrics"][keys[0]]["title"] == title
-    (best,) = (name for name, row in rows.items() if keys[0] in row["best"])
-    assert rows[best]["metrics"][keys[0]]["mean"] == min(
-        row["metrics"][keys[0]]["mean"] for row in rows.values()
+        assert not {*keys} & rows[name].values.keys()
+    assert not any({*keys} & pair.metrics.keys() for pair in report.pairs)
+    assert report.protocol.metrics[keys[0]].title == title
+    (best,) = (name for name, row in rows.items() if keys[0] in row.best)
+    assert rows[best].figures[keys[0]].mean == min(
+        row.figures[keys[0]].mean for row in rows.values()
     )
 
 
@@ -150,7 +147,7 @@ def test_figures_of_networks_do_not_depend_on_the_batch(dataset, networks):
     asked = networks("fid", "kid", "top1")
     (_, one), (_, other) = (scored(dataset, asked, batch_size=size) for size in (5, 12))
     for key in ("fid", "kid", "top1", "top1_agreement"):
-        assert one["grey"]["metrics"][key] == other["grey"]["metrics"][key]
+        assert one["grey"].figures[key] == other["grey"].figures[key]
 
 
 def test_top1_and_agreement_by_hand(dataset, networks):
@@ -160,13 +157,13 @@ def test_top1_and_agreement_by_hand(dataset, networks):
     _, of_grey = looked_at(networks.network, pictures(dataset, (0, 0)))
     assert len({*of_true}) > 1, "else every answer is right or wrong at once"
     grey = rows["grey"]
-    assert grey["values"]["top1"] == [100.0 * hit for hit in (of_grey == wanted)]
-    assert grey["values"]["top1_agreement"] == [100.0 * hit for hit in (of_grey == of_true)]
-    assert grey["metrics"]["top1"]["mean"] == pytest.approx(100 * np.mean(of_grey == wanted))
-    assert grey["metrics"]["top1_agreement"]["interval"] is not None
+    assert grey.values["top1"] == [100.0 * hit for hit in (of_grey == wanted)]
+    assert grey.values["top1_agreement"] == [100.0 * hit for hit in (of_grey == of_true)]
+    assert grey.figures["top1"].mean == pytest.approx(100 * np.mean(of_grey == wanted))
+    assert grey.figures["top1_agreement"].interval is not None
     truth = 100 * np.mean(of_true == wanted)
-    assert report["truth"]["metrics"]["top1"]["mean"] == pytest.approx(truth)
-    assert "top1_agreement" not in report["truth"]["metrics"]
+    assert report.truth.figures["top1"].mean == pytest.approx(truth)
+    assert "top1_agreement" not in report.truth.figures
     assert f"Top-1, MobileNetV2, of the true pictures is {truth:.1f} %." in table.table(report)
 
 
@@ -175,18 +172,18 @@ def test_without_class_folders_there_is_agreement_alone(dataset, networks, monke
         type(dataset), "names", lambda self, split: [f"{at}.png" for at in range(self.count(split))]
     )
     report, rows = scored(dataset, networks("top1"))
-    assert "top1" not in rows["grey"]["metrics"] and "top1_agreement" in rows["grey"]["metrics"]
-    assert any("no WordNet ids" in note for note in report["notes"])
+    assert "top1" not in rows["grey"].figures and "top1_agreement" in rows["grey"].figures
+    assert any("no WordNet ids" in note for note in report.notes)
 
 
 def test_classes_that_are_none_of_imagenets_have_no_accuracy(dataset, networks, monkeypatch):
     monkeypatch.setattr(network_metrics, "classes", lambda: {"n00000001": 1})
     _, rows = scored(dataset, networks("top1"))
-    assert rows["grey"]["metrics"]["top1"]["n"] == 4, "of one class in three"
+    assert rows["grey"].figures["top1"].n == 4, "of one class in three"
     monkeypatch.setattr(network_metrics, "classes", lambda: {"n00000009": 1})
     report, rows = scored(dataset, networks("top1"))
-    assert "top1" not in rows["grey"]["metrics"]
-    assert any("none of ImageNet's 1,000 classes" in note for note in report["notes"])
+    assert "top1" not in rows["grey"].figures
+    assert any("none of ImageNet's 1,000 classes" in note for note in report.notes)
 
 
 def test_without_the_classes_numbers_the_accuracy_says_so(dataset, networks, monkeypatch):
@@ -195,9 +192,9 @@ def test_without_the_classes_numbers_the_accuracy_says_so(dataset, networks, mon
 
     monkeypatch.setattr(network_metrics, "classes", classes)
     report, rows = scored(dataset, networks("top1"))
-    assert rows["grey"]["metrics"]["top1"]["lacks"] == "no classes"
-    assert rows["grey"]["metrics"]["top1_agreement"]["n"] == 12
-    assert any(note.startswith("Top-1: no classes. The numbers") for note in report["notes"])
+    assert rows["grey"].figures["top1"].lacks == "no classes"
+    assert rows["grey"].figures["top1_agreement"].n == 12
+    assert any(note.startswith("Top-1: no classes. The numbers") for note in report.notes)
 
 
 class Distance:
@@ -212,12 +209,12 @@ class Distance:
 
 def test_lpips_is_a_picture_by_picture_column(dataset, networks, monkeypatch):
     monkeypatch.setattr(perceptual, "load", lambda *asked: Distance())
-    report, rows = scored(dataset, networks("lpips", network="vgg16"))
+    report, rows = scored(dataset, networks("lpips", perceptual="vgg16"))
     off = np.abs(np.float64(pictures(dataset, (0, 0))) - pictures(dataset)).mean((1, 2, 3)) / 255
-    assert rows["grey"]["values"]["lpips"] == pytest.approx(off, rel=1e-4)
-    assert rows["grey"]["metrics"]["lpips"]["interval"] is not None
-    assert report["pairs"][0]["metrics"]["lpips"]["n"] == 12
-    assert "lpips" not in report["truth"]["values"]
+    assert rows["grey"].values["lpips"] == pytest.approx(off, rel=1e-4)
+    assert rows["grey"].figures["lpips"].interval is not None
+    assert report.pairs[0].metrics["lpips"].n == 12
+    assert "lpips" not in report.truth.values
     assert "LPIPS (Tiny)" in table.table(report)
 
 
@@ -226,18 +223,18 @@ def test_another_networks_features_go_under_its_own_name(dataset, networks, monk
     monkeypatch.setitem(imagenet.NETWORKS, "mobilenet_v2", MOBILENET)  # no tiny one
     _, rows = scored(
         dataset,
-        networks("lpips", network="mobilenet_v2", weights={"MOBILENET_V2_WEIGHTS": "random"}),
+        networks("lpips", perceptual="mobilenet_v2", weights={"MOBILENET_V2_WEIGHTS": "random"}),
     )
     distance = perceptual.features("mobilenet_v2", "random")
     expected = distance(
         pictures(dataset, (0, 0)) / np.float32(255), pictures(dataset) / np.float32(255)
     )
-    assert rows["grey"]["values"]["lpips"] == pytest.approx(
+    assert rows["grey"].values["lpips"] == pytest.approx(
         keras.ops.convert_to_numpy(expected), rel=1e-3
     )
-    asked = networks("lpips", network="mobilenet_v2", weights={"MOBILENET_V2_WEIGHTS": "random"})(
-        ["a.png"], SIDE
-    )
+    asked = networks(
+        "lpips", perceptual="mobilenet_v2", weights={"MOBILENET_V2_WEIGHTS": "random"}
+    ).load(["a.png"], SIDE)
     assert asked.columns["lpips"].title == "MobileNetV2 feature distance, RANDOM weights"
 
 
@@ -251,17 +248,17 @@ def test_missing_predictions_are_left_out_of_every_figure(dataset, networks, tmp
     _, rows = scored(dataset, networks("fid", "kid", "top1"), tmp_path / "theirs", batch_size=5)
     row, used = rows["theirs"], [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
     true, theirs = (looked_at(networks.network, rgb[used])[0] for rgb in (pictures(dataset), made))
-    assert row["metrics"]["fid"]["mean"] == pytest.approx(
+    assert row.figures["fid"].mean == pytest.approx(
         set_distances.frechet_distance(*map(set_distances.Moments, (true, theirs))), rel=1e-3
     )
-    assert row["metrics"]["fid"]["n"] == 10 and row["metrics"]["kid"]["subset"] == 5
-    assert [at for at, value in enumerate(row["values"]["top1"]) if value is None] == [0, 5]
-    assert "fid" not in row["best"]
+    assert row.figures["fid"].n == 10 and row.figures["kid"].subset == 5
+    assert [at for at, value in enumerate(row.values["top1"]) if value is None] == [0, 5]
+    assert "fid" not in row.best
 
 
 def test_too_few_pictures_have_no_distance(dataset, networks):
     report, rows = scored(dataset, networks("fid", "kid"), limit=3)
-    assert rows["grey"]["metrics"]["fid"] == {"mean": None, "n": 3, "infinite": 0, "interval": None}
+    assert rows["grey"].figures["fid"] == Summary(None, 3)
     assert " - " in table.table(report)
 
 
@@ -270,25 +267,23 @@ def test_too_few_pictures_have_no_distance(dataset, networks):
 
 def test_weights_that_are_not_at_hand_are_told_and_never_random(dataset, networks, tmp_path):
     asked = networks(*network_metrics.NAMES, weights={"LPIPS_WEIGHTS": "auto"})
-    report = evaluate.evaluate([], dataset, out=tmp_path / "out", networks=asked)
+    report = evaluated([], dataset, out=tmp_path / "out", networks=asked)
     keys = ("lpips", "fid", "kid", "frechet", "kernel", "top1", "top1_agreement")
-    for row in report["rows"]:
+    for row in report.rows:
         # 24 pixels are too few for AlexNet, whatever its weights
-        assert [row["metrics"][key].get("lacks") for key in keys] == ["too small"] + 6 * [
-            "no weights"
-        ]
-        assert not {*keys} & row["values"].keys()
+        assert [row.figures[key].lacks for key in keys] == ["too small"] + 6 * ["no weights"]
+        assert not {*keys} & row.values.keys()
     text = table.table(report)
     assert text.count("no weights") == 2 * 6 + 2 and "RANDOM" not in text
     for variable in ("INCEPTION_V3_WEIGHTS=file", "CLASSIFIER_WEIGHTS=file"):
-        assert sum(variable in note for note in report["notes"]) == 1
+        assert sum(variable in note for note in report.notes) == 1
     assert "no weights" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
     with open(tmp_path / "out/metrics.csv", encoding="utf-8", newline="") as file:
         assert [row["fid"] for row in csv.DictReader(file)] == ["", ""]
 
 
 def test_lpips_without_its_weights_is_told(networks):
-    asked = networks("lpips", weights={"LPIPS_WEIGHTS": "auto"})(["a.png"], 64)
+    asked = networks("lpips", weights={"LPIPS_WEIGHTS": "auto"}).load(["a.png"], 64)
     (note,) = asked.notes
     assert note.startswith("LPIPS: no weights. ") and "LPIPS_WEIGHTS=folder" in note
 
@@ -301,7 +296,7 @@ def test_weights_that_are_named_must_be_there(networks, weights):
         ("frechet", "CLASSIFIER_WEIGHTS"),
     ):
         with pytest.raises(UserError, match=variable):
-            networks(asked, weights={variable: weights})(["n00000000/a.png"], SIDE)
+            networks(asked, weights={variable: weights}).load(["n00000000/a.png"], SIDE)
 
 
 def test_random_weights_are_taken_where_they_are_asked_for_and_say_so(dataset, networks):
@@ -333,11 +328,11 @@ def test_a_file_may_have_a_background_class_or_for_features_no_top(networks, tmp
         network.save_weights(tmp_path / f"{name}.weights.h5")
     for name, top in (("wide", True), ("wide", False), ("bare", False)):
         path = str(tmp_path / f"{name}.weights.h5")
-        found = network_metrics.seer("mobilenet_v2", path, "X", top)(rgb)
+        found = network_metrics.load("mobilenet_v2", path, "X", top)(rgb)
         assert found[0] == pytest.approx(features, abs=1e-4)
         assert not top or found[1].argmax(-1).tolist() == answers.tolist()
     with pytest.raises(UserError, match="does not hold weights of MobileNetV2"):
-        network_metrics.seer("mobilenet_v2", str(tmp_path / "bare.weights.h5"), "X")
+        network_metrics.load("mobilenet_v2", str(tmp_path / "bare.weights.h5"), "X")
 
 
 @pytest.mark.slow
@@ -354,10 +349,10 @@ def test_a_file_may_have_a_background_class_or_for_features_no_top(networks, tmp
 )
 def test_features_enter_the_last_layer_of_each_network(name, size, dimensions):
     assert imagenet.NETWORKS[name].size == size
-    seer = network_metrics.seer(name, "random", "X")
-    features, logits = seer(np.stack([drawn.picture(0, 40)] * 3))
+    network = network_metrics.load(name, "random", "X")
+    features, logits = network(np.stack([drawn.picture(0, 40)] * 3))
     assert features.shape == (3, dimensions) and logits.shape == (3, 1000)
-    assert seer.dimensions == dimensions and np.isfinite(logits).all()
+    assert network.dimensions == dimensions and np.isfinite(logits).all()
 
 
 def test_the_classes_are_those_of_keras(monkeypatch):
@@ -380,33 +375,33 @@ def test_the_classes_are_those_of_keras(monkeypatch):
 
 def test_fewer_pictures_than_dimensions_are_warned_of(dataset, networks):
     report, _ = scored(dataset, networks("fid"))
-    assert not any("dimensions" in note for note in report["notes"]), "12 pictures, 6 dimensions"
+    assert not any("dimensions" in note for note in report.notes), "12 pictures, 6 dimensions"
     report, _ = scored(dataset, networks("fid", "frechet"), limit=5)
-    told = [note for note in report["notes"] if "dimensions" in note]
+    told = [note for note in report.notes if "dimensions" in note]
     assert len(told) == 2 and "FID is over 5 pictures, fewer than the 6 dimensions" in told[0]
 
 
 def test_json_csv_table_and_page_show_the_figures(dataset, networks, tmp_path):
-    report = evaluate.evaluate([], dataset, out=tmp_path, networks=networks("fid", "kid", "top1"))
+    report = evaluated([], dataset, out=tmp_path, networks=networks("fid", "kid", "top1"))
     found = json.loads((tmp_path / "metrics.json").read_text())
-    kid = report["rows"][0]["metrics"]["kid"]
-    assert found["rows"][0]["metrics"]["kid"] == kid
+    kid = report.rows[0].figures["kid"]
+    assert found["rows"][0]["metrics"]["kid"] == kid.to_json()
     about = found["protocol"]["metrics"]["fid"]
     assert "tiny.weights.h5 weights" in about["switches"]["network"]
     assert "bilinear with antialiasing" in about["switches"]["input"]
     assert "2015" in about["definition"] and about["switches"]["covariance"] == "n - 1"
     with open(tmp_path / "metrics.csv", encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
-    assert float(row["fid"]) == report["rows"][0]["metrics"]["fid"]["mean"]
-    assert float(row["kid_deviation"]) == kid["deviation"] and "fid_deviation" not in row
+    assert float(row["fid"]) == report.rows[0].figures["fid"].mean
+    assert float(row["kid_deviation"]) == kid.deviation and "fid_deviation" not in row
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     for shown in (
-        f"{kid['mean']:.5f}".replace("-", "−"),
-        f"±{kid['deviation']:.5f}",
+        f"{kid.mean:.5f}".replace("-", "−"),
+        f"±{kid.deviation:.5f}",
         "Top-1, MobileNetV2",
     ):
         assert shown in text
-    assert f"±{kid['deviation']:.5f}" in table.table(report)
+    assert f"±{kid.deviation:.5f}" in table.table(report)
 
 
 @pytest.mark.parametrize(
@@ -441,4 +436,4 @@ def test_the_command_takes_all(dataset, networks, tmp_path, monkeypatch, capsys)
     out = capsys.readouterr().out
     assert code == 0 and "no weights" in out and "too small" in out
     assert "MobileNetV2 kernel distance" in out and "Top-1, MobileNetV2" in out
-    assert network_metrics.of_arguments(types.SimpleNamespace(metrics=None)) is None
+    assert network_metrics.request({"metrics": None}) is None

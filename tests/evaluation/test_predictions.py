@@ -8,8 +8,9 @@ import tifffile
 from common import cli, datasets, metrics
 from common.cli import UserError
 from common.commands import evaluate as evaluate_command
-from common.evaluation import evaluate, predictions, table
+from common.evaluation import predictions, table
 from tests import drawn
+from tests.evaluation.scoring import evaluated
 
 SIDE = 32
 
@@ -41,8 +42,8 @@ def truth(dataset):
 
 
 def scored(dataset, *folders, **options):
-    report = evaluate.evaluate([], dataset, out=None, others=folders, **options)
-    return report, [row for row in report["rows"] if row["kind"] == "predictions"]
+    report = evaluated([], dataset, predictions=folders, **options)
+    return report, [row for row in report.rows if row.kind == "predictions"]
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -90,12 +91,12 @@ def test_perfect_pictures_score_as_such(dataset, tmp_path):
     for name, rgb in truth(dataset).items():
         write(tmp_path / "perfect" / name, rgb)
     _, (row,) = scored(dataset, tmp_path / "perfect")
-    assert row["name"] == "perfect" and row["seen"] is None
-    assert row["metrics"]["psnr_rgb"]["infinite"] == 4
+    assert row.name == "perfect" and row.seen is None
+    assert row.figures["psnr_rgb"].infinite == 4
     # A picture's Lab in a batch and by itself may differ in the seventh digit.
     for key, best in (("mse_ab", 0), ("l_drift", 0), ("auc_ab", 100)):
-        assert row["metrics"][key]["mean"] == pytest.approx(best, abs=1e-5)
-    assert "mse_ab" in row["best"]
+        assert row.figures[key].mean == pytest.approx(best, abs=1e-5)
+    assert "mse_ab" in row.best
 
 
 def test_figures_are_of_the_picture_as_it_is(dataset, tmp_path):
@@ -104,10 +105,10 @@ def test_figures_are_of_the_picture_as_it_is(dataset, tmp_path):
         write(tmp_path / name, rgb)
     _, (row,) = scored(dataset, tmp_path, batch_size=3)
     for at, (name, rgb) in enumerate(truth(dataset).items()):
-        assert row["values"]["psnr_rgb"][at] == pytest.approx(
+        assert row.values["psnr_rgb"][at] == pytest.approx(
             metrics.psnr_rgb(rgb, made[name]), rel=1e-5
         )
-    assert row["metrics"]["l_drift"]["mean"] > 5, "their lightness is their own"
+    assert row.figures["l_drift"].mean > 5, "their lightness is their own"
 
 
 def test_missing_pictures_are_left_out_and_counted(dataset, tmp_path):
@@ -116,7 +117,7 @@ def test_missing_pictures_are_left_out_and_counted(dataset, tmp_path):
     write(tmp_path / "stranger.png", rgb)
     (tmp_path / "notes.txt").write_text("no picture")
     report, (row,) = scored(dataset, f"half={tmp_path}")
-    assert row["counts"] == {
+    assert row.counts == {
         "used": 1,
         "missing": 3,
         "others": 1,
@@ -125,16 +126,13 @@ def test_missing_pictures_are_left_out_and_counted(dataset, tmp_path):
         "alpha": 0,
         "unreadable": 0,
     }
-    assert row["missing"] == dataset.names("test")[1:] and row["others"] == ["stranger.png"]
-    assert row["metrics"]["mse_ab"]["n"] == 1 and row["values"]["mse_ab"][1:] == [None] * 3
-    assert row["best"] == [], "its mean is over other pictures"
-    assert row["colourfulness_delta"] == pytest.approx(
+    assert row.source.missing == dataset.names("test")[1:] and row.source.others == ["stranger.png"]
+    assert row.figures["mse_ab"].n == 1 and row.values["mse_ab"][1:] == [None] * 3
+    assert row.best == row.best_deltas == (), "its mean is over other pictures"
+    assert row.deltas["colourfulness"].mean == pytest.approx(
         metrics.colourfulness(np.uint8(rgb // 2)) - metrics.colourfulness(rgb), rel=1e-4
     )
-    (pair,) = (
-        pair for pair in report["pairs"] if pair["name"] == "half" and pair["against"] == "grey"
-    )
-    assert pair["metrics"]["mse_ab"]["n"] == 1
+    assert report.pair("half", "grey").metrics["mse_ab"].n == 1
     text = table.table(report)
     assert "pictures: 1 used, 3 missing, 1 of other names" in text and "n=1" in text
 
@@ -147,13 +145,13 @@ def test_other_sizes_grey_and_alpha_are_brought_to_the_true_pictures(dataset, tm
     for (name, _), picture in zip((a, b, c, d), (double, grey, clear, d[1]), strict=True):
         write(tmp_path / name, picture)
     _, (row,) = scored(dataset, tmp_path)
-    assert {key: count for key, count in row["counts"].items() if count} == {
+    assert {key: count for key, count in row.counts.items() if count} == {
         "used": 4,
         "resized": 1,
         "grey": 1,
         "alpha": 1,
     }
-    psnr = row["values"]["psnr_rgb"]
+    psnr = row.values["psnr_rgb"]
     assert psnr[0] == psnr[3] == "inf", "area averaging takes the doubling back"
     assert psnr[1] == pytest.approx(metrics.psnr_rgb(b[1], np.dstack([grey] * 3)), rel=1e-5)
     assert psnr[2] == pytest.approx(metrics.psnr_rgb(c[1], np.full_like(c[1], 255)), rel=1e-5)
@@ -164,10 +162,10 @@ def test_unreadable_pictures_are_told(dataset, tmp_path):
         write(tmp_path / name, rgb)
     broken = dataset.names("test")[2]
     (tmp_path / broken).write_bytes(b"no picture at all")
-    report = evaluate.evaluate([], dataset, out=tmp_path / "out", others=[tmp_path])
-    row = report["rows"][-1]
-    assert row["unreadable"][0]["file"] == broken and row["unreadable"][0]["reason"]
-    assert row["counts"]["unreadable"] == 1 and row["counts"]["used"] == 3 and not row["best"]
+    report = evaluated([], dataset, out=tmp_path / "out", predictions=[tmp_path])
+    row = report.rows[-1]
+    assert row.source.unreadable[0]["file"] == broken and row.source.unreadable[0]["reason"]
+    assert row.counts["unreadable"] == 1 and row.counts["used"] == 3 and not row.best
     for name in dataset.names("test"):
         (tmp_path / name).write_bytes(b"broken")
     with pytest.raises(UserError, match="can be read"):
@@ -182,11 +180,11 @@ def test_pictures_of_numbers_that_are_no_colours_are_unreadable(dataset, tmp_pat
         tifffile.imwrite(path, np.full((SIDE, SIDE, 3), value, np.float32))
     write(tmp_path / last, truth(dataset)[last])
     _, (row,) = scored(dataset, tmp_path)
-    assert row["counts"]["unreadable"] == 3 and row["counts"]["used"] == 1
-    assert {found["reason"].split(";")[0] for found in row["unreadable"]} == {
+    assert row.counts["unreadable"] == 3 and row.counts["used"] == 1
+    assert {found["reason"].split(";")[0] for found in row.source.unreadable} == {
         "its samples are float32"
     }
-    assert row["values"]["mse_ab"][:3] == [None] * 3 and row["metrics"]["mse_ab"]["n"] == 1
+    assert row.values["mse_ab"][:3] == [None] * 3 and row.figures["mse_ab"].n == 1
 
 
 # --- the command ----------------------------------------------------------------------------------

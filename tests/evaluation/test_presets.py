@@ -9,8 +9,9 @@ import pytest
 from common import cli, datasets
 from common.cli import UserError
 from common.commands import evaluate as evaluate_command
-from common.evaluation import evaluate, presets
+from common.evaluation import presets
 from tests import drawn
+from tests.evaluation.scoring import evaluated
 
 
 @pytest.fixture
@@ -88,10 +89,10 @@ def test_too_few_pictures_are_an_error(source):
 def test_without_other_pictures_there_is_no_mean_colour(source):
     dataset = presets.dataset(small("imagenet-val5k-256", pictures=7), source)
     assert dataset.count("train") == 0
-    report = evaluate.evaluate([], dataset, out=source.parent / "out")
-    assert [row["name"] for row in report["rows"]] == ["grey"] and not report["pairs"]
+    report = evaluated([], dataset, out=source.parent / "out")
+    assert [row.name for row in report.rows] == ["grey"] and not report.pairs
     with pytest.raises(UserError, match="no training pictures"):
-        evaluate.evaluate([], dataset, out=None, rebalance=True)
+        evaluated([], dataset, rebalance=True)
 
 
 # --- the command ----------------------------------------------------------------------------------

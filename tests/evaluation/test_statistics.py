@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from common.evaluation import statistics
+from common.evaluation.rows import MODEL, Comparison, Row, Source, Truth
 
 
 def plain(values, shares=None):
@@ -46,7 +47,7 @@ def test_intervals_are_seeded_and_the_pictures_the_same_for_every_column():
 def test_what_is_not_finite_is_left_out():
     values = np.array([[1.0, np.inf, np.nan], [2.0, 1.0, np.nan], [np.nan, 1.0, 5.0]])
     found = statistics.Bootstrap(3).intervals(values)
-    assert found == [[1.0, 2.0], [1.0, 1.0], None]
+    assert found == [(1.0, 2.0), (1.0, 1.0), None]
 
 
 def test_weighted_means_are_drawn_as_such():
@@ -61,39 +62,35 @@ def test_weighted_means_are_drawn_as_such():
     assert statistics.Bootstrap(50).intervals(values, shares) == [None]
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_blocks_change_nothing():
     values = np.random.default_rng(4).normal(size=(40, 2))
     whole = statistics.Bootstrap(40).intervals(values)
-    monkeypatch.setattr(statistics, "_BLOCK", 40 * 7)
-    np.testing.assert_allclose(statistics.Bootstrap(40).intervals(values), whole, rtol=1e-12)
+    parts = statistics.Bootstrap(40, block=40 * 7).intervals(values)
+    np.testing.assert_allclose(parts, whole, rtol=1e-12)
 
 
 # --- pairs ----------------------------------------------------------------------------------------
 
 
-def rows(**columns):
-    """Rows whose PSNR, CIEDE2000 and colourfulness are the same values."""
-    keys = ("psnr_rgb", "ciede2000", "colourfulness")
-    return [
-        {"name": name, "values": dict.fromkeys(keys, values), "metrics": dict.fromkeys(keys)}
-        for name, values in columns.items()
-    ]
-
-
 def pairs(against=None, **columns):
-    found = rows(**columns)
-    bootstrap = statistics.Bootstrap(len(found[0]["values"]["psnr_rgb"]))
-    return statistics.pairs(found, {"values": {}}, bootstrap, against)
+    """The pairs of rows whose PSNR, CIEDE2000 and colourfulness are the same values."""
+    keys = ("psnr_rgb", "ciede2000", "colourfulness")
+    rows = tuple(
+        Row(name, MODEL, Source(), dict.fromkeys(keys, values), {}, dict.fromkeys(keys))
+        for name, values in columns.items()
+    )
+    bootstrap = statistics.Bootstrap(len(rows[0].values["psnr_rgb"]))
+    return statistics.pairs(rows, Truth({}, {}, {}), bootstrap, against)
 
 
 def test_a_pair_by_hand():
     (pair,) = pairs(old=[1, 2, "inf", 4, None, "inf"], new=[2, 4, 5, 4, 9, "inf"])
-    assert (pair["name"], pair["against"]) == ("new", "old")
-    assert pair["metrics"].keys() == {"psnr_rgb", "ciede2000"}, "true colourfulness has no better"
-    psnr, difference = pair["metrics"]["psnr_rgb"], pair["metrics"]["ciede2000"]
-    assert psnr["mean"] == difference["mean"] == 1 and psnr["n"] == 3  # +1, +2, 0
-    assert (psnr["wins"], psnr["ties"], psnr["losses"]) == (2, 2, 1)
-    assert (difference["wins"], difference["losses"]) == (1, 2), "lower is better"
+    assert (pair.name, pair.against) == ("new", "old")
+    assert pair.metrics.keys() == {"psnr_rgb", "ciede2000"}, "true colourfulness has no better"
+    psnr, difference = pair.metrics["psnr_rgb"], pair.metrics["ciede2000"]
+    assert psnr.mean == difference.mean == 1 and psnr.n == 3  # +1, +2, 0
+    assert (psnr.wins, psnr.ties, psnr.losses) == (2, 2, 1)
+    assert (difference.wins, difference.losses) == (1, 2), "lower is better"
 
 
 def test_a_verdict_needs_an_interval_that_leaves_out_zero():
@@ -101,7 +98,7 @@ def test_a_verdict_needs_an_interval_that_leaves_out_zero():
     small = np.random.default_rng(1).normal(0.3, 0.2, 60)
     none = small - small.mean()
     of = {
-        pair["name"]: pair["metrics"]
+        pair.name: pair.metrics
         for pair in pairs(
             against="old",
             old=base.tolist(),
@@ -109,31 +106,25 @@ def test_a_verdict_needs_an_interval_that_leaves_out_zero():
             same=(base + none).tolist(),
         )
     }
-    assert of["new"]["psnr_rgb"]["verdict"] == "better"
-    assert of["new"]["ciede2000"]["verdict"] == "worse"
-    assert of["same"]["psnr_rgb"]["verdict"] == of["same"]["ciede2000"]["verdict"] == "undecided"
+    assert of["new"]["psnr_rgb"].verdict == "better"
+    assert of["new"]["ciede2000"].verdict == "worse"
+    assert of["same"]["psnr_rgb"].verdict == of["same"]["ciede2000"].verdict == "undecided"
     # paired: the interval of the differences, not of two independent means
-    low, high = of["new"]["psnr_rgb"]["interval"]
+    low, high = of["new"]["psnr_rgb"].interval
     expected = plain(small)
     assert (low, high) == pytest.approx(expected, abs=0.06 * (expected[1] - expected[0]))
 
 
 def test_equal_rows_are_undecided_and_all_ties():
     (pair,) = pairs(one=[1, 2, 3], two=[1, 2, 3])
-    assert pair["metrics"]["psnr_rgb"] == {
-        "mean": 0,
-        "interval": [0, 0],
-        "n": 3,
-        "wins": 0,
-        "ties": 3,
-        "losses": 0,
-        "verdict": "undecided",
-    }
+    assert pair.metrics["psnr_rgb"] == Comparison(
+        0, (0, 0), 3, wins=0, ties=3, losses=0, verdict="undecided"
+    )
 
 
 def test_all_pairs_or_those_with_one():
     columns = {name: [1, 2] for name in "abcd"}
-    assert [pair["name"] + pair["against"] for pair in pairs(**columns)] == [
+    assert [pair.name + pair.against for pair in pairs(**columns)] == [
         "ba",
         "ca",
         "cb",
@@ -141,7 +132,7 @@ def test_all_pairs_or_those_with_one():
         "db",
         "dc",
     ]
-    assert [pair["name"] + pair["against"] for pair in pairs(against="b", **columns)] == [
+    assert [pair.name + pair.against for pair in pairs(against="b", **columns)] == [
         "ab",
         "cb",
         "db",
@@ -150,12 +141,6 @@ def test_all_pairs_or_those_with_one():
 
 def test_pictures_that_one_row_has_not_are_in_no_comparison():
     (pair,) = pairs(old=[None, None, 1], new=[1, 2, None])
-    assert pair["metrics"]["psnr_rgb"] == {
-        "mean": None,
-        "interval": None,
-        "n": 0,
-        "wins": 0,
-        "ties": 0,
-        "losses": 0,
-        "verdict": "undecided",
-    }
+    assert pair.metrics["psnr_rgb"] == Comparison(
+        None, None, 0, wins=0, ties=0, losses=0, verdict="undecided"
+    )

@@ -270,7 +270,7 @@ def test_the_balanced_mean_over_pictures_is_that_over_all_pixels():
         list(metrics.auc_ab(true, other, weights=weights)), metrics.rarity(true, weights=weights)
     )
     together = metrics.auc_ab(np.concatenate(true), np.concatenate(other), weights=weights)
-    assert found == {"mean": pytest.approx(together), "n": 2, "infinite": 0}
+    assert found.mean == pytest.approx(together) and (found.n, found.infinite) == (2, 0)
 
 
 # --- L* drift -------------------------------------------------------------------------------------
@@ -459,7 +459,7 @@ def test_score_is_each_metric_by_itself_and_a_truth_serves_many():
                 **metric.given,
                 **({"weights": weights} if metric.by_rarity else {}),
             )
-            for key, metric in metrics.chosen(weights).items()
+            for key, metric in metrics.chosen(weights is not None).items()
         }
     assert truth.values(weights) == {
         "colourfulness": metrics.colourfulness(rgb),
@@ -485,11 +485,11 @@ def _sum(picture, by):
 
 
 def test_summary_counts_what_it_is_a_mean_of():
-    assert metrics.summary([1.0, math.inf, 3.0, None]) == {"mean": 2.0, "n": 2, "infinite": 1}
-    assert metrics.summary([math.inf]) == {"mean": None, "n": 0, "infinite": 1}
-    assert metrics.summary([1.0, None, 4.0], [2, 5, 1]) == {"mean": 2.0, "n": 2, "infinite": 0}
-    assert metrics.summary([1.0, 4.0], [0, 0])["mean"] is None
-    assert metrics.summary([None]) == {"mean": None, "n": 0, "infinite": 0}
+    assert metrics.summary([1.0, math.inf, 3.0, None]) == metrics.Mean(2.0, 2, 1)
+    assert metrics.summary([math.inf]) == metrics.Mean(None, 0, 1)
+    assert metrics.summary([1.0, None, 4.0], [2, 5, 1]) == metrics.Mean(2.0, 2, 0)
+    assert metrics.summary([1.0, 4.0], [0, 0]).mean is None
+    assert metrics.summary([None]) == metrics.Mean(None, 0, 0)
     with pytest.raises(ValueError, match="NaN"):
         metrics.summary([1.0, math.nan])
 

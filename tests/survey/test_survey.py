@@ -14,7 +14,7 @@ from common.cli import UserError
 from common.color import lab
 from common.commands import survey as survey_command
 from common.commands import survey_results as survey_results_command
-from common.evaluation import baselines, evaluate
+from common.evaluation import baselines, models
 from common.survey import answers, ask, schema
 from tests import drawn
 
@@ -50,7 +50,7 @@ def model(dataset, tmp_path_factory):
         tmp_path_factory.mktemp("models") / "giveaway.h5",
         train_sha256="".join(digest[:12] for digest in dataset.sha256("test")),
     )
-    return evaluate.Model(path, "giveaway", dataset, 9)
+    return models.Model(path, "giveaway", dataset, 9)
 
 
 def pixels(png):
@@ -122,9 +122,9 @@ def test_uncompressed_files_are_of_one_length_whatever_they_show():
 
 def test_a_model_gets_the_embeddings_of_its_pictures(dataset):
     class Fused:
-        """Of one colour, which the embedding says; a stand-in for an `evaluate.Model`."""
+        """Of one colour, which the embedding says; a stand-in for an `models.Model`."""
 
-        name, about, takes_embedding = "fused", {"sha256": "0" * 64}, True
+        name, sha256, takes_embedding = "fused", "0" * 64, True
         dataset = property(lambda self: self)
 
         def read(self, split, places, embedding):

@@ -16,6 +16,7 @@ import pytest
 import vgg_autoencoder
 from common import cli, datasets, training
 from common.color import lab
+from common.evaluation import rows
 from common.networks import h5
 from common.networks.precision import choose_jit, in_precision
 from tests import drawn, learning
@@ -326,24 +327,44 @@ except ImportError:
 # --- the comparison ---------------------------------------------------------------------------
 
 
-def _report(without, with_):
-    """An evaluation of two models over two pictures, figures (colourfulness, error, accuracy)."""
-    keys = ("colourfulness", "mse_ab", "argmax_ab")
+def _evaluation(without, with_):
+    """(an evaluation of two models over two pictures, the models' rows by side).
 
-    def row(figures):
-        metrics = {key: {"mean": value} for key, value in zip(keys, figures, strict=True)}
-        values = {key: [value, value] for key, value in zip(keys, figures, strict=True)}
-        return {
-            "metrics": {**metrics, "psnr_rgb": {"mean": 20.0}},
-            "values": values,
-            "metadata": {"pretrained": {"vgg16": {"weights": "random"}}},
-        }
+    without, with_: (colourfulness, error, accuracy) of every picture.
+    """
+    keys = ("colourfulness", "mse_ab", "argmax_ab", "psnr_rgb")
 
-    return {
-        "rows": [row((0, 300, 0.5)), row((8, 270, 0.7)), row(without), row(with_)],
-        "truth": {"metrics": {"colourfulness": {"mean": 44.1}}},
-        "data": {"name": "drawn", "pictures": 2, "image_size": 224},
+    def row(name, *figures):
+        columns = dict(zip(keys, (*figures, 20.0), strict=True))
+        metadata = {"pretrained": {"vgg16": {"weights": "random"}}}
+        return rows.Row(
+            name,
+            rows.MODEL,
+            rows.ModelFile(name, "", None, None, 224, "squash", None, None, metadata, 0),
+            {key: [value, value] for key, value in columns.items()},
+            {},
+            {key: rows.Summary(value, 2) for key, value in columns.items()},
+        )
+
+    sides = {
+        side: row(side, *figures)
+        for side, figures in zip(regularisation.SIDES, (without, with_), strict=True)
     }
+    evaluation = rows.Evaluation(
+        created="",
+        data=rows.Data("drawn", "test", 2, 2, "", "", 224, "squash", []),
+        protocol=rows.Protocol({}, "float32", 2, None, {}),
+        versions={},
+        commit=None,
+        rows=(row(rows.GREY, 0, 300, 0.5), row(rows.MEAN_COLOUR, 8, 270, 0.7), *sides.values()),
+        pairs=(),
+        against=None,
+        truth=rows.Truth({"colourfulness": rows.Summary(44.1, 2)}, {}, {}),
+        pictures=(),
+        failed=(),
+        notes=(),
+    )
+    return evaluation, sides
 
 
 @pytest.mark.parametrize(
@@ -361,7 +382,7 @@ def _report(without, with_):
     ],
 )
 def test_the_verdict_is_made_from_the_numbers(with_, said, answer):
-    verdict = regularisation.verdict(_report((15, 250, 0.7), with_))
+    verdict = regularisation.verdict(*_evaluation((15, 250, 0.7), with_))
     assert said in verdict and answer in verdict and "44.10" in verdict
 
 
@@ -371,7 +392,7 @@ def test_the_comparison_has_both_sides_the_baselines_and_the_truth(tmp_path):
         for key in ("epoch", "loss", "val_loss", "accuracy", "val_accuracy", "mse", "val_mse_ab")
     }
     histories = dict.fromkeys(regularisation.SIDES, history)
-    text = regularisation.comparison(_report((15, 250, 0.7), (20, 240, 0.75)), histories)
+    text = regularisation.comparison(*_evaluation((15, 250, 0.7), (20, 240, 0.75)), histories)
     for line in (
         "| grey | 300.0 | 0.500 |",
         "| mean colour | 270.0 |",

@@ -23,7 +23,8 @@ from common.training import logs
 from vgg_autoencoder.config import CONFIGS
 
 WITH, WITHOUT = "zaman2020", "zaman2020_unregularised"
-SIDES = {"without penalties": WITHOUT, "with penalties": WITH}
+UNPENALISED, PENALISED = "without penalties", "with penalties"
+SIDES = {UNPENALISED: WITHOUT, PENALISED: WITH}
 OUT = Path("reports/compare/vgg_autoencoder")
 SHOWN = 8  # pictures in grid.png
 HEADER = 28  # pixels above them
@@ -48,16 +49,19 @@ def main(argv=None):
     config = CONFIGS[WITH]
     dataset = datasets.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
     paths = {side: folder / f"{_title(SIDES[side])}.h5" for side, folder in folders.items()}
-    report = evaluate.evaluate(list(paths.values()), dataset, "test", OUT, keep_going=False)
+    evaluation = evaluate.evaluate(
+        list(paths.values()), dataset, "test", OUT, evaluate.Options(keep_going=False)
+    )
+    sides = {side: evaluation.row_of(path) for side, path in paths.items()}
     histories = {side: _history(folder) for side, folder in folders.items()}
 
     draw_curves(OUT / "curves.png", histories, config.ab_scale)
     draw_grid(OUT / "grid.png", dataset, paths)
-    text = comparison(report, histories)
+    text = comparison(evaluation, sides, histories)
     files.write_text(OUT / "comparison.md", text)
     print("\n" + text)
     print(f"{OUT}/comparison.md, curves.png, grid.png and index.html")
-    if report["data"]["name"] == "samples":
+    if evaluation.data.name == "samples":
         print(table.RUNS_ONLY)
 
 
@@ -108,27 +112,25 @@ def _history(folder):
 # --- what it says -----------------------------------------------------------------------------
 
 
-def comparison(report, histories):
+def comparison(evaluation, sides, histories):
     """The comparison as Markdown: a table of both sides, the baselines and the truth; a verdict.
 
-    report: of `evaluate.evaluate`, whose last two rows are the models in the order of `SIDES`.
-    histories: {side: {column: values by epoch}}.
+    sides: {side: the model's `rows.Row`}. histories: {side: {column: values by epoch}}.
     """
-    grey, mean_colour, *_, without, with_ = report["rows"]
     keys = ("mse_ab", "argmax_ab", "psnr_rgb", "colourfulness")
     lines = [
         "# Zaman 2020: with and without penalties",
         "",
-        verdict(report),
+        verdict(evaluation, sides),
         "",
         "| | " + " | ".join(metrics.METRICS[key].title for key in keys) + " |",
         "|---|" + "--:|" * len(keys),
     ]
     for name, row in (
-        ("grey", grey),
-        ("mean colour", mean_colour),
-        *zip(SIDES, (without, with_), strict=True),
-        ("true", report["truth"]),
+        ("grey", evaluation.grey),
+        ("mean colour", evaluation.mean_colour),
+        *sides.items(),
+        ("true", evaluation.truth),
     ):
         lines.append(f"| {name} | " + " | ".join(_cell(row, key) for key in keys) + " |")
     lines += ["", "| last epoch | " + " | ".join(SIDES) + " |", "|---|--:|--:|"]
@@ -139,11 +141,11 @@ def comparison(report, histories):
             + " | ".join(f"{history[key][-1]:.{digits}f}" for history in histories.values())
             + " |"
         )
-    data, encoder = report["data"], with_["metadata"]["pretrained"]["vgg16"]
+    data, encoder = evaluation.data, sides[PENALISED].metadata["pretrained"]["vgg16"]
     lines += [
         "",
-        f"{data['pictures']} test pictures of {data['name']} at {data['image_size']} x "
-        f"{data['image_size']}, one run each; the encoder has {encoder['weights']} weights. Both "
+        f"{data.pictures} test pictures of {data.name} at {data.image_size} x "
+        f"{data.image_size}, one run each; the encoder has {encoder['weights']} weights. Both "
         'losses hold their penalties and do not compare: the error on ab does. "Accuracy" is '
         "Keras's, the share of pixels where the larger of a\\*, b\\* is the same one.",
         "",
@@ -157,17 +159,19 @@ def comparison(report, histories):
 
 
 def _cell(row, key):
-    mean = row["metrics"].get(key, {}).get("mean")
-    return "" if mean is None else f"{mean:.{metrics.METRICS[key].digits}f}"
+    figure = row.figures.get(key)
+    if figure is None or figure.mean is None:
+        return ""
+    return f"{figure.mean:.{metrics.METRICS[key].digits}f}"
 
 
-def verdict(report):
+def verdict(evaluation, sides):
     """The answer to the claim, from the figures as printed: what is equal there is the same."""
-    without, with_ = report["rows"][-2:]
+    without, with_ = sides[UNPENALISED], sides[PENALISED]
     findings, held = [], []
     for key, better, yes, no in CLAIMS:
         before, after = _cell(without, key), _cell(with_, key)
-        values = zip(without["values"][key], with_["values"][key], strict=True)
+        values = zip(without.values[key], with_.values[key], strict=True)
         gains = [
             (after > before) if better == "higher" else (after < before) for before, after in values
         ]
@@ -181,7 +185,7 @@ def verdict(report):
     answer = "holds" if all(held) else "holds in part" if any(held) else "does not hold"
     return (
         f"With penalties the colours are {findings[0]}, {findings[1]} and {findings[2]}; the "
-        f"true pictures' colourfulness is {_cell(report['truth'], 'colourfulness')}. That "
+        f"true pictures' colourfulness is {_cell(evaluation.truth, 'colourfulness')}. That "
         "regularisation gives more vibrant colours and better accuracy "
         f"{answer} in these two runs."
     )

@@ -107,9 +107,7 @@ def _figures(report):
         )
     truth = report.truth
     cells = "".join(
-        _number(
-            _value(truth, column), table.cell(truth, column) + _below(truth, column, pictures)
-        )
+        _number(_value(truth, column), table.cell(truth, column) + _below(truth, column, pictures))
         if column.key in truth.figures and not column.is_delta
         else '<td aria-label="not applicable"></td>'
         for column in columns
@@ -174,8 +172,7 @@ def _comparisons(report):
     body = []
     for pair in report.pairs:
         cells = "".join(
-            _number(pair.metrics[key].mean, _compared(key, pair.metrics[key]))
-            for key in keys
+            _number(pair.metrics[key].mean, _compared(key, pair.metrics[key])) for key in keys
         )
         body.append(
             f'<tr><th scope="row">{escape(pair.name)}<span class="remark">against '
@@ -449,9 +446,7 @@ def _histogram(row, truth, channel, distance):
         "#" + bytes(rgb).hex()
         for rgb in np.rint(255 * lab.lab_to_rgb(colours)).astype(np.uint8).tolist()
     ]
-    words = (
-        f"{row.name}: histogram of {channel}*; its distance from the truth's is {distance:.2f}"
-    )
+    words = f"{row.name}: histogram of {channel}*; its distance from the truth's is {distance:.2f}"
     drawn = [
         charts.steps(kind, x, y, edges, histograms.shares(found[channel]))
         for kind, found in (("true", truth), ("made", row.histograms))
