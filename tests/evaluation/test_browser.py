@@ -10,8 +10,8 @@ from common import datasets
 from common.commands import survey_results as survey_results_command
 from common.evaluation import models
 from common.survey import ask
-from tests.evaluation.scoring import evaluated
 from tests import drawn
+from tests.evaluation.scoring import evaluated
 
 pytestmark = pytest.mark.browser
 
