@@ -1,6 +1,7 @@
 """A page that asks people which pictures are recoloured: `make survey-koala`."""
 
 import sys
+from pathlib import Path
 
 from common import cli, datasets
 from common.commands import reports
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=cli.at_least(0), default=0, help="draws the pictures")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument(
-        "--out", type=cli.path, help=f"folder of page and key; {OUT}/REPORT if not given"
+        "--out", type=Path, help=f"folder of page and key; {OUT}/REPORT if not given"
     )
     args = parser.parse_args(argv)
     out = args.out or OUT / args.report
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _dataset(data, split_by, weights, metadata):
     """The data set at the model's size; not squashed, which people would notice."""
-    if (cli.path(data) / "manifest.json").is_file():
+    if (Path(data) / "manifest.json").is_file():
         return datasets.Dataset(data)
     return datasets.prepare(
         data,

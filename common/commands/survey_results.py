@@ -1,6 +1,7 @@
 """Which pictures people took for real: `make survey-results IN=folder`."""
 
 import sys
+from pathlib import Path
 
 from common import cli
 from common.survey import answers, schema
@@ -12,14 +13,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--in",
         dest="source",
-        type=cli.path,
+        type=Path,
         required=True,
         metavar="IN",
         help="the folder of the files that people saved",
     )
     parser.add_argument(
         "--key",
-        type=cli.path,
+        type=Path,
         default=schema.OUT,
         help="the folder of the surveys' key.json, if they are not in IN",
     )
