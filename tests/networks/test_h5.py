@@ -23,38 +23,38 @@ BARE = """
 import sys, json
 import h5py, keras, numpy as np
 assert not any(name.startswith(("common", "koala", "tests")) for name in sys.modules)
-{load}
-rng = np.random.default_rng(0)
-inputs = {{"l": rng.uniform(0, 100, (2, 32, 32, 1)).astype("float32")}}
-if len(model.inputs) == 2:
-    inputs["embedding"] = rng.normal(size=(2, 1000)).astype("float32")
-ab = np.asarray(model.predict(inputs, verbose=0))
-assert ab.shape == (2, 32, 32, 2) and ab.dtype == np.float32
-assert {{layer.dtype_policy.name for layer in model._flatten_layers()}} == {{"float32"}}
-np.save("ab.npy", ab)
+for name in ("plain", "fusion"):
+    for options in ({}, {"compile": False}):
+        model = keras.models.load_model(f"{name}.h5", **options)
+        rng = np.random.default_rng(0)
+        inputs = {"l": rng.uniform(0, 100, (2, 32, 32, 1)).astype("float32")}
+        if len(model.inputs) == 2:
+            inputs["embedding"] = rng.normal(size=(2, 1000)).astype("float32")
+        ab = np.asarray(model.predict(inputs, verbose=0))
+        assert ab.shape == (2, 32, 32, 2) and ab.dtype == np.float32
+        assert {layer.dtype_policy.name for layer in model._flatten_layers()} == {"float32"}
+        np.save(f"{name}-{len(options)}.npy", ab)
 """
 
 
-@pytest.mark.parametrize(
-    "load",
-    [
-        "model = keras.models.load_model('m.h5', compile=False)",
-        "model = keras.models.load_model('m.h5')",
-    ],
-)
-@pytest.mark.parametrize("embedding", [None, "mobilenet_v2"])
-def test_bare_load_in_an_empty_folder(tmp_path, load, embedding):
-    config = drawn.Config(embedding=embedding)
-    path = drawn.exported(tmp_path / "m.h5", config)
+def test_bare_load_in_an_empty_folder(tmp_path):
+    """With and without `compile=False`; one process, which takes seconds to start."""
+    paths = {
+        "plain": drawn.exported(tmp_path / "plain.h5"),
+        "fusion": drawn.exported(tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2")),
+    }
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    subprocess.run(
-        [sys.executable, "-c", BARE.format(load=load)], cwd=tmp_path, check=True, env=environment
-    )
+    subprocess.run([sys.executable, "-c", BARE], cwd=tmp_path, check=True, env=environment)
     rng = np.random.default_rng(0)
-    inputs = {"l": rng.uniform(0, 100, (2, 32, 32, 1)).astype(np.float32), "embedding": None}
-    inputs["embedding"] = rng.normal(size=(2, 1000)).astype(np.float32)
-    ours = predict(h5.load(path), inputs)
-    assert ours == pytest.approx(np.load(tmp_path / "ab.npy"), abs=1e-4)  # other batch functions
+    inputs = {
+        "l": rng.uniform(0, 100, (2, 32, 32, 1)).astype(np.float32),
+        "embedding": rng.normal(size=(2, 1000)).astype(np.float32),
+    }
+    for name, path in paths.items():
+        ours = predict(h5.load(path), inputs)
+        for options in (0, 1):
+            theirs = np.load(tmp_path / f"{name}-{options}.npy")
+            assert ours == pytest.approx(theirs, abs=1e-4)  # other batch functions
 
 
 def test_the_golden_model_still_loads_and_answers_the_same():

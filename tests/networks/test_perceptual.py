@@ -118,7 +118,7 @@ def maps_of_vgg16(x, state):
 @pytest.mark.parametrize(
     "network, maps_of, size", [("alexnet", maps_of_alexnet, 67), ("vgg16", maps_of_vgg16, 35)]
 )
-def test_lpips_is_what_plain_numpy_makes_of_its_definition(network, maps_of, size):
+def test_lpips_equals_its_definition_in_plain_numpy(network, maps_of, size):
     state, linear = state_of(network), linear_of(network)
     rgb, other = pictures(1, size), pictures(1, size, seed=1)
 
@@ -128,15 +128,17 @@ def test_lpips_is_what_plain_numpy_makes_of_its_definition(network, maps_of, siz
         return [m / np.sqrt((m * m).sum(-1, keepdims=True)) for m in maps_of(x, state)]
 
     expected = sum(
-        ((ours - theirs) ** 2 * weight).sum(-1).mean()
-        for ours, theirs, weight in zip(unit_maps(rgb[0]), unit_maps(other[0]), linear, strict=True)
+        ((first - second) ** 2 * weight).sum(-1).mean()
+        for first, second, weight in zip(
+            unit_maps(rgb[0]), unit_maps(other[0]), linear, strict=True
+        )
     )
-    found = call(perceptual.published(network, state, linear), rgb, other)
-    assert found == pytest.approx([expected], rel=1e-4)
+    ours = call(perceptual.published(network, state, linear), rgb, other)
+    assert ours == pytest.approx([expected], rel=1e-4)
 
 
 @pytest.mark.parametrize("network", perceptual.FEATURES)
-def test_a_distance_is_zero_of_equals_symmetric_and_one_a_picture(network):
+def test_a_distance_is_zero_of_equals_symmetric_and_a_number_a_picture(network):
     distance = perceptual.features(network, "random")
     rgb, other = pictures(3), pictures(3, seed=1)
     assert call(distance, rgb, rgb) == pytest.approx([0, 0, 0], abs=1e-6)
@@ -246,16 +248,16 @@ def test_the_loss_is_the_distance_of_the_coloured_pictures():
     colours = lab.rgb_to_lab(pictures(2, 32))
     y_true = colours / [100, 110, 110] - [0.5, 0, 0]
     ab = np.float32(colours[..., 1:] * 0.5)
-    found = losses.PerceptualLoss(distance, SCALING)(y_true, ab / 110)
+    loss = losses.PerceptualLoss(distance, SCALING)(y_true, ab / 110)
     rgb = lab.lab_to_rgb(np.concatenate([colours[..., :1], ab], -1))
-    assert float(found) == pytest.approx(
+    assert float(loss) == pytest.approx(
         call(distance, lab.lab_to_rgb(colours), rgb).mean(), rel=1e-3
     )
     assert float(losses.PerceptualLoss(distance, SCALING)(y_true, y_true[..., 1:])) < 1e-6
 
 
-def test_its_gradient_is_finite_and_leads_to_the_truth():
-    """On black and white places, and where the prediction is the truth, too."""
+def test_its_gradient_is_finite_and_decreases_it():
+    """Also where the picture is black or white, and where the prediction equals the truth."""
     distance = perceptual.features("mobilenet_v2", "random")
     colours = lab.rgb_to_lab(pictures(1, 32))
     colours[0, :4, :, 0], colours[0, 4:8, :, 0] = 0, 100

@@ -1,4 +1,4 @@
-"""Weights of a keras.applications network: four ways to them, and the way out where one fails."""
+"""Weights of a keras.applications network: `auto`, `imagenet`, `random` and files, and errors."""
 
 import socket
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from common import cli
 from common.cli import UserError
 from common.networks import imagenet, pretrained
 
@@ -85,9 +86,10 @@ def test_the_hash_is_of_values_and_shapes_not_of_automatic_names():
 
 def test_without_weights_auto_warns_and_imagenet_refuses(capsys):
     assert fill(encoder(), "auto")["weights"] == "random"
-    said = " ".join(capsys.readouterr().err.split())
-    assert "Fetching the ImageNet weights of tiny" in said and said.count("!") > 80
-    assert "RANDOM" in said and "TINY_WEIGHTS=file" in said and "URL fetch failure" in said
+    warning = " ".join(capsys.readouterr().err.split())
+    assert "Fetching the ImageNet weights of tiny" in warning and warning.count("!") > 80
+    for word in ("RANDOM", "TINY_WEIGHTS=file", "URL fetch failure"):
+        assert word in warning
     with pytest.raises(UserError, match=r"tiny are neither .* \(URL fetch failure.*TINY_WEIGHTS="):
         fill(encoder(), "imagenet")
 
@@ -105,10 +107,10 @@ def test_imagenet_weights_are_taken_where_they_are(monkeypatch, capsys):
 
 
 def test_a_download_has_a_short_time_out_and_leaves_none_behind():
-    seen = []
+    timeouts = []
     before = socket.getdefaulttimeout()
-    pretrained.fetch(lambda: seen.append(socket.getdefaulttimeout()), "tiny", "tiny.h5")
-    assert seen == [pretrained.DOWNLOAD_TIMEOUT] and socket.getdefaulttimeout() == before
+    pretrained.fetch(lambda: timeouts.append(socket.getdefaulttimeout()), "tiny", "tiny.h5")
+    assert timeouts == [pretrained.DOWNLOAD_TIMEOUT] and socket.getdefaulttimeout() == before
 
 
 def test_networks_are_built_in_float32_whatever_the_policy(tmp_path):
@@ -132,3 +134,22 @@ def test_a_wrong_file_is_one_line_with_the_way_out(tmp_path):
         assert "\n" not in str(error.value) and "TINY_WEIGHTS is auto" in str(error.value)
     with pytest.raises(UserError, match="no weights file nowhere.h5. TINY_WEIGHTS is auto"):
         fill(encoder(), "nowhere.h5")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "expected"),
+    [
+        (None, [], "auto"),
+        ("random", [], "random"),
+        ("random", ["--tiny-net-weights=imagenet"], "imagenet"),
+        ("~/tiny.h5", [], "/home/someone/tiny.h5"),
+    ],
+)
+def test_the_flag_defaults_to_the_variable(monkeypatch, environment, words, expected):
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.delenv("TINY_NET_WEIGHTS", raising=False)
+    if environment:
+        monkeypatch.setenv("TINY_NET_WEIGHTS", environment)
+    parser = cli.Parser()
+    pretrained.add_weights(parser, "tiny_net")
+    assert parser.parse_args(words).tiny_net_weights == expected
