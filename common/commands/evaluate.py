@@ -63,7 +63,7 @@ def report(evaluation: rows.Evaluation, out: Path) -> None:
 
 def parse(argv: list[str] | None) -> Request:
     """The `Request` of a command line; exits with 2 for a wrong one."""
-    parser = cli.Parser("python -m common.commands.evaluate", description=__doc__.splitlines()[0])
+    parser = cli.Parser("colorization eval", description=__doc__.splitlines()[0])
     datasets.add_arguments(parser)
     parser.add_argument(
         "--models",

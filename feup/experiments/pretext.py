@@ -110,7 +110,7 @@ def main(argv=None):
 
 
 def _parser():
-    parser = cli.Parser("python -m feup.experiments.pretext", description=__doc__.splitlines()[0])
+    parser = cli.Parser("colorization pretext feup", description=__doc__.splitlines()[0])
     datasets.add_arguments(parser)
     config = CONFIGS[CONFIG]
     parser.add_argument(

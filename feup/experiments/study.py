@@ -78,9 +78,9 @@ def main(argv=None):
 
 def _parser():
     parser = cli.Parser(
-        "python -m feup.experiments.study",
+        "colorization study feup",
         description=__doc__.splitlines()[0],
-        epilog="Other flags are those of python -m feup.train, for every config.",
+        epilog="Other flags are those of colorization train feup, for every config.",
     )
     datasets.add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")

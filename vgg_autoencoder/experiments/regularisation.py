@@ -66,9 +66,7 @@ def main(argv=None):
 
 
 def _parser():
-    parser = cli.Parser(
-        "python -m vgg_autoencoder.experiments.regularisation", description=__doc__.splitlines()[0]
-    )
+    parser = cli.Parser("colorization compare vgg_autoencoder", description=__doc__.splitlines()[0])
     datasets.add_arguments(parser)
     for flag in ("epochs", "steps", "batch"):
         parser.add_argument(f"--{flag}", type=cli.at_least(1), help="as for training")
@@ -90,8 +88,9 @@ def _train(name, data, passed):
         [
             sys.executable,
             "-m",
-            "common.commands.quietly",
-            "vgg_autoencoder.train",
+            "common.commands",
+            "train",
+            "vgg_autoencoder",
             f"--config={name}",
             f"--run={run}",
             *passed,
