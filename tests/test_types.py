@@ -8,7 +8,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TYPED = [
     "common/*.py",
+    "common/color/*.py",
+    "common/photos/*.py",
     "common/networks/*.py",
+    "common/datasets/*.py",
+    "common/colorize/*.py",
     "*/model.py",
     "feup/densenet.py",
     "feup/eccv16.py",

@@ -1,11 +1,12 @@
 """The 313 bins of ab: classes of colour, how rare each is, and colour from a distribution of them.
 
 Zhang, Isola, Efros 2016, "Colorful image colorization", sections 2.1 to 2.3. The bins are the
-points of a grid of 10 units in the plane of a* and b*, as far as there are colours.
+points of a grid of 10 units in the plane of a* and b* that lie within the sRGB gamut.
 """
 
 import functools
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -50,35 +51,35 @@ CENTRES = np.array(
     np.float32,
 )
 
-# Tables over the plane have a row for each cell of 5 x 5 units, a quarter of a bin: where bins lie
-# on all sides, all of a cell belongs to one. They end beyond the last colour of sRGB, at -108.
+# Tables over the plane have a row for each cell of 5 x 5 units, a quarter of a bin: where a bin has
+# neighbours on all sides, a cell lies within one bin. They end beyond sRGB's last colour, at -108.
 _CELL, _EDGE = 5, 130
 _SIDE = 2 * _EDGE // _CELL
 
 _BLOCK = 1 << 12  # colours compared with every bin at a time
 
 
-def nearest(ab):
+def nearest(ab: np.ndarray) -> np.ndarray:
     """The bins nearest to colours: (..., 2) finite floats in Lab units -> (...) int32. NumPy.
 
-    Exact for any colour, at the speed of a table for those of sRGB. Halfway between bins, the one
-    of larger a* is taken, then of larger b*.
+    Exact for any colour; those of sRGB are looked up in a table. Halfway between bins, the one of
+    larger a* is taken, then of larger b*.
     """
     ab = np.asarray(ab)
     colours = ab.reshape(-1, 2)
-    place = np.floor(colours / _CELL) + _EDGE // _CELL
-    outside = ((place < 0) | (place >= _SIDE)).any(-1)
-    place = np.clip(place, 0, _SIDE - 1).astype(np.int32)
+    position = np.floor(colours / _CELL) + _EDGE // _CELL
+    outside = ((position < 0) | (position >= _SIDE)).any(-1)
+    position = np.clip(position, 0, _SIDE - 1).astype(np.int32)
     bins, whole = _cells()
-    place = place[:, 0] * _SIDE + place[:, 1]
-    found = bins[place]
-    unclear = np.flatnonzero(outside | ~whole[place])
+    cell = position[:, 0] * _SIDE + position[:, 1]
+    result = bins[cell]
+    unclear = np.flatnonzero(outside | ~whole[cell])
     for block in np.split(unclear, range(_BLOCK, len(unclear), _BLOCK)):
-        found[block] = _closest(_closeness(colours[block]))
-    return found.reshape(ab.shape[:-1])
+        result[block] = _closest(_closeness(colours[block]))
+    return result.reshape(ab.shape[:-1])
 
 
-def nearest_of_cells():
+def nearest_of_cells() -> np.ndarray:
     """The bin nearest to the middle of each cell of `cells`, (2704,) int32.
 
     That is the nearest bin of every colour of sRGB in the cell.
@@ -86,16 +87,16 @@ def nearest_of_cells():
     return _cells()[0]
 
 
-def cells(ab):
+def cells(ab: Any) -> Any:
     """The cell of 5 x 5 units that each colour is in: tensor (..., 2), Lab units -> (...) int32.
 
-    Colours beyond 130 units are taken into the cells at the edge.
+    Colours beyond 130 units count to the cells at the edge.
     """
-    place = ops.clip(ops.floor(ab * (1 / _CELL)) + _EDGE // _CELL, 0, _SIDE - 1)
-    return ops.cast(place[..., 0] * _SIDE + place[..., 1], "int32")
+    position = ops.clip(ops.floor(ab * (1 / _CELL)) + _EDGE // _CELL, 0, _SIDE - 1)
+    return ops.cast(position[..., 0] * _SIDE + position[..., 1], "int32")
 
 
-def encode(ab, neighbours=5, sigma=5.0):
+def encode(ab: Any, neighbours: int = 5, sigma: float = 5.0) -> tuple[Any, Any]:
     """Soft encoding: the nearest bins of a colour, weighted by a Gaussian of the distance.
 
     Tensor (..., 2) in Lab units -> (indices (..., k) int32, nearest first; weights (..., k)
@@ -104,17 +105,17 @@ def encode(ab, neighbours=5, sigma=5.0):
     have among its nearest.
     """
     candidates = _candidates(neighbours)
-    place = cells(ab)
-    a, b = (ops.take(CENTRES[candidates, axis], place, axis=0) for axis in range(2))
+    cell = cells(ab)
+    a, b = (ops.take(CENTRES[candidates, axis], cell, axis=0) for axis in range(2))
     closeness = -(ops.square(ab[..., :1] - a) + ops.square(ab[..., 1:] - b))
     closeness, order = ops.top_k(closeness, neighbours)
     indices = ops.take_along_axis(
-        ops.take(candidates, place, axis=0), ops.cast(order, "int32"), axis=-1
+        ops.take(candidates, cell, axis=0), ops.cast(order, "int32"), axis=-1
     )
     return indices, ops.softmax(closeness * (0.5 / sigma**2), axis=-1)
 
 
-def prior(dataset, batch_size=16):
+def prior(dataset: Any, batch_size: int = 16) -> np.ndarray:
     """The share of each bin among all pixels of the training split, (313,) float64 of sum 1."""
     counts = np.zeros(len(CENTRES), np.int64)
     with cli.progress(total=dataset.count("train"), desc="colours", unit="picture") as bar:
@@ -125,26 +126,26 @@ def prior(dataset, batch_size=16):
     return counts / counts.sum()
 
 
-def rarity(prior, lam=0.5, sigma=5.0):
+def rarity(prior: np.ndarray, lam: float = 0.5, sigma: float = 5.0) -> np.ndarray:
     """The weight of each bin in a rebalanced loss, (313,) float32: equation 4 of the paper.
 
-    `prior` (313,) is smoothed by a Gaussian of `sigma` Lab units, each bin's share being spread
-    over all, and mixed with `lam` of the uniform distribution. A bin weighs the inverse of that,
-    scaled so that the smoothed prior's mean weight is 1.
+    `prior` (313,) is smoothed by a Gaussian of `sigma` Lab units, which spreads each bin's share
+    over all, and mixed with `lam` of the uniform distribution. A bin's weight is the inverse of
+    that, scaled so that the mean weight under the smoothed prior is 1.
     """
     smoothed = _smoothed(prior, sigma)
     weights = 1 / ((1 - lam) * smoothed + lam / len(CENTRES))
     return (weights / (smoothed @ weights)).astype(np.float32)
 
 
-def balance(prior, sigma=5.0):
+def balance(prior: np.ndarray, sigma: float = 5.0) -> np.ndarray:
     """The weight of each bin in the paper's balanced evaluation, (313,) float32.
 
-    `rarity` with lam = 0, the inverse of the smoothed prior. A bin that `prior` has nothing of
-    weighs nothing, since how rare it is cannot be told; of the others the prior's mean weight is 1.
+    `rarity` with lam = 0, the inverse of the smoothed prior. A bin with a share of 0 has the weight
+    0, since its rarity is unknown; the mean weight of the others under the prior is 1.
     """
-    seen = np.asarray(prior) > 0
-    weights = np.divide(1, _smoothed(prior, sigma), where=seen, out=np.zeros(len(CENTRES)))
+    present = np.asarray(prior) > 0
+    weights = np.divide(1, _smoothed(prior, sigma), where=present, out=np.zeros(len(CENTRES)))
     return (weights / (prior @ weights)).astype(np.float32)
 
 
@@ -155,11 +156,11 @@ def _smoothed(prior, sigma):
     return (spread / spread.sum(axis=0)) @ prior
 
 
-def annealed_mean(logits, factor=4, temperature=0.38):
+def annealed_mean(logits: Any, factor: int = 4, temperature: float = 0.38) -> Any:
     """Logits of the bins, tensor (N, h, w, 313) -> ab (N, factor h, factor w, 2) in Lab units.
 
-    The mean of the bins under their distribution sharpened by `temperature`: 1 is the mean, 0
-    would be the mode. Built-in layers in float32, the upsampling bilinear.
+    The mean of the bins under their distribution sharpened by `temperature`: 1 gives the mean, the
+    limit 0 the mode. Built-in layers in float32, the upsampling bilinear.
     """
     mean = layers.Conv2D(2, 1, use_bias=False, trainable=False, name="ab_mean", dtype="float32")
     x = layers.Rescaling(1 / temperature, name="ab_temperature", dtype="float32")(logits)
@@ -172,11 +173,11 @@ def annealed_mean(logits, factor=4, temperature=0.38):
 # --- a network that classifies ab -------------------------------------------------------------
 
 
-def with_head(network):
+def with_head(network: keras.Model) -> keras.Model:
     """A functional network of ab (N, H, W, 2) -> one of logits (N, H/4, W/4, 313).
 
     The convolution that makes ab, or the two that make a* and b* of the same features, and
-    whatever comes behind it give way to a 1 x 1 convolution named `ab_bins`, of features averaged
+    the layers after it are replaced by a 1x1 convolution named `ab_bins`, of features averaged
     or repeated to a quarter of H and W. Inputs, outputs beside "ab" and all other layers are the
     network's own, shared with it. Raises ValueError for a network of another form.
     """
@@ -189,7 +190,7 @@ def with_head(network):
     elif up > 4:
         x = layers.UpSampling2D(up // 4, name="ab_bins_up")(x)
     logits = layers.Conv2D(len(CENTRES), 1, name="ab_bins")(x)
-    if isinstance(outputs, dict):  # older versions of Keras know an output by its layer's name
+    if isinstance(outputs, dict):  # older versions of Keras name an output by its layer
         outputs = {**outputs, "ab": layers.Identity(name="ab")(logits)}
     else:
         outputs = logits
@@ -197,7 +198,7 @@ def with_head(network):
 
 
 def _features(ab):
-    """What the last convolution or convolutions on the way to ab take in."""
+    """The input of the last convolution or convolutions before ab."""
     last, tensors = {}, [ab]
     while tensors:
         layer, node, _ = tensors.pop()._keras_history
@@ -215,7 +216,7 @@ def _features(ab):
     if not convolutions or sum(layer.filters for layer in made) != 2 or len(features) != 1:
         raise ValueError(
             "with_head() needs ab from one trainable convolution of two channels, or from two of "
-            "one channel with the same input, because it puts another in their place. Received: "
+            "one channel with the same input, because it replaces them by another. Received: "
             f"ab from {', '.join(f'{x.name} ({type(x).__name__})' for x in reversed(made))}. "
             "Make such a convolution the last of the network's layers with weights."
         )
@@ -223,9 +224,9 @@ def _features(ab):
 
 
 def _upsampling(network, features, ab):
-    """How many times the features' height and width those of ab are: 1, 2, 4, 8, 12, ..."""
+    """The height of ab as a multiple of the features' height: 1, 2, 4, 8, 12, ..."""
     shapes = features.shape, ab.shape
-    if None in ab.shape[1:]:  # a network of any size: look at one
+    if None in ab.shape[1:]:  # a network of any size: compute the shapes for one
         shapes = keras.Model(network.input, [features, ab]).compute_output_shape(
             keras.tree.map_structure(lambda x: tuple(n or 256 for n in x.shape), network.input)
         )
@@ -244,7 +245,7 @@ def _upsampling(network, features, ab):
 
 
 def _closeness(ab):
-    """(..., 2) -> (..., 313), the larger the nearer: by |ab - c|² = |ab|² - 2 (ab c - |c|² / 2).
+    """(..., 2) -> (..., 313), larger where nearer: by |ab - c|² = |ab|² - 2 (ab c - |c|² / 2).
 
     Exact in float64 where ab is float32, so that ties are ties.
     """
@@ -267,7 +268,7 @@ def _corners():
 def _cells():
     """(The bin nearest to each cell's middle (2704,) int32, whether to all of the cell (2704,)).
 
-    Where a bin is nearest to the four corners it is so to all between, since the colours nearest
+    A bin nearest to the four corners is nearest to all colours between, since the colours nearest
     to a bin are a convex set.
     """
     bins = _closest(_closeness(_corners() + _CELL / 2)).astype(np.int32)
@@ -280,15 +281,15 @@ def _cells():
 
 @functools.cache
 def _candidates(neighbours):
-    """The bins that can be among the nearest to a colour of each cell, (2704, C) int32, falling.
+    """The bins that can be among the nearest to a colour of each cell, (2704, C) int32, descending.
 
-    They are those whose distance to the cell is no larger than that within which it surely has
-    enough of them. The rest of a row is filled with the next ones.
+    They are those whose least distance to the cell is no larger than the distance within which any
+    colour of the cell has `neighbours` bins. The rest of a row is filled with the next ones.
     """
     low = _corners()[:, None]
-    before, behind = CENTRES - low, low + _CELL - CENTRES
-    least = np.square(np.maximum(np.maximum(-before, -behind), 0)).sum(-1)
-    most = np.square(np.maximum(before, behind)).sum(-1)
+    lower, upper = CENTRES - low, low + _CELL - CENTRES
+    least = np.square(np.maximum(np.maximum(-lower, -upper), 0)).sum(-1)
+    most = np.square(np.maximum(lower, upper)).sum(-1)
     enough = np.partition(most, neighbours - 1)[:, neighbours - 1, None]
     count = (least <= enough).sum(-1).max()
     candidates = np.argsort(least, axis=-1, kind="stable")[:, :count]

@@ -3,16 +3,14 @@
 L* runs from 0 to 100; within the sRGB gamut a* runs from -86.2 to 98.2 and b* from -107.9 to
 94.5. The constants are scikit-image's, with which the tests compare.
 
-Every function takes `xp`, the array namespace. Left out, arrays are NumPy's, are checked value by
-value and take a fast way through OpenCV. With `keras.ops` they are tensors, symbolic ones too, of
+`xp` is the array namespace. By default arrays are NumPy's, whose values are checked and which are
+computed with OpenCV where that is faster. With `keras.ops` they are tensors, symbolic ones too, of
 which only the dtype is checked; gradients are finite everywhere, black included.
-
-Nothing here reads or writes a file.
 """
 
 import functools
 import types
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -57,10 +55,10 @@ _F = _Curve(0.008856, 0.0, 1 / 3, 1.0, 7.787, -0.008856 * 7.787)
 _F_INVERSE = _Curve(0.206893, 0.0, 3.0, 1.0, 1 / 7.787, -0.206893 / 7.787)
 
 _LEVELS = {"uint8": 256, "uint16": 65536}
-_SLACK = 1e-3  # of a range: what arithmetic before us may have added
-_BLOCK = 1 << 14  # pixels worked on at a time, so that the steps between stay in the cache
+_SLACK = 1e-3  # of a range: the rounding error that a caller's arithmetic may have added
+_BLOCK = 1 << 14  # pixels worked on at a time, so that intermediate results stay in the cache
 
-# NumPy, with OpenCV for the two steps that it does several times as fast.
+# NumPy, with OpenCV for two functions, in which it is several times as fast.
 _NUMPY = types.SimpleNamespace(
     minimum=lambda x, limit: cv2.threshold(x, limit, 0, cv2.THRESH_TRUNC)[1].reshape(x.shape),
     power=lambda x, exponent: cv2.pow(x, exponent).reshape(x.shape),
@@ -69,21 +67,21 @@ _NUMPY = types.SimpleNamespace(
 )
 
 
-def rgb_to_lab(rgb, xp=None):
+def rgb_to_lab(rgb: Any, xp: Any = None) -> Any:
     """sRGB -> Lab: (..., 3) uint8, uint16 or float in [0, 1] -> the same shape, float32.
 
-    Integers are taken for [0, 255] and [0, 65535]. Raises ValueError for any other dtype or shape,
-    and for floats beyond [0, 1]: 0-255 kept as float would give wrong colours without a word.
+    Integers are in [0, 255] and [0, 65535]. Raises ValueError for any other dtype or shape, and for
+    floats beyond [0, 1]: 0-255 kept as float would give wrong colours silently.
     """
     if _is_numpy(xp):
         return _by_blocks(_lab_from_rgb, _checked(rgb, "sRGB"), 3)
     return _lab_from_rgb(rgb, xp)
 
 
-def lab_to_rgb(lab, xp=None):
+def lab_to_rgb(lab: Any, xp: Any = None) -> Any:
     """Lab -> sRGB: (..., 3) float -> the same shape, float32 in [0, 1], clipped.
 
-    Clipping a colour beyond the gamut changes its L*; `into_gamut` before it keeps it.
+    Clipping a colour beyond the gamut changes its L*; call `into_gamut` first to keep L*.
     Raises ValueError for integers, for another shape and for L* beyond [0, 100].
     """
     if _is_numpy(xp):
@@ -91,7 +89,7 @@ def lab_to_rgb(lab, xp=None):
     return _rgb_from_lab(lab, xp)
 
 
-def rgb_to_l(rgb, xp=None):
+def rgb_to_l(rgb: Any, xp: Any = None) -> Any:
     """The L* of `rgb_to_lab` alone, float32: colour (..., 3) -> (...), or grey (...) -> (...).
 
     A last axis of 3 always means colour: for grey pictures of any width call `grey_to_l`.
@@ -103,14 +101,14 @@ def rgb_to_l(rgb, xp=None):
     return _l_from_rgb(rgb, xp)[..., 0]
 
 
-def grey_to_l(grey, xp=None):
+def grey_to_l(grey: Any, xp: Any = None) -> Any:
     """Grey sRGB values -> L*, float32, any shape; dtypes and errors as in `rgb_to_lab`."""
     if _is_numpy(xp):
         return _by_blocks(_l_from_grey, _checked(grey, "grey")[..., None], 1)[..., 0]
     return _l_from_grey(grey, xp)
 
 
-def l_to_grey(lightness, xp=None):
+def l_to_grey(lightness: Any, xp: Any = None) -> Any:
     """L* -> grey sRGB value, any shape, float32 in [0, 1]: the inverse of `grey_to_l`.
 
     Raises ValueError for integers and for L* beyond [0, 100].
@@ -120,12 +118,12 @@ def l_to_grey(lightness, xp=None):
     return _grey_from_l(lightness, xp)
 
 
-def into_gamut(lab):
-    """Pull every colour into the sRGB gamut by its chroma alone; L* and hue stay.
+def into_gamut(lab: np.ndarray) -> np.ndarray:
+    """Bring every colour into the sRGB gamut by reducing its chroma; L* and hue stay.
 
-    (..., 3) float NumPy array -> the same shape, float32; errors as in `lab_to_rgb`. A colour of
-    the gamut comes back as it went in. After `lab_to_rgb` and rounding to 8 bits, L* is within 0.3
-    at every pixel, nearly all of it the rounding.
+    (..., 3) float NumPy array -> the same shape, float32; errors as in `lab_to_rgb`. A colour
+    within the gamut is returned unchanged. After `lab_to_rgb` and rounding to 8 bits, L* is within
+    0.3 at every pixel, nearly all of it the rounding.
     """
     return _by_blocks(_pulled_in, _checked(lab, "Lab"), 3)
 
@@ -140,12 +138,12 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     return _bend(linear.ravel(), _ENCODED).reshape(linear.shape)
 
 
-def scale(values, by, offset=0.0):
-    """Lab values -> a network's, `values * by + offset`, as `keras.layers.Rescaling` has it."""
+def scale(values: Any, by: float, offset: float = 0.0) -> Any:
+    """Lab values -> a network's, `values * by + offset`, as in `keras.layers.Rescaling`."""
     return values * by + offset
 
 
-def unscale(values, by, offset=0.0):
+def unscale(values: Any, by: float, offset: float = 0.0) -> Any:
     """A network's values -> Lab: the inverse of `scale`."""
     return (values - offset) / by
 
@@ -199,7 +197,7 @@ def _linear_table(levels):
 
 
 def _bend(x, curve, xp=_NUMPY):
-    """Send every value of `x` through `curve`."""
+    """Apply `curve` to every value of `x`."""
     below = xp.minimum(x, curve.knee)
     above = xp.power((x - below) + (curve.knee + curve.shift), curve.exponent)
     return curve.gain * above + (curve.slope * below + curve.offset)
@@ -278,7 +276,7 @@ def _chroma_limits():
     return limits
 
 
-# --- What is let in --------------------------------------------------------------------------
+# --- Checks of arguments ---------------------------------------------------------------------
 
 
 def _is_numpy(xp):
@@ -291,7 +289,7 @@ def _dtype(x):
 
 
 def _float(x, kind, xp):
-    """Floats as float32; `kind` ("sRGB", "grey", "Lab" or "L*") says what they are."""
+    """Floats as float32; kind: "sRGB", "grey", "Lab" or "L*"."""
     dtype = _dtype(x)
     if "float" in dtype:
         return x if dtype == "float32" else xp.cast(x, "float32")
@@ -300,7 +298,7 @@ def _float(x, kind, xp):
     else:
         rule = (
             "must be float, with L* in [0, 100] and a*, b* about -110 to 100; integers have lost "
-            "its fractions or are another encoding"
+            "the fractions or are another encoding"
         )
     raise ValueError(f"{kind} {rule}. Received: {dtype}.")
 

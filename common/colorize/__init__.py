@@ -1,4 +1,4 @@
-"""Photos in, colours out: `Colorizer`."""
+"""An exported model as a function of photos: `Colorizer`."""
 
 from common.colorize.colorizer import Colorizer
 

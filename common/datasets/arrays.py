@@ -1,7 +1,6 @@
-"""Data sets that are published as arrays of small pictures -> folders of PNG files.
+"""Data sets published as arrays of small pictures, CIFAR-10 and STL-10 -> folders of PNG files.
 
-What comes after takes any folder of pictures, in class folders below `train` and `test`; so here
-CIFAR-10 and STL-10 are made one. Whoever has such a folder already needs none of this.
+The folders are `<split>/<class>/<number>.png`; one that exists already is used as it is.
 """
 
 import contextlib
@@ -22,10 +21,10 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 STL10 = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 
-def cifar10(folder):
-    """Write the 50,000 + 10,000 pictures of 32 x 32 that `keras.datasets` gives into a folder.
+def cifar10(folder: str | Path) -> None:
+    """Write the 50,000 + 10,000 pictures of 32 x 32 from `keras.datasets` into a folder.
 
-    They are taken from Keras's cache or downloaded into it. Raises `UserError` if neither is
+    They come from Keras's cache, or are downloaded into it. Raises `UserError` if neither is
     possible.
     """
     print("CIFAR-10: from Keras's cache, or 163 MB to download", flush=True)
@@ -43,11 +42,11 @@ def cifar10(folder):
     _write(folder, {"train": train, "test": test}, CIFAR10)
 
 
-def stl10(folder):
+def stl10(folder: str | Path) -> None:
     """Write the 5,000 + 8,000 labelled pictures of 96 x 96 into a folder.
 
-    They are taken from the unpacked archive `stl10_binary` beside that folder; without it nothing
-    is done. Raises `UserError` if it is not whole.
+    They come from the unpacked archive `stl10_binary` beside that folder; without it nothing is
+    written. Raises `UserError` if the archive is not whole.
     """
     source = Path(folder).with_name("stl10_binary")
     if not source.is_dir():

@@ -317,7 +317,7 @@ def _locations(shards):
     )
 
 
-def tf_dataset(folder: str | Path, split: str):
+def tf_dataset(folder: str | Path, split: str) -> Any:
     """A split as a `tf.data.Dataset` of {"rgb", "name", "label"}, in stored order.
 
     For pipelines of one's own in TensorFlow; training reads by `Dataset.read`, which gives the

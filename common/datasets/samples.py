@@ -1,7 +1,7 @@
 """The built-in sample photos: natural photos that scikit-image and matplotlib ship.
 
-Six photos are enough to show that everything runs, on any machine and without a network, and far
-too few to learn to colour. Each is cut into many views; no photo is in two splits.
+Six photos suffice to run everything, on any machine and without a network, and are far too few to
+learn colours from. Each is cut into many views; no photo is in two splits.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from common import files, photos
+from common.photos.pixels import from_opencv
 
 # split -> (photos, views of each)
 PHOTOS = {
@@ -19,11 +20,11 @@ PHOTOS = {
 }
 
 
-def make(folder):
+def make(folder: str | Path) -> Path:
     """Write the views as PNG files below folder/<split>, those that are missing; return folder.
 
-    A view is a seeded cut of 35 to 100 % of the photo's shorter side, at an aspect between 3:4
-    and 4:3, in half of the cases mirrored.
+    A view is a seeded crop of 35 to 100 % of the photo's shorter side, at an aspect between 3:4 and
+    4:3, mirrored in half of the cases.
     """
     for split, (names, views) in PHOTOS.items():
         for name in names:
@@ -32,8 +33,7 @@ def make(folder):
                 path = Path(folder, split, f"{Path(name).stem}-{view:03d}.png")
                 if not path.exists():
                     if photo is None:
-                        bgr = cv2.imread(str(_find(name)), cv2.IMREAD_COLOR)
-                        photo = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+                        photo = from_opencv(cv2.imread(str(_find(name)), cv2.IMREAD_COLOR))
                     png = photos.png(_cut(photo, [*name.encode(), view]))
                     with files.replacing(path) as temporary:
                         temporary.write_bytes(png)
