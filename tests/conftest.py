@@ -19,7 +19,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import cv2  # noqa: E402
 import pytest  # noqa: E402
+from selenium.common.exceptions import WebDriverException  # noqa: E402
 
+from common import cli  # noqa: E402
 from tests import chromium  # noqa: E402
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -31,8 +33,8 @@ def pytest_collection_modifyitems(items):
     missing = {}
     if not any(cache.glob("*tf_dim_ordering_tf_kernels*.h5")):
         missing["imagenet"] = f"needs ImageNet weights in {cache}"
-    if not chromium.find():
-        missing["browser"] = f"needs one of {', '.join(chromium.NAMES)}"
+    if programs := chromium.missing():
+        missing["browser"] = f"needs {' and '.join(programs)}"
     for item in items:
         for name, reason in missing.items():
             if item.get_closest_marker(name):
@@ -44,7 +46,7 @@ def browser(tmp_path_factory):
     """A `chromium.Browser`; the test is skipped where it does not start."""
     with contextlib.ExitStack() as stack:
         try:
-            found = stack.enter_context(chromium.Browser(tmp_path_factory.mktemp("chromium")))
-        except ConnectionError as error:
-            pytest.skip(f"{chromium.find()} does not start: {error}")
-        yield found
+            browser = stack.enter_context(chromium.started(tmp_path_factory.mktemp("chromium")))
+        except WebDriverException as error:
+            pytest.skip(f"Chromium does not start: {cli.first_line(error)}")
+        yield browser

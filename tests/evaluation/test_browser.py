@@ -5,12 +5,14 @@ import json
 import cv2
 import numpy as np
 import pytest
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from common import datasets
 from common.commands import survey_results as survey_results_command
 from common.evaluation import models
 from common.survey import ask
-from tests import drawn
+from tests import chromium, drawn
 from tests.evaluation.scoring import evaluated
 
 pytestmark = pytest.mark.browser
@@ -85,15 +87,16 @@ def choose(page, name, value):
 
 
 def test_the_page_asks_for_nothing_and_complains_of_nothing(page, evaluation):
-    assert page.errors == []
-    assert page.requests == [(evaluation / "index.html").as_uri()]
+    assert page.errors() == []
+    assert page.requests() == [(evaluation / "index.html").as_uri()]
     assert page.run("""[...document.querySelectorAll(".gallery img")].every(
         (image) => image.naturalWidth)""")
     # neither do its controls
     page.click(".gallery li button")
+    page.click("dialog [data-close]")
     page.click("thead button")
     choose(page, "order", "worst")
-    assert page.errors == [] and len(page.requests) == 1
+    assert page.errors() == page.requests() == []
 
 
 def test_nothing_else_may_run_or_be_loaded(page):
@@ -108,8 +111,9 @@ def test_nothing_else_may_run_or_be_loaded(page):
     })""")
         is None
     )
-    assert len(page.errors) == 2
-    assert all("Content Security Policy" in error for error in page.errors)
+    errors = page.errors()
+    assert len(errors) == 2
+    assert all("Content Security Policy" in error for error in errors)
 
 
 def test_the_table_sorts_by_a_click(page, report):
@@ -157,12 +161,11 @@ def test_every_column_of_every_table_sorts(page):
 
 def test_the_table_sorts_by_the_keyboard(page):
     page.run("document.querySelector('.scroll').focus()")
-    for _ in range(4):
-        page.press("Tab")
+    page.press(Keys.TAB * 4)
     assert page.run("document.activeElement.textContent").startswith("CIEDE2000")
-    page.press("Enter")
+    page.press(Keys.ENTER)
     assert column(page, "CIEDE2000")[1] == "ascending"
-    page.press(" ")
+    page.press(Keys.SPACE)
     assert column(page, "CIEDE2000")[1] == "descending"
     assert page.run("document.activeElement.textContent").startswith("CIEDE2000"), "focus stays"
 
@@ -201,21 +204,20 @@ def test_the_slider_moves_by_the_keyboard_and_changes_what_is_seen(page):
     page.click(button)
     assert page.run("document.querySelector('dialog').open")
     assert page.run("document.activeElement.type") == "range"
-    page.press("End")
+    page.press(Keys.END)
     left = stage(page)
-    page.press("Home")
+    page.press(Keys.HOME)
     right = stage(page)
     assert page.run("document.activeElement.getAttribute('aria-valuetext')") == (
         "0 % a-model-of-a-rather-long-name, 100 % true"
     )
     assert np.abs(left - right).mean() > 1
-    for _ in range(30):
-        page.press("ArrowRight")
+    page.press(Keys.ARROW_RIGHT * 30)
     part = stage(page)
     edge = int(part.shape[1] * 0.3)
     np.testing.assert_array_equal(part[:, : edge - 30], left[:, : edge - 30])
     np.testing.assert_array_equal(part[:, edge + 30 :], right[:, edge + 30 :])
-    page.press("Escape")
+    page.press(Keys.ESCAPE)
     assert not page.run("document.querySelector('dialog').open")
     assert page.run("document.activeElement === document.querySelector('.gallery li button')")
 
@@ -233,13 +235,10 @@ def stage(page):
 
 def test_the_slider_follows_the_pointer(page):
     page.click(".gallery li button")
-    x, y = page.middle(".stage")
-    width = page.run("document.querySelector('.stage').getBoundingClientRect().width")
-    page.mouse("mousePressed", x, y)
-    page.mouse("mouseMoved", x + width / 4, y)
+    stage, quarter = page.find(".stage"), page.find(".stage").rect["width"] / 4
+    page.actions().click_and_hold(stage).move_by_offset(quarter, 0).perform()
     assert page.run("document.querySelector('dialog input').value") == "75"
-    page.mouse("mouseReleased", x + width / 4, y)
-    page.mouse("mouseMoved", x, y)
+    page.actions().release().move_to_element(stage).perform()
     assert page.run("document.querySelector('dialog input').value") == "75", "let go"
 
 
@@ -391,14 +390,15 @@ def judged(page):
 
 
 def save(page, folder):
-    """Save the verdicts into a folder; the file's path."""
-    page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    """Save the verdicts into a folder; their file's content."""
+    page.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     page.click("#save")
-    for _ in range(1000):  # not forever, where the download is refused
-        if found := list(folder.glob("verdicts-*.json")):
-            return found[0]
-        page.run("new Promise((resolve) => setTimeout(resolve, 20))")
-    raise AssertionError("nothing was saved")
+
+    def saved(_):  # an empty file stands there until the download is whole
+        return [path for path in folder.glob("verdicts-*.json") if path.stat().st_size]
+
+    (path,) = WebDriverWait(page.driver, chromium.PATIENCE, 0.02).until(saved)
+    return json.loads(path.read_text())
 
 
 def test_a_person_answers_and_the_command_reads_it(browser, asked, tmp_path, capsys):
@@ -426,9 +426,9 @@ def test_a_person_answers_and_the_command_reads_it(browser, asked, tmp_path, cap
         else:
             browser.press("c" if verdict == "recoloured" else "r")
     assert sorted(order) == sorted(kinds) and judged(browser) == ""
-    assert browser.errors == [] and browser.requests == [(folder / "index.html").as_uri()]
-    saved = save(browser, tmp_path)
-    content = json.loads(saved.read_text())
+    assert browser.errors() == []
+    assert browser.requests() == [(folder / "index.html").as_uri()]
+    content = save(browser, tmp_path)
     assert [each["picture"] for each in content["verdicts"]] == order
     assert survey_results_command.main(["--in", str(tmp_path), "--key", str(folder)]) == 0
     out = " ".join(capsys.readouterr().out.split())
@@ -443,7 +443,7 @@ def test_a_verdict_can_be_taken_back(browser, asked, tmp_path):
     browser.press("r")
     assert judged(browser) == "", "nothing is judged before the start"
     browser.run("document.getElementById('start').focus()")
-    browser.press("Enter")
+    browser.press(Keys.ENTER)
     first = judged(browser)
     browser.press("r")
     assert judged(browser) != first
@@ -454,9 +454,7 @@ def test_a_verdict_can_be_taken_back(browser, asked, tmp_path):
     browser.click("#after [data-back]")
     assert browser.run("document.getElementById('progress').textContent") == "Picture 6 of 6"
     browser.press("r")
-    verdicts = [
-        each["verdict"] for each in json.loads(save(browser, tmp_path).read_text())["verdicts"]
-    ]
+    verdicts = [each["verdict"] for each in save(browser, tmp_path)["verdicts"]]
     assert verdicts == ["recoloured"] * 5 + ["real"]
 
 
