@@ -1,9 +1,9 @@
 """Measure speed and memory: `make bench`, or `python -m benchmarks.bench --help`.
 
-The two sides of a comparison take turns in one run, in alternating order, so that what else the
-machine does falls on both. A ratio is the median over the turns, with the lowest and the highest
-beside it: believe a difference only where that span is narrow. Pictures are drawn, noise, or the
-sample photos; networks are untrained and embeddings random, which costs the same time. Nothing is
+The two sides of a comparison take turns in one process, in alternating order, so that other load on
+the machine affects both. A ratio is the median over the turns, given with the lowest and the
+highest: trust a difference only where that span is narrow. Pictures are drawn, noise, or the sample
+photos; networks are untrained and embedding weights random, which takes the same time. Nothing is
 downloaded.
 """
 
@@ -22,7 +22,9 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -30,8 +32,9 @@ import numpy as np
 import skimage.color
 import skimage.data
 
-from common import cli, colorize, datasets, files, photos, training
+from common import cli, datasets, files, photos, training
 from common.color import lab
+from common.commands import colorize
 from common.datasets import samples
 from common.evaluation import evaluate
 from common.networks import embeddings, h5, provenance
@@ -39,7 +42,7 @@ from common.networks.interface import predict
 from common.networks.precision import choose_jit, choose_policy, in_precision
 
 OUT = Path("reports/bench/bench.json")
-BATCH = 16  # pictures a step, whatever a config says, so that rows compare
+BATCH = 16  # pictures a step in place of each config's own, so that rows can be compared
 SIZE = 256  # of the pictures where no network decides
 PRODUCT = 4096  # side of the square matrices of the "large matrix product"
 SCORED = 256  # pictures of a round of evaluation
@@ -57,22 +60,25 @@ class Effort:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One comparison, or one figure: `sides` is {what: a number for each turn}, in `unit`."""
+    """A comparison of two sides, or figures of one: `sides` is {what: a number a turn}, in `unit`.
+
+    aim: the figure or ratio to reach, in words.
+    """
 
     name: str
-    sides: dict
+    sides: dict[str, list[float]]
     unit: str
     aim: str = ""
 
     @property
-    def ratios(self):
+    def ratios(self) -> list[float]:
         """First side over second, turn by turn; [] where there is only one side."""
         first, *second = self.sides.values()
         return [a / b for a, b in zip(first, second[0], strict=True)] if second else []
 
 
-def cases():
-    """(report, config name) to measure: the default config of every report that is there."""
+def cases() -> Iterator[tuple[str, str]]:
+    """Yield (report, config name) to measure: the default config of every report."""
     for report in REPORTS:
         if importlib.util.find_spec(report):
             yield report, next(iter(importlib.import_module(report).CONFIGS))
@@ -81,11 +87,11 @@ def cases():
 # --- taking turns ----------------------------------------------------------------------------
 
 
-def alternate(effort, sides):
-    """{what: work} -> {what: [units a second, for each turn]}; work() returns the units it did."""
+def alternate(effort: Effort, sides: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """{what: work} -> {what: [units a second, a number a turn]}; work() returns its units."""
     for work in sides.values():
         work()  # compiles, allocates, fills caches
-    rates = {what: [] for what in sides}
+    rates: dict[str, list[float]] = {what: [] for what in sides}
     for turn in range(effort.turns):
         for what in list(sides)[:: -1 if turn % 2 else 1]:
             rates[what].append(_rate(sides[what], effort.seconds))
@@ -161,10 +167,10 @@ def _prediction(report, name, precision):
     return lambda: len(predict(model, inputs))
 
 
-def operations(model, trained=False):
-    """Additions and multiplications of one picture's forward pass: convolutions and products.
+def operations(model: keras.Model, trained: bool = False) -> int:
+    """Additions and multiplications of one picture's forward pass in convolutions and products.
 
-    trained: of the layers that are trained alone.
+    trained: count the trainable layers alone.
     """
     total = 0
     for layer in model.layers:
@@ -174,32 +180,32 @@ def operations(model, trained=False):
             total += operations(layer, trained)
         for weight in layer.weights if not hasattr(layer, "layers") else ():
             if weight.name.endswith("kernel"):
-                # Each weight is used once a place: of the input where the convolution is
-                # transposed, else of the output.
+                # Each weight is used once for each position: of the input where the convolution
+                # is transposed, else of the output.
                 transposed = "Transpose" in type(layer).__name__
-                places = (layer.input if transposed else layer.output).shape[1:-1]
-                total += 2 * int(np.prod(weight.shape)) * int(np.prod(places))
+                positions = (layer.input if transposed else layer.output).shape[1:-1]
+                total += 2 * int(np.prod(weight.shape)) * int(np.prod(positions))
     return total
 
 
 # --- the benchmarks --------------------------------------------------------------------------
 
 
-def bench_train(effort, _folder):
+def bench_train(effort: Effort, _folder: Path) -> Iterator[Row]:
     """Training, pictures a second, by precision."""
     for report, name in cases():
         sides = alternate(effort, _by_precision(_training_step, report, name))
         yield Row(f"training, {report} {name}", sides, "pictures/s", "at least 5 with AMX")
 
 
-def bench_predict(effort, _folder):
+def bench_predict(effort: Effort, _folder: Path) -> Iterator[Row]:
     """Prediction, pictures a second, by precision."""
     for report, name in cases():
         sides = alternate(effort, _by_precision(_prediction, report, name))
         yield Row(f"prediction, {report} {name}", sides, "pictures/s", "at least 7 with AMX")
 
 
-def bench_normalisation(effort, _folder):
+def bench_normalisation(effort: Effort, _folder: Path) -> Iterator[Row]:
     """Training with batch normalisation by the fused kernel against Keras's own layer."""
     for report, name in cases():
         network = importlib.import_module(report).build_model(_config(report, name))
@@ -211,7 +217,7 @@ def bench_normalisation(effort, _folder):
             yield Row(f"normalisation, {report} {name}", alternate(effort, sides), "pictures/s")
 
 
-def bench_shards(effort, folder):
+def bench_shards(effort: Effort, folder: Path) -> Iterator[Row]:
     """Training from shards against training on one batch that stays in memory."""
     pictures = samples.make(folder / "samples")
     for report, name in cases():
@@ -231,7 +237,7 @@ def bench_shards(effort, folder):
         batch = run.batch(0)
         one_step = functools.partial(_train, network, [batch])
         one_step()
-        # As many steps as fill a turn: the first batch alone is waited for, as in an epoch.
+        # Enough steps to fill a turn, so that waiting for the first batch counts as in an epoch.
         steps = max(4, round(effort.seconds * _rate(one_step, 1) / BATCH))
         starts = itertools.count(0, steps)
 
@@ -244,7 +250,7 @@ def bench_shards(effort, folder):
         yield Row(f"training, {report} {name}", sides, "pictures/s", "at least 0.97")
 
 
-def bench_arithmetic(effort, _folder):
+def bench_arithmetic(effort: Effort, _folder: Path) -> Iterator[Row]:
     """The training step's rate of arithmetic against that of a large bfloat16 product."""
     matrix = keras.ops.cast(np.random.default_rng(0).random((PRODUCT, PRODUCT)), "bfloat16")
 
@@ -254,8 +260,8 @@ def bench_arithmetic(effort, _folder):
         return 2 * PRODUCT**3 / 1e9
 
     for report, name in cases():
-        # Backwards costs twice as much as forwards, by the inputs and by the weights; through a
-        # frozen encoder there is no way back.
+        # The backward pass takes twice the operations of the forward pass, for the gradients of
+        # the inputs and of the weights; a frozen encoder has none.
         network = _network(report, name, "auto")
         each = (operations(network) + 2 * operations(network, trained=True)) / 1e9
         step = _training_step(report, name, "auto")
@@ -266,7 +272,7 @@ def bench_arithmetic(effort, _folder):
         yield Row("arithmetic", alternate(effort, sides), "GFLOP/s", "at least 1 with AMX")
 
 
-def bench_lab(effort, _folder):
+def bench_lab(effort: Effort, _folder: Path) -> Iterator[Row]:
     """Conversion of 8-bit pictures on one core, against scikit-image."""
     rgb = cv2.resize(skimage.data.chelsea(), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     colours = lab.rgb_to_lab(rgb)
@@ -312,7 +318,7 @@ def bench_lab(effort, _folder):
     cv2.setNumThreads(threads)
 
 
-def bench_jpeg(effort, _folder):
+def bench_jpeg(effort: Effort, _folder: Path) -> Iterator[Row]:
     """Preparing JPEGs of 24 megapixels, on all cores: decoded in full, or at a reduced scale."""
     data = _jpeg()
     cores = os.cpu_count()
@@ -335,7 +341,7 @@ def bench_jpeg(effort, _folder):
 
 
 def _jpeg():
-    """A photo of 24 megapixels with grain: enlarged alone it would be too easy to decode."""
+    """A photo of 24 megapixels with grain: without it, an enlarged photo decodes too quickly."""
     height, width = MEGAPIXELS
     photo = cv2.resize(skimage.data.coffee(), (width, height), interpolation=cv2.INTER_CUBIC)
     grain = np.empty((height, width, 1), np.int16)
@@ -345,7 +351,7 @@ def _jpeg():
     return cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
-def bench_embedding(effort, _folder):
+def bench_embedding(effort: Effort, _folder: Path) -> Iterator[Row]:
     """Embeddings, pictures a second, by network."""
     lightness = 100 * np.random.default_rng(0).random((BATCH, SIZE, SIZE, 1), np.float32)
 
@@ -358,8 +364,8 @@ def bench_embedding(effort, _folder):
     yield Row("embedding", sides, "pictures/s")
 
 
-def bench_evaluate(effort, folder):
-    """Evaluation: every figure that needs no network, of a model and the three baselines."""
+def bench_evaluate(effort: Effort, folder: Path) -> Iterator[Row]:
+    """Evaluation: all metrics that need no network, for a model and the baselines."""
     dataset = datasets.prepare(
         samples.make(folder / "samples"),
         SIZE,
@@ -369,7 +375,7 @@ def bench_evaluate(effort, folder):
         split_by="folder",
         folder=folder / "shards",
     )
-    l = keras.Input((SIZE, SIZE, 1), name="l")  # a model that costs nothing
+    l = keras.Input((SIZE, SIZE, 1), name="l")  # a model that takes next to no time
     h5.export(
         keras.Model({"l": l}, keras.layers.Conv2D(2, 1, name="ab")(l)),
         folder / "model.h5",
@@ -396,7 +402,7 @@ def bench_evaluate(effort, folder):
 # --- memory ----------------------------------------------------------------------------------
 
 
-def bench_memory(_effort, folder):
+def bench_memory(_effort: Effort, folder: Path) -> Iterator[Row]:
     """Peak memory, each case in a process of its own."""
     yield _peak("Keras and its backend alone", _nothing)
     for report, name in cases():
@@ -438,7 +444,7 @@ def bench_memory(_effort, folder):
 
 
 def _export(report, name, path):
-    """An untrained model as `common.colorize` takes it."""
+    """Export an untrained model with the metadata that the command `colorize` needs."""
     config = _config(report, name)
     embedding = embeddings.load("mobilenet_v2", "random").metadata if config.embedding else None
     model = h5.wrap(importlib.import_module(report).build_model(config), config)
@@ -504,22 +510,22 @@ BENCHMARKS = {
 }
 
 
-# --- what comes out --------------------------------------------------------------------------
+# --- results ---------------------------------------------------------------------------------
 
 
-def machine():
-    """What the figures depend on."""
+def machine() -> dict[str, Any]:
+    """The facts that the figures depend on: processor, cores, memory, versions, load, commit."""
     text = ""
     with contextlib.suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     lines = [line.partition(":") for line in text.splitlines()]
-    found = {key.strip(): value.strip() for key, _, value in lines}
+    processor = {key.strip(): value.strip() for key, _, value in lines}
     known = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16")
-    flags = found.get("flags", "").split()
+    flags = processor.get("flags", "").split()
     policy, why = choose_policy("auto")
     return {
-        "processor": found.get("model name", platform.processor()),
-        "family_model_stepping": [found.get(k) for k in ("cpu family", "model", "stepping")],
+        "processor": processor.get("model name", platform.processor()),
+        "family_model_stepping": [processor.get(k) for k in ("cpu family", "model", "stepping")],
         "flags": [flag for flag in known if flag in flags],
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
@@ -533,8 +539,8 @@ def machine():
     }
 
 
-def table(rows):
-    """The rows as Markdown."""
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
     lines = ["| | first | second | ratio (lowest to highest) | aim |", "|---|--:|--:|--:|---|"]
     for row in rows:
         cells = [
@@ -554,13 +560,13 @@ def _short(number):
     return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     """The command `python -m benchmarks.bench`."""
     parser = cli.Parser("python -m benchmarks.bench", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="short turns: shows that it works, the figures are rough",
+        help="short turns, to show that it works: the figures are rough",
     )
     parser.add_argument(
         "--only",
