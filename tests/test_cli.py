@@ -16,7 +16,7 @@ def _raises(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "line"),
     [
         (UserError("two\nlines become one"), "error: two lines become one\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "error: /x/y: the disk is full"),
@@ -24,9 +24,9 @@ def _raises(error):
         (OSError(errno.EROFS, "Read-only"), "error: the file system is read-only"),
     ],
 )
-def test_a_users_mistake_is_one_line_and_exit_2(error, said, capsys):
+def test_a_users_mistake_is_one_line_and_exit_2(error, line, capsys):
     assert cli.run(_raises(error)) == 2
-    assert capsys.readouterr().err.startswith(said)
+    assert capsys.readouterr().err.startswith(line)
 
 
 def test_a_defect_keeps_its_traceback():

@@ -12,21 +12,21 @@ import numpy as np
 from common import files, photos
 from common.photos.pixels import from_opencv
 
-# split -> (photos, views of each)
-PHOTOS = {
+# split: (photos, views of each)
+PHOTOS: dict[str, tuple[tuple[str, ...], int]] = {
     "train": (("astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"), 80),
     "validation": (("grace_hopper.jpg",), 32),
     "test": (("chelsea.png",), 32),
 }
 
 
-def make(folder: str | Path) -> Path:
+def make(folder: str | Path, chosen: dict[str, tuple[tuple[str, ...], int]] = PHOTOS) -> Path:
     """Write the views as PNG files below folder/<split>, those that are missing; return folder.
 
     A view is a seeded crop of 35 to 100 % of the photo's shorter side, at an aspect between 3:4 and
-    4:3, mirrored in half of the cases.
+    4:3, mirrored in half of the cases. chosen: {split: (photos, views of each)}.
     """
-    for split, (names, views) in PHOTOS.items():
+    for split, (names, views) in chosen.items():
         for name in names:
             photo = None
             for view in range(views):

@@ -54,16 +54,16 @@ def eight_bit(rgb):
 
 @pytest.mark.parametrize("rgb, expected", LINDBLOOM)
 def test_lindbloom(rgb, expected):
-    found = lab.rgb_to_lab(np.array(rgb, np.uint8))
-    assert found.shape == (3,)
-    np.testing.assert_allclose(found, expected, atol=0.02)
+    actual = lab.rgb_to_lab(np.array(rgb, np.uint8))
+    assert actual.shape == (3,)
+    np.testing.assert_allclose(actual, expected, atol=0.02)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32", "float64"])
 def test_rgb_to_lab_agrees_with_scikit_image(grid, kind):
-    found = lab.rgb_to_lab(as_kind(grid, kind))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, color.rgb2lab(grid), atol=1e-3)
+    actual = lab.rgb_to_lab(as_kind(grid, kind))
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, color.rgb2lab(grid), atol=1e-3)
 
 
 def test_uint16_uses_all_its_levels():
@@ -73,9 +73,9 @@ def test_uint16_uses_all_its_levels():
 
 def test_lab_to_rgb_agrees_with_scikit_image(grid):
     colours = color.rgb2lab(grid)
-    found = lab.lab_to_rgb(colours)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, color.lab2rgb(colours), atol=1e-4)
+    actual = lab.lab_to_rgb(colours)
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, color.lab2rgb(colours), atol=1e-4)
 
 
 def test_the_way_back_is_exact_in_eight_bits(grid):
@@ -85,9 +85,9 @@ def test_the_way_back_is_exact_in_eight_bits(grid):
 def test_extremes_of_the_gamut():
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     faces = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
-    found = lab.rgb_to_lab(faces)
-    np.testing.assert_allclose(found.min(axis=0), [0, -86.2, -107.9], atol=0.05)
-    np.testing.assert_allclose(found.max(axis=0), [100, 98.2, 94.5], atol=0.05)
+    actual = lab.rgb_to_lab(faces)
+    np.testing.assert_allclose(actual.min(axis=0), [0, -86.2, -107.9], atol=0.05)
+    np.testing.assert_allclose(actual.max(axis=0), [100, 98.2, 94.5], atol=0.05)
 
 
 @pytest.mark.parametrize("shape", [(3,), (1, 3), (4, 3), (5, 1, 3), (2, 3, 4, 3), (0, 7, 3)])
@@ -122,9 +122,9 @@ def test_memory_layout_does_not_matter(change):
     rgb = change(data.chelsea()[:64, :64])
     rgb.setflags(write=False)
     plain = np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("="))
-    found = lab.rgb_to_lab(rgb)
-    np.testing.assert_array_equal(found, lab.rgb_to_lab(plain))
-    np.testing.assert_allclose(found, color.rgb2lab(plain), atol=1e-3)
+    actual = lab.rgb_to_lab(rgb)
+    np.testing.assert_array_equal(actual, lab.rgb_to_lab(plain))
+    np.testing.assert_allclose(actual, color.rgb2lab(plain), atol=1e-3)
 
 
 # --- L* alone --------------------------------------------------------------------------------
@@ -136,10 +136,10 @@ def test_rgb_to_l_is_the_first_channel_of_lab(grid):
 
 def test_grey_and_its_colour_have_one_lightness():
     grey = np.arange(256, dtype=np.uint8)
-    found = lab.rgb_to_l(grey)
-    np.testing.assert_allclose(found, lab.rgb_to_l(np.stack([grey] * 3, axis=-1)), atol=1e-4)
+    actual = lab.rgb_to_l(grey)
+    np.testing.assert_allclose(actual, lab.rgb_to_l(np.stack([grey] * 3, axis=-1)), atol=1e-4)
     # L* is not the grey value stretched to 100: they differ by up to 3.4 at mid grey.
-    assert np.abs(found - grey / 2.55).max() == pytest.approx(3.4, abs=0.1)
+    assert np.abs(actual - grey / 2.55).max() == pytest.approx(3.4, abs=0.1)
 
 
 @pytest.mark.parametrize("levels, dtype", [(256, np.uint8), (65536, np.uint16)])
@@ -204,23 +204,23 @@ def test_tensors_agree_with_arrays(grid, kind):
     rgb = as_kind(grid[::7], kind)
     tensor = keras.ops.convert_to_tensor(rgb)
     colours = lab.rgb_to_lab(rgb)
-    found = lab.rgb_to_lab(tensor, keras.ops)
-    assert keras.backend.standardize_dtype(found.dtype) == "float32"
+    actual = lab.rgb_to_lab(tensor, keras.ops)
+    assert keras.backend.standardize_dtype(actual.dtype) == "float32"
     to_numpy = keras.ops.convert_to_numpy
-    np.testing.assert_allclose(to_numpy(found), colours, atol=5e-4)
+    np.testing.assert_allclose(to_numpy(actual), colours, atol=5e-4)
     np.testing.assert_allclose(to_numpy(lab.rgb_to_l(tensor, keras.ops)), colours[:, 0], atol=5e-4)
     np.testing.assert_allclose(
-        to_numpy(lab.lab_to_rgb(found, keras.ops)), lab.lab_to_rgb(colours), atol=1e-4
+        to_numpy(lab.lab_to_rgb(actual, keras.ops)), lab.lab_to_rgb(colours), atol=1e-4
     )
     np.testing.assert_allclose(
-        to_numpy(lab.l_to_grey(found[:, 0], keras.ops)), lab.l_to_grey(colours[:, 0]), atol=1e-4
+        to_numpy(lab.l_to_grey(actual[:, 0], keras.ops)), lab.l_to_grey(colours[:, 0]), atol=1e-4
     )
 
 
 def test_bfloat16_is_computed_in_float32():
     tensor = keras.ops.cast(np.full((1, 3), 0.5, np.float32), "bfloat16")
-    found = lab.rgb_to_lab(tensor, keras.ops)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), [[53.389, 0, 0]], atol=6e-3)
+    actual = lab.rgb_to_lab(tensor, keras.ops)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(actual), [[53.389, 0, 0]], atol=6e-3)
 
 
 @pytest.mark.parametrize(
@@ -252,15 +252,15 @@ def test_gradient_is_the_slope():
     with tensorflow.GradientTape() as tape:
         tape.watch(x)
         y = keras.ops.sum(lab.rgb_to_lab(x, keras.ops))
-    found = np.asarray(tape.gradient(y, x))
+    actual = np.asarray(tape.gradient(y, x))
     step = 1e-4
     expected = [
         (color.rgb2lab(values[0] + d).sum() - color.rgb2lab(values[0] - d).sum()) / (2 * step)
         for d in np.eye(3) * step
     ]
-    np.testing.assert_allclose(found[0], expected, rtol=1e-3)
+    np.testing.assert_allclose(actual[0], expected, rtol=1e-3)
     np.testing.assert_allclose(
-        found[1], (color.rgb2lab(np.eye(3) * 1e-3) / 1e-3).sum(axis=-1), rtol=1e-3
+        actual[1], (color.rgb2lab(np.eye(3) * 1e-3) / 1e-3).sum(axis=-1), rtol=1e-3
     )
 
 
@@ -316,8 +316,8 @@ def test_eight_bit_lab_of_opencv_is_refused():
 
 
 def test_rounding_beyond_the_range_is_let_in():
-    found = lab.rgb_to_lab(np.array([1 + 1e-6, 1.0, -1e-7], np.float32))
-    np.testing.assert_allclose(found, LINDBLOOM[6][1], atol=0.02)
+    actual = lab.rgb_to_lab(np.array([1 + 1e-6, 1.0, -1e-7], np.float32))
+    np.testing.assert_allclose(actual, LINDBLOOM[6][1], atol=0.02)
 
 
 # --- The named scalings ----------------------------------------------------------------------

@@ -105,8 +105,8 @@ def test_the_networks_colours_arrive(colorizer):
     ab = colorizer.predict_ab(small)
     assert ab.shape == (1, SIZE, SIZE, 2)
     grey = np.full((200, 300), 145, np.uint8)  # L* of 60.1
-    found = rgb2lab(colorizer(grey))[100, 150, 1:]
-    np.testing.assert_allclose(found, ab[0, SIZE // 2, SIZE // 2], atol=1.0)
+    result = rgb2lab(colorizer(grey))[100, 150, 1:]
+    np.testing.assert_allclose(result, ab[0, SIZE // 2, SIZE // 2], atol=1.0)
 
 
 def test_a_colour_picture_is_coloured_from_its_lightness(colorizer):
@@ -160,14 +160,14 @@ def test_nan_is_an_error_and_not_a_grey_picture(tmp_path):
 
 
 def test_a_fusion_model_finds_its_embedding(tmp_path):
-    metadata = embeddings.load("mobilenet_v2", "random").metadata
+    embedder = embeddings.load("mobilenet_v2", "random")
     path = drawn.exported(
-        tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2"), embedding=metadata
+        tmp_path / "fusion.h5", drawn.Config(embedding="mobilenet_v2"), embedding=embedder.metadata
     )
     fusion = Colorizer(path)
     assert fusion.needs_embedding and (fusion.size, fusion.cut) == (32, "squash")
     small = np.random.default_rng(0).uniform(0, 100, (2, 32, 32, 1)).astype(np.float32)
-    given = fusion.predict_ab(small, embeddings.find(metadata)(small))
+    given = fusion.predict_ab(small, embedder(small))
     np.testing.assert_allclose(fusion.predict_ab(small), given, atol=1e-4)
     assert not np.allclose(given, fusion.predict_ab(small, np.ones((2, 1000), np.float32)))
     assert np.abs(lightness(fusion(RGB)) - lightness(RGB)).max() < 0.5

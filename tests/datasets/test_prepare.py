@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from common import cli, datasets, files, photos
 from common.cli import UserError
 from common.commands import prepare as prepare_command
-from common.datasets import plan
+from common.datasets import plan, samples
 from common.datasets.build import ShardWriter
 from tests import drawn
 
@@ -160,10 +159,10 @@ def test_bad_files_are_left_out_listed_and_counted(tmp_path, capsys):
     (source / "notes.txt").write_text("notes")
     dataset = _prepare(source, tmp_path)
     assert sum(dataset.count(split) for split in datasets.SPLITS) == 40
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     for name in ("empty.jpg", "cut.png", "text.jpg"):
-        assert f"left out: {name}: " in said.err
-    assert "3 unreadable, 1 other files" in said.out
+        assert f"left out: {name}: " in output.err
+    assert "3 unreadable, 1 other files" in output.out
     assert ["notes.txt", "no picture"] in dataset.manifest["left_out"]
 
 
@@ -179,8 +178,8 @@ def test_over_a_tenth_unreadable_is_an_error_each_time(tmp_path):
 @pytest.mark.parametrize("name", ["nowhere", "imagenet-mini"])
 def test_unknown_and_absent_data_sets(name, tmp_path, capsys):
     code = cli.run(prepare_command.main, ["--data", name, "--embedding", "none"])
-    said = capsys.readouterr().err
-    assert code == 2 and len(said.splitlines()) == 1 and name in said
+    errors = capsys.readouterr().err
+    assert code == 2 and len(errors.splitlines()) == 1 and name in errors
 
 
 def test_an_empty_folder(tmp_path):
@@ -232,40 +231,30 @@ def test_the_shards_serve_when_the_source_is_gone(source, tmp_path):
 
 def test_a_killed_build_completes_to_the_bytes_of_an_undisturbed_one(tmp_path):
     source = drawn.folder(tmp_path / "photos", 150, 64, ".jpg")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+
+    def build(folder):
+        datasets.prepare(source, 48, "centre", folder=folder, shard_pictures=20)
+
+    build(whole)
     code = (
         "import sys; from common import datasets\n"
         "datasets.prepare(sys.argv[1], 48, 'centre', folder=sys.argv[2], shard_pictures=20)"
     )
-    command = [sys.executable, "-c", code, str(source)]
-    environment = {**os.environ, "KERAS_BACKEND": "jax" if not _has("tensorflow") else "tensorflow"}
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    subprocess.run(
-        [*command, str(whole)], cwd=ROOT, env=environment, check=True, capture_output=True
-    )
-    build = subprocess.Popen(
-        [*command, str(stopped)],
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(source), str(stopped)],
         cwd=ROOT,
-        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while build.poll() is None and len(list(stopped.glob("*.tfrecord"))) < 2:
+    while process.poll() is None and len(list(stopped.glob("*.tfrecord"))) < 2:
         time.sleep(0.001)
-    build.send_signal(signal.SIGKILL)
-    build.wait()
-    manifest = json.loads((stopped / "manifest.json").read_text())
-    assert not manifest["complete"]
-    subprocess.run(
-        [*command, str(stopped)], cwd=ROOT, env=environment, check=True, capture_output=True
-    )
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not json.loads((stopped / "manifest.json").read_text())["complete"]
+    build(stopped)
     assert len(list(whole.glob("*.tfrecord"))) > 5
     assert _bytes(stopped) == _bytes(whole)
-
-
-def _has(name):
-    import importlib.util
-
-    return importlib.util.find_spec(name) is not None
 
 
 def test_a_file_that_changes_under_a_build_is_named(source, tmp_path):
@@ -280,20 +269,30 @@ def test_a_file_that_changes_under_a_build_is_named(source, tmp_path):
     assert not list(tmp_path.glob("*.tfrecord"))
 
 
-def test_samples_are_natural_views_with_no_photo_in_two_splits(tmp_path):
-    from common import datasets
-    from common.datasets import samples
+def test_samples_are_distinct_views_that_are_made_again_to_the_same_bytes(tmp_path):
+    chosen = {"train": (("coffee.png", "rocket.jpg"), 3), "test": (("chelsea.png",), 2)}
+    folder = samples.make(tmp_path / "samples", chosen)
+    views = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    assert views == [
+        *(f"test/chelsea-00{i}.png" for i in range(2)),
+        *(f"train/{name}-00{i}.png" for name in ("coffee", "rocket") for i in range(3)),
+    ]
+    assert len({files.sha256(folder / view) for view in views}) == len(views)
+    before = files.sha256(folder / "train" / "coffee-000.png")
+    (folder / "train" / "coffee-000.png").unlink()
+    assert files.sha256(samples.make(folder, chosen) / "train" / "coffee-000.png") == before
 
-    folder = samples.make(tmp_path / "samples")
-    views = {
-        split: {path.stem.rsplit("-", 1)[0] for path in (folder / split).iterdir()}
-        for split in datasets.SPLITS
-    }
-    assert not views["train"] & views["validation"] and not views["train"] & views["test"]
-    assert not views["validation"] & views["test"]
-    assert 100 <= len(list((folder / "train").iterdir())) <= 1500
-    digests = {files.sha256(path) for path in folder.rglob("*.png")}
-    assert len(digests) == len(list(folder.rglob("*.png")))
-    before = files.sha256(folder / "train" / "astronaut-000.png")
-    (folder / "train" / "astronaut-000.png").unlink()
-    assert files.sha256(samples.make(folder) / "train" / "astronaut-000.png") == before
+
+def test_no_photo_of_the_samples_is_in_two_splits_and_they_are_few():
+    names = [name for photos_, _ in samples.PHOTOS.values() for name in photos_]
+    assert len(names) == len(set(names))
+    assert sum(len(photos_) * views for photos_, views in samples.PHOTOS.values()) < 1500
+
+
+def test_a_folder_in_the_home_is_the_same_data_set(tmp_path, monkeypatch):
+    drawn.folder(tmp_path / "photos", 5, 8)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert datasets.source_of("~/photos").folder == tmp_path / "photos"
+    assert datasets.source_of("~/photos").name == datasets.source_of("photos").name
+    assert datasets.prepare("~/photos", 8, "squash").count("train") == 3

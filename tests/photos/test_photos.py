@@ -502,15 +502,15 @@ def test_find_and_is_picture(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"text")
     (tmp_path / "no suffix").write_bytes(saved(RGB, "JPEG"))
-    found = photos.find(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
+    paths = photos.find(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "a/ö.v1.final.PNG",
         "a/写真.webp",
         "b.jpg",
         "no suffix",
         "notes.txt",
     ]
-    assert [photos.is_picture(path) for path in found] == [True, True, True, True, False]
+    assert [photos.is_picture(path) for path in paths] == [True, True, True, True, False]
     assert not photos.is_picture(tmp_path / ".hidden.jpg")
 
 
@@ -644,9 +644,9 @@ def test_metadata_is_kept(tmp_path, kind):
         assert details[0x9003] == "1936:05:01 12:00:00"
         assert (details[0xA001], details[0xA002], details[0xA003]) == (1, 40, 60)
         assert kept.get_ifd(0x8825)[2] == (52.0, 31.0, 0.0)
-        found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-        found = found.encode() if isinstance(found, str) else found
-        assert found == XMP.replace(b'"6"', b'"1"')
+        kept_xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+        kept_xmp = kept_xmp.encode() if isinstance(kept_xmp, str) else kept_xmp
+        assert kept_xmp == XMP.replace(b'"6"', b'"1"')
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         assert "sRGB" in ImageCms.getProfileDescription(profile)
         if kind != "WEBP":  # which has no field for it
