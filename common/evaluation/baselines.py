@@ -83,7 +83,8 @@ class NearestNeighbour:
 
 def of(dataset: datasets.Dataset, split: str, count: int) -> tuple[list, list[str]]:
     """(the baselines that a data set has, a sentence for each that it lacks)."""
-    available, lacking = [Constant(GREY, (0, 0), dataset)], []
+    available: list[Constant | NearestNeighbour] = [Constant(GREY, np.zeros(2), dataset)]
+    lacking: list[str] = []
     if not dataset.count("train"):
         return available, [
             f"No rows “{MEAN_COLOUR}” and “{NEIGHBOUR}”: the data set has no training pictures."

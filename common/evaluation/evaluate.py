@@ -15,6 +15,7 @@ import datetime
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -69,7 +70,7 @@ class Options:
 
 
 def evaluate(
-    paths: list[str | Path],
+    paths: Sequence[str | Path],
     dataset: datasets.Dataset,
     split: str = "test",
     out: str | Path | None = OUT,
@@ -205,8 +206,8 @@ def _measure(plan, options, networks):
             [measure.TruePictures(plan.dataset), *plan.baselines, *plan.folders], settings
         )
     for each in others[len(plan.baselines) :]:
-        if error := each.method.unreadable(each.outcomes):
-            leave_out(each.method.folder, ModelError(error))
+        if reason := each.method.unreadable(each.outcomes):
+            leave_out(each.method.folder, ModelError(reason))
         else:
             folders.append(each)
     return truth, [*others[: len(plan.baselines)], *models, *folders], failed

@@ -5,6 +5,7 @@ Their lightness is their own: its difference from the true one shows as L* drift
 
 import collections
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -141,10 +142,11 @@ def match(names: list[str], present: list[str]) -> dict[str, str]:
     def base(name):
         return PurePosixPath(name).name
 
+    def in_base(rule: Callable[[str], str]) -> Callable[[str], str]:
+        return lambda name: rule(base(name))
+
     rules = [(path, path), (path, bare), (bare, bare)]
-    rules += [
-        (lambda name, of=of: of(base(name)), lambda file, by=by: by(base(file))) for of, by in rules
-    ]
+    rules += [(in_base(of), in_base(by)) for of, by in rules]
     matched, taken = {}, set()
     for of_name, of_file in rules:
         wanted, given = collections.defaultdict(list), collections.defaultdict(list)

@@ -198,10 +198,11 @@ class PictureFolder(Source):
     others: list[str]
 
 
+AnySource = Colour | Neighbours | ModelFile | PictureFolder
 _SOURCES = {"ab": Colour, "among": Neighbours, "file": ModelFile, "folder": PictureFolder}
 
 
-def _source_from_json(content: dict) -> Source:
+def _source_from_json(content: dict) -> AnySource:
     (kind,) = (_SOURCES[key] for key in _SOURCES if key in content)
     names = [field.name for field in dataclasses.fields(kind)]
     fields = {name: content[name] for name in names}
@@ -261,7 +262,7 @@ class Row:
 
     name: str
     kind: str
-    source: Source
+    source: AnySource
     values: dict[str, list]
     histograms: dict[str, list[int]]
     figures: dict[str, Summary]
@@ -277,8 +278,7 @@ class Row:
     @property
     def embedding(self) -> dict | None:
         """{"network", "weights", "sha256", "precision"} where embeddings are used, else None."""
-        uses_one = isinstance(self.source, Neighbours | ModelFile)
-        return self.source.embedding if uses_one else None
+        return self.source.embedding if isinstance(self.source, Neighbours | ModelFile) else None
 
     @property
     def metadata(self) -> dict:
@@ -486,7 +486,7 @@ class Evaluation:
     def row_of(self, path: str | Path) -> Row:
         """The row of the exported model in that file; KeyError where it was not evaluated."""
         for row in self.models:
-            if row.source.file == str(path):
+            if isinstance(row.source, ModelFile) and row.source.file == str(path):
                 return row
         raise KeyError(f"There is no row of {path}.")
 

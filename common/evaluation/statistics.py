@@ -81,10 +81,11 @@ def with_intervals(measured: Row, truth: Truth, bootstrap: Bootstrap) -> Row:
     intervals = bootstrap.intervals(np.stack([*ours, *differences], -1), weights)
     deltas = {}
     for key, interval in zip(metrics.OF_TRUTH, intervals[len(keys) :], strict=True):
-        true = truth.figures[key].mean
+        mean, true = measured.figures[key].mean, truth.figures[key].mean
+        assert mean is not None and true is not None  # these metrics always have a value
         if measured.is_partial:
             true = truth.numbers(key)[np.isfinite(measured.numbers(key))].mean()
-        deltas[key] = Delta(float(measured.figures[key].mean - true), interval)
+        deltas[key] = Delta(float(mean - true), interval)
     figures = _with_intervals(measured.figures, keys, intervals[: len(keys)])
     return dataclasses.replace(measured, figures=figures, deltas=deltas)
 

@@ -44,8 +44,10 @@ class Column:
         return metrics.METRICS[self.key]
 
     def figure(self, row: Row | Truth) -> Summary | Delta:
-        """The row's figure in this column."""
-        return row.deltas[self.key] if self.is_delta else row.figures[self.key]
+        """The row's figure in this column; the true pictures have no deltas."""
+        if self.is_delta and isinstance(row, Row):
+            return row.deltas[self.key]
+        return row.figures[self.key]
 
     def is_best(self, row: Row) -> bool:
         """Whether no other row is better in this column."""
@@ -72,7 +74,7 @@ def cell(row: Row | Truth, column: Column) -> str:
     For a metric of a network that is not available, what is lacking.
     """
     figure = column.figure(row)
-    if column.is_delta:
+    if isinstance(figure, Delta):
         return f"{figure.mean:+.2f}"
     if figure.mean is None:
         return figure.lacks or ("inf" if figure.infinite else "-")
@@ -86,7 +88,7 @@ def interval(row: Row | Truth, column: Column) -> str:
     """
     figure = column.figure(row)
     form = "+.2f" if column.is_delta else f".{column.metric.digits}f"
-    if not column.is_delta and figure.deviation is not None:
+    if isinstance(figure, Summary) and figure.deviation is not None:
         return f"±{figure.deviation:{form}}"
     return "..".join(f"{end:{form}}" for end in figure.interval or ())
 

@@ -92,7 +92,8 @@ def read(folder: str | Path, keys: str | Path = OUT) -> Answers:
         raise UserError(
             f"There is no folder {folder}. IN is the folder of the files that people saved."
         )
-    known, returned, skipped = {}, [], []
+    known: dict[str, Key] = {}
+    returned, skipped = [], []
     inside = sorted(folder.rglob("*.json"))
     for path in [*inside, *sorted(set(Path(keys).rglob("*.json")) - set(inside))]:
         try:
@@ -108,7 +109,8 @@ def read(folder: str | Path, keys: str | Path = OUT) -> Answers:
         except InvalidFile as error:
             if path in inside:
                 skipped.append((path, str(error)))
-    verdicts, people = collections.defaultdict(dict), {}
+    verdicts: dict[str, dict[str, Mapping[str, str]]] = collections.defaultdict(dict)
+    people: dict[str, Path] = {}
     for path, content in returned:
         try:
             person, chosen = _verdicts(content, known)
@@ -223,7 +225,7 @@ def table(answers: Answers) -> str:
     """The results as text: over all, by model, by picture."""
     people = sum(map(len, answers.verdicts.values()))
     recoloured, originals = (mistaken(answers, kind) for kind in KINDS)
-    models = collections.defaultdict(dict)
+    models: dict[str, dict[tuple[str, str], Share]] = collections.defaultdict(dict)
     for (survey, digest), share in recoloured.items():
         models[answers.keys[survey].model][survey, digest] = share
     sections = {
@@ -249,7 +251,8 @@ def table(answers: Answers) -> str:
         lines += ["", *([title] if title else [])]
         lines += [f"  {name:<{width}}  {share}" for name, share in rows]
         if not title:
-            published = {answers.keys[survey].published for survey in answers.verdicts} - {None}
+            keys = (answers.keys[survey] for survey in answers.verdicts)
+            published = {key.published for key in keys if key.published}
             lines += [
                 f"  published: {each.share:.2%} of the recoloured taken for real ({each.source})"
                 for each in sorted(published, key=lambda each: each.share)

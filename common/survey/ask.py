@@ -78,9 +78,8 @@ def make(
     read = model.dataset.read(split, positions, model.takes_embedding)
     colours = lab.rgb_to_lab(read["rgb"])
     batch = baselines.Batch(np.asarray(positions), read["rgb"], colours, read.get("embedding"))
-    predicted = model(
-        baselines.Batch(*(None if each is None else each[:recoloured] for each in batch))
-    )
+    first = (None if each is None else each[:recoloured] for each in batch)
+    predicted = model(baselines.Batch(*first))  # type: ignore[arg-type]  # None is an embedding
     # Originals too are converted to Lab and back, which returns the same 8-bit values.
     ab = np.concatenate([predicted, colours[recoloured:, ..., 1:]])
     pngs = [photos.png(rgb, compression=0) for rgb in metrics.recolour(colours[..., :1], ab)]
