@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from common.datasets import records
+from common import datasets
 from tests import drawn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def test_the_wheel_prepares_data_and_colours_a_photo(site, tmp_path):
     assert "koala" in colorization("--help")
     # The samples are an entry of the catalogue, which is read from the package.
     colorization("data", "--size=8", "--embedding=none")
-    dataset = records.open_dataset(tmp_path / "data" / "tfrecords" / "samples-8-squash")
+    dataset = datasets.Dataset(tmp_path / "data" / "tfrecords" / "samples-8-squash")
     assert dataset.count("train") == 320
 
     cv2.imwrite(str(tmp_path / "old.png"), drawn.picture(3, 40, 60)[..., 0])

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from common.commands import reproduce
 from common.networks import h5
 from tests import drawn
 
@@ -70,3 +71,18 @@ def test_reproduce_eval_and_colorize(tmp_path):
 def test_a_failing_recipe_is_one_line(tmp_path):
     error = colorization(tmp_path, "reproduce", "koala", "--data=nowhere", code=2)
     assert error.strip().splitlines()[-1].startswith("error: The recipe lee2021 ended")
+
+
+@pytest.mark.parametrize(
+    ("losses", "text"),
+    [([1], "1.00"), ([1, 2, 3], "1.00 -> 2.00 -> 3.00"), ([1, 2, 3, 4], "1.00 -> ... -> 4.00")],
+)
+def test_a_column_of_the_history_is_short(losses, text):
+    history = [{"loss": loss} for loss in losses]
+    result = reproduce.Result(Path("runs/x"), history, evaluation=None, peak_bytes=0, parameters=7)
+    assert reproduce.by_epoch("loss", 2)(result) == text
+
+
+def test_parameters_have_separators():
+    result = reproduce.Result(Path("runs/x"), [], None, peak_bytes=0, parameters=6_541_202)
+    assert reproduce.parameters(result) == "6,541,202"
