@@ -142,11 +142,11 @@ def test_a_wrong_file_is_one_line_with_the_way_out(tmp_path):
         (None, [], "auto"),
         ("random", [], "random"),
         ("random", ["--tiny-net-weights=imagenet"], "imagenet"),
-        ("~/tiny.h5", [], "/home/someone/tiny.h5"),
+        ("~/tiny.h5", [], "/a/home/tiny.h5"),
     ],
 )
 def test_the_flag_defaults_to_the_variable(monkeypatch, environment, words, expected):
-    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("HOME", "/a/home")
     monkeypatch.delenv("TINY_NET_WEIGHTS", raising=False)
     if environment:
         monkeypatch.setenv("TINY_NET_WEIGHTS", environment)
