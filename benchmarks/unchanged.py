@@ -94,7 +94,7 @@ def pictures(folder, count=60):
 
 
 def command(*words):
-    """Run a module in the current folder, quietly; its words are shown where it fails."""
+    """Run a module in the current folder, quietly; its output is printed where it fails."""
     done = subprocess.run(
         [sys.executable, "-m", *words],
         capture_output=True,
@@ -166,21 +166,23 @@ def without(content, ignored):
 
 
 def collect():
-    """All of it, in the current folder."""
-    found = {}
+    """Everything to compare, made in the current folder."""
+    results = {}
     pictures(Path("photos"))
     for name in RUNS:
         print(name, flush=True)
         run = name.replace(" ", "-")
         train(name, run, "--epochs=2")
-        found[name] = checkpoint(run) | {"export": predicted(next(Path("runs", run).glob("*.h5")))}
+        results[name] = checkpoint(run) | {
+            "export": predicted(next(Path("runs", run).glob("*.h5")))
+        }
     for name in ("cs230 plain", "feup eccv16_rebalanced"):
         run = f"stopped-{name.replace(' ', '-')}"
         train(name, run, "--epochs=1")
         train(name, run, "--epochs=2")
-        found[f"{name}, stopped"] = checkpoint(run)
-        assert found[f"{name}, stopped"]["variables"] == found[name]["variables"], name
-    found["shards"] = {
+        results[f"{name}, stopped"] = checkpoint(run)
+        assert results[f"{name}, stopped"]["variables"] == results[name]["variables"], name
+    results["shards"] = {
         str(path.relative_to("data/tfrecords")): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(Path("data/tfrecords").rglob("*"))
         if path.suffix in (".tfrecord", ".npy")
@@ -188,12 +190,12 @@ def collect():
     for name in EVALUATED:
         path = Path("runs", name.replace(" ", "-"), "evaluation", "metrics.json")
         content = json.loads(path.read_text(encoding="utf-8"))
-        found[f"metrics of {name}"] = without(content, IGNORED | CORRECTED)
-    return found
+        results[f"metrics of {name}"] = without(content, IGNORED | CORRECTED)
+    return results
 
 
 def differences(one, other, path=""):
-    """The places where two JSON contents differ."""
+    """Yield a line for each difference between two JSON contents: its path and both values."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys()):
             yield from differences(one.get(key), other.get(key), f"{path}/{key}")
@@ -211,17 +213,17 @@ def main():
     parser.add_argument("--against", type=Path)
     args = parser.parse_args()
     out, against = args.out.resolve(), args.against and args.against.resolve()
-    # One place for all: the path of the pictures is a part of a data set's name.
+    # Always the same folder: the path of the pictures is a part of a data set's name.
     folder = Path(tempfile.gettempdir(), "colorization-unchanged")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     os.chdir(folder)
-    found = json.loads(json.dumps(collect()))
+    results = json.loads(json.dumps(collect()))
     os.chdir(ROOT)
     shutil.rmtree(folder)
-    out.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if against:
-        different = list(differences(json.loads(against.read_text(encoding="utf-8")), found))
+        different = list(differences(json.loads(against.read_text(encoding="utf-8")), results))
         print("\n".join(different) or "equal")
         sys.exit(bool(different))
 
