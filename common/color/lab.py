@@ -35,7 +35,7 @@ class _Curve(NamedTuple):
 
     `gain * (max(x, knee) + shift) ** exponent + slope * min(x, knee) + offset`.
 
-    The power never sees a zero, where the slope of a root is infinite.
+    The power is never taken of zero, where the slope of a root is infinite.
     """
 
     knee: float

@@ -77,7 +77,7 @@ class Colorizer:
         return np.concatenate(parts)
 
     def __call__(self, array: np.ndarray, in_place: bool = False) -> np.ndarray:
-        """The coloured picture; with in_place=True it may take the place of `array`."""
+        """The coloured picture; with in_place=True it may overwrite `array`."""
         _check(array)
         height, width = array.shape[:2]
         cut = "letterbox" if self.cut == "letterbox" else "squash"  # "centre" would leave a rest

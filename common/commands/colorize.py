@@ -25,7 +25,9 @@ SHOWN = 10  # failures on the terminal; the report has all
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """source: a photo or a folder of photos. out: the folder of the results. overwrite: replace
+    """What to colour, and where the results go.
+
+    source: a photo or a folder of photos. out: the folder of the results. overwrite: replace
     results that exist. max_megapixels: larger pictures are refused.
     """
 

@@ -1,4 +1,4 @@
-"""The one TFRecord schema: write it, read it with and without TensorFlow, and its manifest.
+"""The TFRecord schema, written and read with and without TensorFlow, and `Dataset`.
 
 A data set is a folder of shards. Each shard is a TFRecord file of `Example`s
 
@@ -7,8 +7,8 @@ A data set is a folder of shards. Each shard is a TFRecord file of `Example`s
     label  int64   index into the manifest's `labels`, -1 where the source has no classes
 
 and beside it, for every embedding that was computed, `<shard>.<key>.npy` (N, 1000) float32.
-`manifest.json` says what is in them and where every record begins, so that any record can be
-read at any time: the order of training is then a function of (seed, epoch, position).
+`manifest.json` lists what is in them and where every record begins, so that records can be read in
+any order: the order of training is then a function of (seed, epoch, position).
 """
 
 import concurrent.futures
