@@ -310,13 +310,3 @@ def test_no_file_names_a_machine():
         if path.is_file() and path.suffix != ".h5":
             match = machine.search(path.read_bytes())
             assert not match, f"{name}: {match.group().decode()}"
-
-
-def test_the_readme_begins_with_the_two_commands():
-    commands, fenced = [], False
-    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():
-        if line.startswith("```"):
-            fenced = not fenced
-        elif fenced or line.startswith("    "):
-            commands.append(line.split("#")[0].strip().removeprefix("$ "))
-    assert [line for line in commands if line][:2] == ["make train-koala", "make test"]
