@@ -4,6 +4,7 @@ Each is called with a `Batch` and returns ab (N, S, S, 2) in Lab units.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ class Constant:
 
     kind, takes_embedding, makes = rows.BASELINE, False, "ab"
 
-    def __init__(self, name: str, ab: np.ndarray, dataset: datasets.Dataset):
+    def __init__(self, name: str, ab: Sequence[float] | np.ndarray, dataset: datasets.Dataset):
         self.name, self.dataset = name, dataset
         self.ab = np.asarray(ab, np.float32)
 
@@ -83,7 +84,7 @@ class NearestNeighbour:
 
 def of(dataset: datasets.Dataset, split: str, count: int) -> tuple[list, list[str]]:
     """(the baselines that a data set has, a sentence for each that it lacks)."""
-    available: list[Constant | NearestNeighbour] = [Constant(GREY, np.zeros(2), dataset)]
+    available: list[Constant | NearestNeighbour] = [Constant(GREY, (0, 0), dataset)]
     lacking: list[str] = []
     if not dataset.count("train"):
         return available, [

@@ -14,7 +14,7 @@ import functools
 import re
 import tempfile
 from pathlib import PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ from keras import layers
 from common import metrics
 from common.cli import UserError, first_line
 from common.evaluation.rows import Summary, Truth
-from common.metrics import set_distances
+from common.metrics import kernel
 from common.networks import imagenet, perceptual, pretrained
 from common.networks.precision import choose_jit
 
@@ -165,10 +165,12 @@ class Networks:
     """
 
     def __init__(self, request: Request, names: list[str], size: int):
-        self.columns, self.notes = {}, []
+        self.columns: dict[str, metrics.Metric] = {}
+        self.notes: list[str] = []
         self._weights, self._size, self._count = request.weights, size, len(names)
-        # By key: why a column is empty; the network whose features are compared. Then the classes.
-        self._lacks, self._sets, self.targets = {}, {}, None
+        self._lacks: dict[str, str] = {}  # why a column is empty
+        self._sets: dict[str, FeatureNetwork] = {}  # whose features a column compares
+        self.targets: list[int | None] | None = None  # the pictures' classes
         self.distance = self.classifier = None
         self._open = contextlib.ExitStack()
         asked = request.asked
@@ -181,7 +183,7 @@ class Networks:
             "INCEPTION_V3_WEIGHTS",
         )
         title = imagenet.NETWORKS[request.classifier].title
-        of_classifier = [key for key in ("frechet", "kernel", "top1") if key in asked]
+        of_classifier: list[str] = [key for key in ("frechet", "kernel", "top1") if key in asked]
         if "top1" in of_classifier:
             of_classifier.append(AGREEMENT)
             self._load_classes(names)
@@ -332,11 +334,11 @@ class Networks:
         if count < 4:  # halves of two
             return Summary(None, count)
         if key in ("fid", "frechet"):
-            distance = set_distances.frechet_distance(
+            distance = metrics.frechet_distance(
                 true.moments(network, positions), outputs.moments(network, positions)
             )
             return Summary(distance, count)
-        mean, deviation, size = set_distances.kernel_distance(
+        mean, deviation, size = metrics.kernel_distance(
             outputs.features(network, positions), true.features(network, positions)
         )
         return Summary(mean, count, deviation=deviation, subset=size)
@@ -364,9 +366,9 @@ _FRECHET = {"features": "what enters the last layer", "covariance": "n - 1"}
 _KERNEL = {
     "features": "what enters the last layer",
     "kernel": "(x . y / D + 1)^3",
-    "subsets": set_distances.SUBSETS,
-    "subset": f"{set_distances.SUBSET:,} pictures, or half of them",
-    "seed": set_distances.SEED,
+    "subsets": kernel.SUBSETS,
+    "subset": f"{kernel.SUBSET:,} pictures, or half of them",
+    "seed": kernel.SEED,
 }
 _SWITCHES = {"fid": _FRECHET, "frechet": _FRECHET, "kid": _KERNEL, "kernel": _KERNEL}
 
@@ -380,8 +382,12 @@ class Outputs:
 
     def __init__(self, networks: Networks):
         self._networks = networks
-        self.positions, self._classes, self._distances = [], {}, {}
-        self._moments, self._files, self._open = {}, {}, contextlib.ExitStack()
+        self.positions: list[int] = []  # of the pictures, in the order of their features
+        self._classes: dict[int, int] = {}
+        self._distances: dict[int, float] = {}
+        self._moments: dict[FeatureNetwork, metrics.Moments] = {}
+        self._files: dict[FeatureNetwork, IO[bytes]] = {}
+        self._open = contextlib.ExitStack()
         for network, compared in networks.features_of.items():
             if compared:
                 self._files[network] = self._open.enter_context(_temporary_file())
@@ -417,7 +423,7 @@ class Outputs:
         for network in self._networks.features_of:
             features, logits = network(shown)
             if network in self._files:
-                self._files[network].write(np.ascontiguousarray(features, np.float32))
+                self._files[network].write(np.ascontiguousarray(features, np.float32).data)
             if network is self._networks.classifier:
                 self._classes |= zip(positions, logits.argmax(-1).tolist(), strict=True)
 
@@ -449,12 +455,12 @@ class Outputs:
         stored = np.memmap(file, np.float32, "r", shape=(len(self.positions), network.dimensions))
         return _Rows(stored, np.searchsorted(self.positions, positions))
 
-    def moments(self, network: FeatureNetwork, positions: list[int]) -> set_distances.Moments:
+    def moments(self, network: FeatureNetwork, positions: list[int]) -> metrics.Moments:
         """The moments of these features; those of all pictures are kept for the next row."""
         if positions != self.positions:
-            return set_distances.Moments(self.features(network, positions))
+            return metrics.Moments(self.features(network, positions))
         if network not in self._moments:
-            self._moments[network] = set_distances.Moments(self.features(network, positions))
+            self._moments[network] = metrics.Moments(self.features(network, positions))
         return self._moments[network]
 
 

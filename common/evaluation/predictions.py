@@ -5,7 +5,6 @@ Their lightness is their own: its difference from the true one shows as L* drift
 
 import collections
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -104,7 +103,7 @@ class Predictions:
         alpha is laid over white, as the true pictures were.
         """
         these = [self._files[position] for position in batch.places]
-        return list((pool.map if pool else map)(self._read, these))
+        return list(pool.map(self._read, these) if pool else map(self._read, these))
 
     def _read(self, file):
         if file is None:
@@ -133,30 +132,31 @@ def match(names: list[str], present: list[str]) -> dict[str, str]:
     match by it.
     """
 
-    def path(name):
-        return name
-
-    def bare(name):
-        return str(PurePosixPath(name).with_suffix(""))
-
-    def base(name):
-        return PurePosixPath(name).name
-
-    def in_base(rule: Callable[[str], str]) -> Callable[[str], str]:
-        return lambda name: rule(base(name))
-
-    rules = [(path, path), (path, bare), (bare, bare)]
-    rules += [(in_base(of), in_base(by)) for of, by in rules]
-    matched, taken = {}, set()
-    for of_name, of_file in rules:
-        wanted, given = collections.defaultdict(list), collections.defaultdict(list)
-        for name in names:
-            wanted[of_name(name)].append(name)
-        for file in present:
-            given[of_file(file)].append(file)
-        for key, (name, *more) in wanted.items():
-            files = given.get(key, ())
-            if not more and len(files) == 1 and name not in matched and files[0] not in taken:
-                matched[name] = files[0]
-                taken.add(files[0])
+    rules = [(_whole, _whole), (_whole, _without_suffix), (_without_suffix, _without_suffix)]
+    matched: dict[str, str] = {}
+    taken: set[str] = set()
+    for part in (_whole, _base):  # the path, then the file's name in whatever folder
+        for of_name, of_file in rules:
+            wanted, given = collections.defaultdict(list), collections.defaultdict(list)
+            for name in names:
+                wanted[of_name(part(name))].append(name)
+            for file in present:
+                given[of_file(part(file))].append(file)
+            for key, (name, *more) in wanted.items():
+                files = given.get(key, ())
+                if not more and len(files) == 1 and name not in matched and files[0] not in taken:
+                    matched[name] = files[0]
+                    taken.add(files[0])
     return matched
+
+
+def _whole(path):
+    return path
+
+
+def _without_suffix(path):
+    return str(PurePosixPath(path).with_suffix(""))
+
+
+def _base(path):
+    return PurePosixPath(path).name

@@ -124,20 +124,11 @@ class Pair:
 # --- what made the pictures of a row ------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """What made a row's pictures; `seen` of the scored pictures were used for its training.
-
-    seen is None where that is unknown. Every kind of row has its own class.
-    """
-
-    def to_json(self) -> dict:
-        """The fields by their names."""
-        return _fields(self)
+# `seen` is how many of the scored pictures were used for training, None where that is unknown.
 
 
 @dataclasses.dataclass(frozen=True)
-class Colour(Source):
+class Colour:
     """One colour for every pixel: `ab` in Lab units."""
 
     ab: tuple[float, float]
@@ -149,7 +140,7 @@ class Colour(Source):
 
 
 @dataclasses.dataclass(frozen=True)
-class Neighbours(Source):
+class Neighbours:
     """Colours of similar training pictures.
 
     among: how many training pictures there are. neighbours: a {"name", "cosine"} a picture.
@@ -160,9 +151,13 @@ class Neighbours(Source):
     seen: int | None
     neighbours: list[dict]
 
+    def to_json(self) -> dict:
+        """The fields by their names."""
+        return _fields(self)
+
 
 @dataclasses.dataclass(frozen=True)
-class ModelFile(Source):
+class ModelFile:
     """An exported model.
 
     embedding_from: "data set" where the embeddings stored there are used, "model" where they are
@@ -180,9 +175,13 @@ class ModelFile(Source):
     metadata: dict
     seen: int | None
 
+    def to_json(self) -> dict:
+        """The fields by their names."""
+        return _fields(self)
+
 
 @dataclasses.dataclass(frozen=True)
-class PictureFolder(Source):
+class PictureFolder:
     """A folder of pictures that another system made.
 
     counts: {"used", "missing", "others", "resized", "grey", "alpha", "unreadable"}: how many.
@@ -197,16 +196,26 @@ class PictureFolder(Source):
     missing: list[str]
     others: list[str]
 
+    def to_json(self) -> dict:
+        """The fields by their names."""
+        return _fields(self)
 
-AnySource = Colour | Neighbours | ModelFile | PictureFolder
-_SOURCES = {"ab": Colour, "among": Neighbours, "file": ModelFile, "folder": PictureFolder}
+
+Source = Colour | Neighbours | ModelFile | PictureFolder
 
 
-def _source_from_json(content: dict) -> AnySource:
-    (kind,) = (_SOURCES[key] for key in _SOURCES if key in content)
-    names = [field.name for field in dataclasses.fields(kind)]
-    fields = {name: content[name] for name in names}
-    return kind(**(fields | {"ab": tuple(fields["ab"])} if kind is Colour else fields))
+def _source_from_json(content: dict) -> Source:
+    if "ab" in content:
+        return Colour(tuple(content["ab"]), content["seen"])
+    if "among" in content:
+        return Neighbours(**_fields_of(Neighbours, content))
+    if "file" in content:
+        return ModelFile(**_fields_of(ModelFile, content))
+    return PictureFolder(**_fields_of(PictureFolder, content))
+
+
+def _fields_of(kind, content):
+    return {field.name: content[field.name] for field in dataclasses.fields(kind)}
 
 
 # --- rows -------------------------------------------------------------------------------------
@@ -262,7 +271,7 @@ class Row:
 
     name: str
     kind: str
-    source: AnySource
+    source: Source
     values: dict[str, list]
     histograms: dict[str, list[int]]
     figures: dict[str, Summary]
@@ -278,7 +287,9 @@ class Row:
     @property
     def embedding(self) -> dict | None:
         """{"network", "weights", "sha256", "precision"} where embeddings are used, else None."""
-        return self.source.embedding if isinstance(self.source, Neighbours | ModelFile) else None
+        if isinstance(self.source, Neighbours | ModelFile):
+            return self.source.embedding
+        return None
 
     @property
     def metadata(self) -> dict:

@@ -82,7 +82,7 @@ def with_intervals(measured: Row, truth: Truth, bootstrap: Bootstrap) -> Row:
     deltas = {}
     for key, interval in zip(metrics.OF_TRUTH, intervals[len(keys) :], strict=True):
         mean, true = measured.figures[key].mean, truth.figures[key].mean
-        assert mean is not None and true is not None  # these metrics always have a value
+        assert mean is not None and true is not None  # every picture has these metrics
         if measured.is_partial:
             true = truth.numbers(key)[np.isfinite(measured.numbers(key))].mean()
         deltas[key] = Delta(float(mean - true), interval)

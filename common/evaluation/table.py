@@ -13,7 +13,6 @@ from common.evaluation.rows import (
     MEAN_COLOUR,
     Colour,
     Comparison,
-    Delta,
     Evaluation,
     ModelFile,
     Neighbours,
@@ -43,10 +42,11 @@ class Column:
         """The metric that it is of."""
         return metrics.METRICS[self.key]
 
-    def figure(self, row: Row | Truth) -> Summary | Delta:
-        """The row's figure in this column; the true pictures have no deltas."""
+    def figure(self, row: Row | Truth) -> Summary:
+        """The row's figure in this column; of a delta, its mean and interval."""
         if self.is_delta and isinstance(row, Row):
-            return row.deltas[self.key]
+            delta = row.deltas[self.key]
+            return Summary(delta.mean, row.figures[self.key].n, interval=delta.interval)
         return row.figures[self.key]
 
     def is_best(self, row: Row) -> bool:
@@ -74,7 +74,7 @@ def cell(row: Row | Truth, column: Column) -> str:
     For a metric of a network that is not available, what is lacking.
     """
     figure = column.figure(row)
-    if isinstance(figure, Delta):
+    if column.is_delta:
         return f"{figure.mean:+.2f}"
     if figure.mean is None:
         return figure.lacks or ("inf" if figure.infinite else "-")
@@ -88,7 +88,7 @@ def interval(row: Row | Truth, column: Column) -> str:
     """
     figure = column.figure(row)
     form = "+.2f" if column.is_delta else f".{column.metric.digits}f"
-    if isinstance(figure, Summary) and figure.deviation is not None:
+    if figure.deviation is not None:
         return f"±{figure.deviation:{form}}"
     return "..".join(f"{end:{form}}" for end in figure.interval or ())
 

@@ -17,7 +17,6 @@ from common.color import lab
 from common.commands import evaluate as evaluate_command
 from common.evaluation import network_metrics, table
 from common.evaluation.rows import Summary
-from common.metrics import set_distances
 from common.networks import imagenet, perceptual, pretrained
 from tests import drawn
 from tests.evaluation.scoring import evaluated
@@ -129,7 +128,7 @@ def test_distances_of_sets_are_those_of_the_networks_features(dataset, networks,
         assert frechet.mean == pytest.approx(
             off @ off + np.trace(sum(expected)) - 2 * root.sum(), rel=1e-3
         )
-        mean, deviation, size = set_distances.kernel_distance(made, true)
+        mean, deviation, size = metrics.kernel_distance(made, true)
         assert kernel.mean == pytest.approx(mean, rel=1e-3) and kernel.subset == size == 6
         assert kernel.deviation == pytest.approx(deviation, rel=1e-3)
         assert frechet.n == 12 and frechet.interval is None
@@ -249,7 +248,7 @@ def test_missing_predictions_are_left_out_of_every_figure(dataset, networks, tmp
     row, used = rows["theirs"], [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
     true, theirs = (looked_at(networks.network, rgb[used])[0] for rgb in (pictures(dataset), made))
     assert row.figures["fid"].mean == pytest.approx(
-        set_distances.frechet_distance(*map(set_distances.Moments, (true, theirs))), rel=1e-3
+        metrics.frechet_distance(*map(metrics.Moments, (true, theirs))), rel=1e-3
     )
     assert row.figures["fid"].n == 10 and row.figures["kid"].subset == 5
     assert [at for at, value in enumerate(row.values["top1"]) if value is None] == [0, 5]

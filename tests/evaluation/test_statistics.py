@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.evaluation import statistics
-from common.evaluation.rows import MODEL, Comparison, Row, Source, Truth
+from common.evaluation.rows import MODEL, Colour, Comparison, Row, Truth
 
 
 def plain(values, shares=None):
@@ -76,7 +76,7 @@ def pairs(against=None, **columns):
     """The pairs of rows whose PSNR, CIEDE2000 and colourfulness are the same values."""
     keys = ("psnr_rgb", "ciede2000", "colourfulness")
     rows = tuple(
-        Row(name, MODEL, Source(), dict.fromkeys(keys, values), {}, dict.fromkeys(keys))
+        Row(name, MODEL, Colour((0, 0)), dict.fromkeys(keys, values), {}, dict.fromkeys(keys))
         for name, values in columns.items()
     )
     bootstrap = statistics.Bootstrap(len(rows[0].values["psnr_rgb"]))

@@ -9,7 +9,7 @@ from skimage.color import deltaE_ciede2000
 
 from common import metrics
 from common.color import bins, lab
-from common.metrics import delta_e
+from common.metrics.ciede2000 import difference
 
 
 def constant(value, channels=3, side=16, dtype=np.uint8):
@@ -206,7 +206,7 @@ def test_ciede2000_is_scikit_images_pixel_by_pixel(far):
     other[..., 0] = np.clip(other[..., 0], 0, 100)
     other[:30] *= np.float32([1, -1, -1])  # hues about opposite
     other[30:60, :, 1:] = 0
-    found = delta_e.ciede2000(
+    found = difference(
         *(list(np.ascontiguousarray(np.moveaxis(each, -1, 0))) for each in (one, other))
     )
     np.testing.assert_allclose(

@@ -134,9 +134,7 @@ the best
 def _value(row, column):
     """What a cell is sorted by; None where there is no figure."""
     figure = column.figure(row)
-    if not column.is_delta and figure.mean is None and figure.infinite:
-        return "Infinity"
-    return figure.mean
+    return "Infinity" if figure.mean is None and figure.infinite else figure.mean
 
 
 def _number(value, text):

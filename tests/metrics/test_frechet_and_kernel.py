@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from common.metrics import set_distances
+from common.metrics.frechet import Moments, frechet_distance
+from common.metrics.kernel import kernel_distance, mmd
 
 
 def normal(mean, covariance, count=60, seed=0):
@@ -18,17 +19,16 @@ def normal(mean, covariance, count=60, seed=0):
 
 
 def distance(one, other):
-    return set_distances.frechet_distance(set_distances.Moments(one), set_distances.Moments(other))
+    return frechet_distance(Moments(one), Moments(other))
 
 
 # --- Fréchet --------------------------------------------------------------------------------------
 
 
-def test_moments_are_numpys_whatever_the_blocks(monkeypatch):
+def test_moments_are_numpys_whatever_the_blocks():
     features = np.random.default_rng(0).normal(1000, 0.1, (50, 4)).astype(np.float32)
     for rows in (7, 50, 1024):
-        monkeypatch.setattr(set_distances, "_ROWS", rows)
-        found = set_distances.Moments(features)
+        found = Moments(features, block=rows)
         assert found.mean == pytest.approx(features.mean(0, dtype=np.float64), rel=1e-12)
         assert found.covariance == pytest.approx(np.cov(np.float64(features).T), rel=1e-9)
     assert found.root @ found.root == pytest.approx(found.covariance, rel=1e-9)
@@ -88,11 +88,9 @@ def by_loops(one, other):
 def test_the_kernel_distance_is_that_of_plain_loops():
     random = np.random.default_rng(0)
     one, other = random.normal(size=(9, 5)), random.normal(0.5, 1.5, size=(9, 5))
-    assert set_distances.mmd(one, other) == pytest.approx(by_loops(one, other), rel=1e-10)
-    assert set_distances.mmd(np.float32(one), np.float32(other)) == pytest.approx(
-        by_loops(one, other), rel=1e-4
-    )
-    assert set_distances.mmd(one, one) == pytest.approx(0, abs=1e-12)
+    assert mmd(one, other) == pytest.approx(by_loops(one, other), rel=1e-10)
+    assert mmd(np.float32(one), np.float32(other)) == pytest.approx(by_loops(one, other), rel=1e-4)
+    assert mmd(one, one) == pytest.approx(0, abs=1e-12)
 
 
 def test_the_kernel_distance_is_unbiased_though_pictures_come_in_pairs():
@@ -101,7 +99,7 @@ def test_the_kernel_distance_is_unbiased_though_pictures_come_in_pairs():
     for _ in range(600):
         shared = random.normal(size=(8, 4))
         one, other = (shared + 0.3 * random.normal(size=(8, 4)) for _ in range(2))
-        found.append(set_distances.mmd(one, other))
+        found.append(mmd(one, other))
         own = sum(((x @ y) / 4 + 1) ** 3 for x, y in zip(one, other, strict=True))
         between = ((one @ other.T / 4 + 1) ** 3).sum()
         biased.append(found[-1] + 2 * (between - own) / 56 - 2 * between / 64)
@@ -113,18 +111,14 @@ def test_the_kernel_distance_is_unbiased_though_pictures_come_in_pairs():
 def test_subsets_are_seeded_and_of_half_the_pictures_at_most():
     random = np.random.default_rng(4)
     one, other = random.normal(size=(21, 5)), random.normal(0.5, 1, size=(21, 5))
-    mean, deviation, size = set_distances.kernel_distance(one, other)
+    mean, deviation, size = kernel_distance(one, other)
     assert size == 10 and deviation > 0
-    assert (mean, deviation, size) == set_distances.kernel_distance(one, other)
-    assert mean != set_distances.kernel_distance(one, other, seed=1)[0]
+    assert (mean, deviation, size) == kernel_distance(one, other)
+    assert mean != kernel_distance(one, other, seed=1)[0]
     assert mean == pytest.approx(by_loops(one, other), abs=2 * deviation)
-    few = [
-        set_distances.kernel_distance(one, other, subsets=1, size=4, seed=seed)
-        for seed in range(40)
-    ]
+    few = [kernel_distance(one, other, subsets=1, size=4, seed=seed) for seed in range(40)]
     assert {size for _, _, size in few} == {4} and {deviation for _, deviation, _ in few} == {0}
     everything = [
-        set_distances.mmd(one[list(at)], other[list(at)])
-        for at in itertools.combinations(range(21), 4)
+        mmd(one[list(at)], other[list(at)]) for at in itertools.combinations(range(21), 4)
     ]
     assert all(np.isclose(mean, everything).any() for mean, _, _ in few)

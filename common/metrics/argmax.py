@@ -1,0 +1,17 @@
+"""Keras's "accuracy" of ab, which reports plot."""
+
+import numpy as np
+
+from common.metrics.picture import per_picture
+
+
+@per_picture
+def argmax_ab(ab, ab_predicted, /) -> float:
+    """Share of pixels where the larger of a*, b* is the same one in both: Keras's "accuracy" of ab.
+
+    No accuracy of colour: half of noise is right, and scaling a prediction up or down changes
+    nothing. Reports that trained in Keras plot it, under the name accuracy.
+    """
+    # Where both are equal, argmax takes the first.
+    (a, b), (a_predicted, b_predicted) = ab.planes, ab_predicted.planes
+    return np.mean((b > a) == (b_predicted > a_predicted))

@@ -1,0 +1,25 @@
+"""Peak signal-to-noise ratio, in dB; infinite for equal pictures."""
+
+import math
+
+import numpy as np
+
+from common.metrics.mse import mean_square
+from common.metrics.picture import per_picture
+
+
+@per_picture
+def psnr_rgb(rgb, rgb_predicted, /, *, data_range: float = 255) -> float:
+    """Peak signal-to-noise ratio on 8-bit RGB, in dB; the error is over pixels and channels."""
+    return _psnr(rgb, rgb_predicted, data_range)
+
+
+@per_picture
+def psnr_ab(ab, ab_predicted, /, *, data_range: float = 255) -> float:
+    """Peak signal-to-noise ratio on ab, in dB; the peak is that of 8-bit Lab, -128 to 127."""
+    return _psnr(ab, ab_predicted, data_range)
+
+
+def _psnr(true, predicted, data_range):
+    error = mean_square(true, predicted)
+    return 10 * np.log10(data_range**2 / error) if error else math.inf
