@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from common.evaluation.page import charts
+from common.evaluation.page import charts, document
 
 
 def test_an_axis_places_values_and_holds_those_outside():
@@ -33,30 +33,32 @@ def test_epochs_are_whole_and_none_is_made_up(count):
 
 def test_a_line_breaks_where_there_is_no_value():
     x, y = charts.numbered(4), charts.Axis(0, 1, ())
-    drawn = charts.line("training", x, y, [(1, 0.5), (2, None), (3, 1), (4, 0)])
-    path = re.search(r' d="(.*?)"', drawn).group(1)
-    assert path.count("M") == 2 and path.count("L") == 1 and drawn.count("<circle") == 3
+    line = charts.line("training", x, y, [(1, 0.5), (2, None), (3, 1), (4, 0)])
+    assert line.path.count("M") == 2 and line.path.count("L") == 1 and len(line.marks) == 3
+
+
+def test_a_long_line_has_no_marks():
+    x, y = charts.numbered(51), charts.Axis(0, 1, ())
+    points = [(epoch, 0.5) for epoch in range(1, 52)]
+    assert len(charts.line("training", x, y, points[:50]).marks) == 50
+    assert charts.line("training", x, y, points).marks == ()
 
 
 def test_steps_have_the_heights_of_their_bins():
     x, y = charts.Axis(0, 3, ()), charts.Axis(0, 1, ())
-    drawn = charts.steps("made", x, y, [0, 1, 2, 3], [0, 1, 0.5])
-    floor, top = charts.HEIGHT - charts.BOTTOM, charts.TOP
-    assert re.findall(r"V([\d.]+)", drawn) == [
+    steps = charts.steps("made", x, y, [0, 1, 2, 3], [0, 1, 0.5])
+    floor, top = charts.FRAME.height - charts.FRAME.bottom, charts.FRAME.top
+    assert re.findall(r"V([\d.]+)", steps.path) == [
         f"{at:.1f}" for at in (floor, top, (floor + top) / 2, floor)
     ]
 
 
-def test_a_panel_is_xml_and_speaks():
+def test_a_panel_is_xml_with_a_role_and_a_name():
     x, y = charts.numbered(2), charts.about([1, 2])
-    drawn = charts.panel(
-        "a & b",
-        "a < b",
-        x,
-        y,
-        charts.line("mean", x, y, [(1, 1), (2, 2)]),
-        strip=["#000000", "#ffffff"],
-    )
-    root = ElementTree.fromstring(drawn)
+    line = charts.line("mean", x, y, [(1, 1), (2, 2)])
+    panel = charts.panel("a & b", "a < b", x, y, line, strip=["#000000", "#ffffff"])
+    macros = document.environment(document.PACKAGE).get_template("macros.html").module
+    root = ElementTree.fromstring(macros.chart(panel))
     assert root.get("aria-label") == "a < b" and root.get("role") == "img"
-    assert len(root.findall("rect")) == 2 and "a & b" in [text.text for text in root.iter("text")]
+    assert len(root.findall("rect")) == 2 and len(root.findall("circle")) == 2
+    assert "a & b" in [text.text for text in root.iter("text")]

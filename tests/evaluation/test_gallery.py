@@ -37,15 +37,19 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def made(dataset, model, tmp_path, monkeypatch):
-    """evaluate(**options) -> (report, the gallery on its page)."""
-    found, make = [], gallery.make
-    monkeypatch.setattr(gallery, "make", lambda *args: found.append(make(*args)) or found[-1])
+    """made(paths, limit, **options of an evaluation) -> (evaluation, the gallery on its page)."""
+    galleries, make = [], gallery.make
 
-    def evaluate(paths=(model,), **options):
-        report = evaluated(list(paths), dataset, out=tmp_path / "out", **options)
-        return report, found[-1]
+    def made(paths=(model,), limit=gallery.LIMIT, **options):
+        monkeypatch.setattr(
+            gallery,
+            "make",
+            lambda *args: galleries.append(make(*args, limit=limit)) or galleries[-1],
+        )
+        evaluation = evaluated(list(paths), dataset, out=tmp_path / "out", **options)
+        return evaluation, galleries[-1]
 
-    return evaluate
+    return made
 
 
 def test_ranks_are_by_what_is_better():
@@ -60,34 +64,39 @@ def test_ranks_are_by_what_is_better():
 
 
 def test_worst_best_and_median_by_every_metric_are_there(made):
-    report, shown = made(shown=4)
+    evaluation, shown = made(shown=4)
     assert shown.left_out == 0 and shown.spread == 4
-    count = report.data.pictures
-    assert [picture["place"] for picture in shown.pictures[:4]] == [
+    count = evaluation.data.pictures
+    assert [picture.position for picture in shown.pictures[:4]] == [
         round(share * (count - 1) / 3) for share in range(4)
     ]
     reasons = {
-        (which, key): picture["place"]
+        (reason.which, reason.key): picture.position
         for picture in shown.pictures
-        for which, key, name in picture["reasons"]
-        if name == "tiny"
+        for reason in picture.reasons
+        if reason.method == "tiny"
     }
     assert reasons.keys() == {(which, key) for which in gallery.RANKED for key in metrics.chosen()}
-    row = report.row("tiny")
+    row = evaluation.row("tiny")
     psnr = row.values["psnr_rgb"]
     assert psnr[reasons["best", "psnr_rgb"]] == max(psnr)
     assert psnr[reasons["worst", "psnr_rgb"]] == min(psnr)
     assert psnr[reasons["median", "psnr_rgb"]] in sorted(psnr)[count // 2 - 1 : count // 2 + 1]
     error = row.values["mse_ab"]
     assert error[reasons["worst", "mse_ab"]] == max(error)
-    places = [picture["place"] for picture in shown.pictures]
-    assert len(set(places)) == len(places), "a picture is shown once"
+    positions = [picture.position for picture in shown.pictures]
+    assert len(set(positions)) == len(positions), "a picture is shown once"
 
 
 def test_baselines_alone_have_the_pictures_spread_evenly(made):
     _, shown = made(paths=(), shown=5)
     assert len(shown.pictures) == shown.spread == 5
-    assert [name for name, _ in shown.pictures[0]["columns"]] == ["grey", None]
+    assert [name for name, _ in shown.pictures[0].versions] == ["grey", None]
+
+
+def decoded(content):
+    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def test_a_picture_is_what_was_scored(made, dataset, tmp_path):
@@ -99,68 +108,61 @@ def test_a_picture_is_what_was_scored(made, dataset, tmp_path):
             path = there / names[place]
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), cv2.rotate(rgb, cv2.ROTATE_180)[..., ::-1])
-    report, shown = made(predictions=[f"them={there}"], batch_size=7)
-    values = {row.name: row.values["psnr_rgb"] for row in report.rows}
+    evaluation, shown = made(predictions=[f"them={there}"], batch_size=7)
+    values = {row.name: row.values["psnr_rgb"] for row in evaluation.rows}
     for picture in shown.pictures:
-        files = {
-            name: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-            for name, (_, data) in picture["columns"]
-        }
-        assert ("them" in files) == bool(picture["place"] % 2)
-        for name in files.keys() - {None}:
-            assert metrics.psnr_rgb(
-                np.ascontiguousarray(files[None]), np.ascontiguousarray(files[name])
-            ) == pytest.approx(values[name][picture["place"]], rel=1e-3)
+        pixels = {name: decoded(image.content) for name, image in picture.versions}
+        assert ("them" in pixels) == bool(picture.position % 2)
+        for name in pixels.keys() - {None}:
+            assert metrics.psnr_rgb(pixels[None], pixels[name]) == pytest.approx(
+                values[name][picture.position], rel=1e-3
+            )
     # looked at a second time, no picture of theirs is counted a second time
-    row = report.row("them")
+    row = evaluation.row("them")
     assert row.counts["used"] + row.counts["missing"] == len(names)
 
 
-def test_the_page_is_bounded_and_says_what_is_left_out(made, monkeypatch):
+def test_the_page_is_bounded_and_says_what_is_left_out(made):
     whole = made()[1]
-    sizes = [
-        sum(4 * -(-len(data) // 3) for _, (_, data) in picture["columns"])
-        for picture in whole.pictures
-    ]
-    monkeypatch.setattr(gallery, "LIMIT", sum(sizes[:3]))
-    report, part = made(batch_size=2)
+    sizes = [sum(len(image.uri) for _, image in picture.versions) for picture in whole.pictures]
+    evaluation, part = made(limit=sum(sizes[:3]), batch_size=2)
     assert len(part.pictures) == 3 and part.spread == 3
     assert part.left_out == len(whole.pictures) - 3
-    assert f"{part.left_out} more" in render.html(report, part)
-    monkeypatch.setattr(gallery, "LIMIT", 1)
-    assert len(made()[1].pictures) == 1, "one picture is shown, however large"
+    assert f"{part.left_out} more" in render.html(evaluation, part)
+    assert len(made(limit=1)[1].pictures) == 1, "one picture is shown, however large"
 
 
 def test_the_page_holds_values_and_ranks_of_what_it_shows(made):
-    report, shown = made()
-    text = render.html(report, shown)
+    evaluation, shown = made()
+    text = render.html(evaluation, shown)
     content = json.loads(text.split('id="values">')[1].split("</script>")[0])
-    tiny = report.row("tiny")
+    tiny = evaluation.row("tiny")
     for at, picture in enumerate(shown.pictures):
-        place = picture["place"]
+        position = picture.position
         grey, ours = content["values"][at]
-        assert ours["mse_ab"][0] == tiny.values["mse_ab"][place]
+        assert ours["mse_ab"][0] == tiny.values["mse_ab"][position]
         assert ours["mse_ab"][1] == 1 + sum(
             value < ours["mse_ab"][0] for value in tiny.values["mse_ab"]
         )
         assert (
-            content["truth"][at]["colourfulness"] == (report.truth.values["colourfulness"][place])
+            content["truth"][at]["colourfulness"]
+            == evaluation.truth.values["colourfulness"][position]
         )
-    assert content["counts"]["mse_ab"] == [report.data.pictures] * 2
+    assert content["counts"]["mse_ab"] == [evaluation.data.pictures] * 2
 
 
 # --- colours and curves -----------------------------------------------------------------------
 
 
 def test_histograms_are_of_all_pixels(made, dataset):
-    report, shown = made()
-    pixels = report.data.pictures * SIDE**2
-    for found in (*report.rows, report.truth):
+    evaluation, shown = made()
+    pixels = evaluation.data.pictures * SIDE**2
+    for found in (*evaluation.rows, evaluation.truth):
         assert all(sum(counts) == pixels for counts in found.histograms.values())
     ab = lab.rgb_to_lab(next(dataset.batches("test", 100))["rgb"])[..., 1:]
     edges = np.linspace(-111, 111, 112)
-    assert report.truth.histograms["b"] == np.histogram(ab[..., 1], edges)[0].tolist()
-    text = render.html(report, shown)
+    assert evaluation.truth.histograms["b"] == np.histogram(ab[..., 1], edges)[0].tolist()
+    text = render.html(evaluation, shown)
     assert text.count('<svg class="chart"') == 2, "a and b of the model; one colour has none"
 
 
@@ -172,21 +174,21 @@ HISTORY = (
 
 def test_a_model_beside_its_runs_history_has_curves(made, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    report, shown = made()
-    assert report.row("tiny").source.history is None and "Training</h2>" not in render.html(
-        report, shown
+    evaluation, shown = made()
+    assert evaluation.row("tiny").source.history is None and "Training</h2>" not in render.html(
+        evaluation, shown
     )
     path = drawn.exported(tmp_path / "one" / "tiny.h5")
     (path.parent / "history.csv").write_text(HISTORY)
-    report, shown = made(paths=[path])
-    assert report.row("tiny").source.history == {
+    evaluation, shown = made(paths=[path])
+    assert evaluation.row("tiny").source.history == {
         "epoch": [1, 2],
         "loss": [0.5, 0.25],
         "val_loss": [0.6, 0.3],
         "val_psnr_rgb": [20.5, None],
         "mean_colour_psnr_rgb": [20, 20],
     }
-    text = render.html(report, shown)
+    text = render.html(evaluation, shown)
     assert "training loss 0.50000 to 0.25000" in text and "Training</h2>" in text
     assert text.count('<svg class="chart"') == 4
 

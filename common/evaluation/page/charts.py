@@ -1,12 +1,32 @@
-"""Small charts as inline SVG: colours come from the page's CSS, so that they follow its theme."""
+"""Small charts for a page: here their coordinates, in macros.html their SVG.
+
+Colours come from the page's CSS, by class, so that charts follow its theme.
+"""
 
 import dataclasses
 import math
-from html import escape
+from collections.abc import Iterable, Sequence
 
-WIDTH, HEIGHT = 320, 170
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24  # room for the labels
-STRIP = 5  # height of a band of colours along the x axis
+MARKED = 50  # a line of at most so many points has a mark at each
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A chart's size in CSS pixels; left to bottom: the room for labels around its area.
+
+    strip: the height of a band of colours along the x axis.
+    """
+
+    width: int = 320
+    height: int = 170
+    left: int = 46
+    right: int = 8
+    top: int = 8
+    bottom: int = 24
+    strip: int = 5
+
+
+FRAME = Frame()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,29 +35,54 @@ class Axis:
 
     low: float
     high: float
-    ticks: tuple
+    ticks: tuple[tuple[float, str], ...]
     log: bool = False
 
-    def __call__(self, value):
-        """Where a value lies, 0 to 1; values outside lie at the ends."""
+    def __call__(self, value: float) -> float:
+        """Where a value lies, 0 to 1; values outside the range lie at its ends."""
         ends = self.low, self.high
         low, high, at = map(math.log, (*ends, max(value, self.low))) if self.log else (*ends, value)
         return min(max((at - low) / (high - low), 0), 1)
 
 
-def about(values):
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """An SVG path with its CSS classes, and circles of the class `kind` at the marks (x, y)."""
+
+    classes: str
+    path: str
+    kind: str = ""
+    marks: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One chart. name: in its corner. description: for a screen reader.
+
+    x, y: the coordinate and text of every tick. bands: (x, width, colour) of a strip of colours.
+    """
+
+    name: str
+    description: str
+    x: tuple[tuple[str, str], ...]
+    y: tuple[tuple[str, str], ...]
+    shapes: tuple[Shape, ...]
+    bands: tuple[tuple[str, str, str], ...] = ()
+    frame: Frame = FRAME
+
+
+def about(values: Iterable[float]) -> Axis:
     """A linear `Axis` from a round tick below all values to one above."""
+    values = list(values)
     low, high = min(values), max(values)
-    ticks = (
-        _ticks(low, high)
-        if low < high
-        else _ticks(low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10)
-    )
+    if low == high:
+        low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
+    ticks = _ticks(low, high)
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
     return Axis(ticks[0], ticks[-1], tuple((tick, f"{tick:.{digits}f}") for tick in ticks))
 
 
-def numbered(count):
+def numbered(count: int) -> Axis:
     """An `Axis` of the numbers from 1 to `count`, 1 in the middle where it is alone."""
     if count == 1:
         return Axis(0, 2, ((1, "1"),))
@@ -51,65 +96,50 @@ def _ticks(low, high, **options):
     return MaxNLocator(4, steps=[1, 2, 5, 10], **options).tick_values(low, high).tolist()
 
 
-def panel(name, words, x, y, *shapes, strip=()):
-    """One chart as an <svg>, its name in a corner; `words` are what a screen reader says of it.
+def panel(
+    name: str, description: str, x: Axis, y: Axis, *shapes: Shape, strip: Sequence[str] = ()
+) -> Panel:
+    """The `Panel` of two axes and what `line` and `steps` return.
 
-    shapes: SVG of `line` and `steps`. strip: colours of a band along the x axis, from low to high.
+    strip: CSS colours of a band along the x axis, from low to high.
     """
-    bottom = HEIGHT - BOTTOM
-    parts = []
-    for value, text in y.ticks:
-        at = _y(y, value)
-        parts.append(
-            f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>'
-            f'<text x="{LEFT - 6}" y="{at}" dy=".35em" text-anchor="end">{text}</text>'
-        )
-    parts += [
-        *shapes,
-        f'<text x="{WIDTH - RIGHT}" y="{TOP + 12}" class="name" text-anchor="end">'
-        f"{escape(name)}</text>",
-    ]
-    step = (WIDTH - RIGHT - LEFT) / max(len(strip), 1)
-    parts += [
-        f'<rect x="{LEFT + i * step:.1f}" y="{bottom}" width="{step + 0.3:.1f}" '
-        f'height="{STRIP}" fill="{colour}"/>'
-        for i, colour in enumerate(strip)
-    ]
-    for value, text in x.ticks:
-        parts.append(
-            f'<text x="{_x(x, value)}" y="{HEIGHT - 6}" text-anchor="middle">{text}</text>'
-        )
-    return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(words)}">{"".join(parts)}</svg>'
+    step = (FRAME.width - FRAME.right - FRAME.left) / max(len(strip), 1)
+    return Panel(
+        name,
+        description,
+        tuple((_x(x, value), text) for value, text in x.ticks),
+        tuple((_y(y, value), text) for value, text in y.ticks),
+        shapes,
+        tuple(
+            (f"{FRAME.left + at * step:.1f}", f"{step + 0.3:.1f}", colour)  # no gap is visible
+            for at, colour in enumerate(strip)
+        ),
     )
 
 
-def line(kind, x, y, points):
-    """A line of the CSS class `kind` through (x, y), with a mark at each; a None of y breaks it."""
-    path, marks, joined = "", "", False
+def line(kind: str, x: Axis, y: Axis, points: Sequence[tuple[float, float | None]]) -> Shape:
+    """A line of the CSS class `kind` through (x, y) points; a y of None breaks it."""
+    path, marks, joined = "", [], False
     for value, height in points:
         if height is not None:
-            at = f"{_x(x, value)} {_y(y, height)}"
-            path += f"{'L' if joined else 'M'}{at}"
-            if len(points) <= 50:
-                cx, cy = at.split()
-                marks += f'<circle class="mark {kind}" cx="{cx}" cy="{cy}" r="2.2"/>'
+            marks.append((_x(x, value), _y(y, height)))
+            path += f"{'L' if joined else 'M'}{' '.join(marks[-1])}"
         joined = height is not None
-    return f'<path class="line {kind}" d="{path}"/>{marks}'
+    return Shape(f"line {kind}", path, kind, tuple(marks) if len(points) <= MARKED else ())
 
 
-def steps(kind, x, y, edges, heights):
+def steps(kind: str, x: Axis, y: Axis, edges: Sequence[float], heights: Sequence[float]) -> Shape:
     """A histogram's outline of the CSS class `kind`: len(heights) + 1 edges, down to the axis."""
     path = f"M{_x(x, edges[0])} {_y(y, y.low)}"
     for edge, height in zip(edges[1:], heights, strict=True):
         path += f"V{_y(y, height)}H{_x(x, edge)}"
-    return f'<path class="steps {kind}" d="{path}V{_y(y, y.low)}"/>'
+    return Shape(f"steps {kind}", f"{path}V{_y(y, y.low)}")
 
 
 def _x(axis, value):
-    return f"{LEFT + axis(value) * (WIDTH - RIGHT - LEFT):.1f}"
+    return f"{FRAME.left + axis(value) * (FRAME.width - FRAME.right - FRAME.left):.1f}"
 
 
 def _y(axis, value):
-    return f"{HEIGHT - BOTTOM - axis(value) * (HEIGHT - BOTTOM - TOP):.1f}"
+    bottom = FRAME.height - FRAME.bottom
+    return f"{bottom - axis(value) * (bottom - FRAME.top):.1f}"

@@ -7,8 +7,6 @@ import base64
 import dataclasses
 import functools
 import hashlib
-import html
-import json
 from collections.abc import Iterable
 from importlib import resources
 from typing import Any
@@ -42,7 +40,7 @@ def render(
     """
     code = _source(package, script)
     return (
-        _environment(package)
+        environment(package)
         .get_template(template)
         .render(
             context,
@@ -54,7 +52,8 @@ def render(
 
 
 @functools.cache
-def _environment(package):
+def environment(package: str) -> jinja2.Environment:
+    """The templates of a package, and those of this one, which it may extend and import."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader(each, ".") for each in (package, PACKAGE)]
@@ -72,47 +71,3 @@ def _environment(package):
 def _source(package, name):
     file = resources.files(package) / name
     return (file if file.is_file() else resources.files(PACKAGE) / name).read_text("utf-8")
-
-
-def document(title, body, script, *styles):
-    """The page of a body, with a script (or None) and style sheets of common/ put into it by name.
-
-    The Content-Security-Policy of the page lets no other script run and nothing be loaded.
-    """
-    style, code = (
-        "\n".join(_source(PACKAGE, name) for name in styles),
-        _source(PACKAGE, script) if script else "",
-    )
-    allowed = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:;
- style-src 'unsafe-inline'; script-src 'sha256-{allowed}'">
-<link rel="icon" href="data:,">
-<title>{html.escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-{body}
-{f"<script>{code}</script>" if code else ""}
-</body>
-</html>
-"""
-
-
-def data(name, content):
-    """`content` as JSON in the page, for its script: what stands in it cannot end the element."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{name}">{text}</script>'
-
-
-def image(file, words):
-    """An <img> of (MIME type, bytes); `words` are what it shows."""
-    mime, content = file
-    uri = f"data:{mime};base64,{base64.b64encode(content).decode()}"
-    return f'<img src="{uri}" alt="{html.escape(words)}">'
