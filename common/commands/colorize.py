@@ -166,7 +166,8 @@ def _listed(source, out):
     """The photos below a folder and the other files, as paths within it; nothing of `out`."""
     out, home = out.resolve(), source.resolve()
     results = out.relative_to(home).parts if out.is_relative_to(home) else None
-    pictures, others = {}, []
+    pictures: dict[Path, None] = {}
+    others = []
     for path in photos.find(source):
         name = path.relative_to(source)
         if results is None or name.parts[: len(results)] != results:

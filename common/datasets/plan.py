@@ -103,9 +103,10 @@ def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, 
     }
 
 
-def _listing(source):
+def _listing(source: Path) -> tuple[list[str], list[str]]:
     """(pictures, others): the files below `source` by relative POSIX name, sorted."""
-    pictures, others = [], []
+    pictures: list[str] = []
+    others: list[str] = []
     for path in photos.find(source):
         kind = pictures if photos.is_picture(path) else others
         kind.append(path.relative_to(source).as_posix())

@@ -250,6 +250,7 @@ class Dataset:
 
     @functools.cached_property
     def _embeddings(self):
+        assert self._key is not None  # asked for only where embeddings are stored
         return {
             shard["name"]: np.load(
                 embedding_path(self.folder, shard["name"], self._key), mmap_mode="r"

@@ -96,7 +96,9 @@ def load(network: str, weights: str = "auto") -> Embedder:
 
 
 def find(
-    metadata: Mapping[str, str], weights: str | None = None, folder: str | Path = "models"
+    metadata: Mapping[str, str],
+    weights: str | Path | None = None,
+    folder: str | Path = "models",
 ) -> Embedder:
     """The `Embedder` whose weights have the hash in `metadata`, an `Embedder.metadata`.
 
@@ -107,7 +109,7 @@ def find(
     named = weights or os.environ.get("EMBEDDING_WEIGHTS")
     candidates = [str(_kept(folder, metadata))]
     if named and named not in ("auto", "imagenet", "random"):
-        candidates.insert(0, named)
+        candidates.insert(0, str(named))
     if source in ("imagenet", "random"):
         candidates.append(source)
     for candidate in candidates:

@@ -118,6 +118,7 @@ class _Profile:
 
     def apply(self, pixels):
         """uint16, grey (H, W) or RGB (H, W, 3) -> sRGB, the same shape and dtype."""
+        assert self.curves is not None  # a profile of tables is applied by Pillow
         if pixels.ndim == 2:  # equal amounts of the three colours are grey in every profile
             grey = lab.linear_to_srgb(self.curves.mean(axis=0))
             return np.round(65535 * grey).astype(np.uint16)[pixels]

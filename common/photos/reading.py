@@ -153,6 +153,7 @@ class Photo:
         )
 
     def _tiff_page(self, index):
+        assert self._tiff is not None  # a page of a TIFF
         page = self._tiff.pages[index]
         tiff.check(page, self._file)
         orientation = page.tags.valueof(metadata.ORIENTATION, 1)

@@ -136,7 +136,7 @@ def _encoded(page, suffix, *options):
     done, encoded = cv2.imencode(suffix, page.pixels, options)
     if not done:
         raise MemoryError(f"{suffix} was not encoded")
-    return memoryview(encoded.reshape(-1))
+    return encoded.reshape(-1).data
 
 
 def _write_tiff(path, pages, photo):

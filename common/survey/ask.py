@@ -115,7 +115,8 @@ def make(
 def _draw(dataset, split, count, seed):
     """Positions of `count` pictures in colour, no two of the same file."""
     order = np.random.default_rng(seed).permutation(dataset.count(split))
-    digests, drawn = dataset.sha256(split), {}
+    digests = dataset.sha256(split)
+    drawn: dict[str, int] = {}
     for start in range(0, len(order), BATCH):
         positions = order[start : start + BATCH].tolist()
         for position, rgb in zip(positions, dataset.read(split, positions)["rgb"], strict=True):
