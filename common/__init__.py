@@ -1,6 +1,8 @@
 """What the reports share; imports no report. A folder is a stage of the work, in this order:
 
-    cli, files      one-line errors and exit codes; files that are whole or absent
+    cli             one-line errors, exit codes, progress
+    config          the base of every report's config
+    files           files that are whole or absent
     color           sRGB <-> L*a*b*, the scaling of L* and ab, the 313 bins
     photos          any picture file <-> array
     networks        layers, pretrained networks and weights, precision, .h5 files

@@ -1,31 +1,35 @@
-"""Train the networks of CS230: `python -m cs230.train --help`, or `make train-cs230`."""
+"""Train the networks of CS230: `make train-cs230`, or `colorization train cs230 --help`."""
 
 import sys
 
 import keras
 
+import cs230
 from common import cli, training
-from cs230.config import CONFIGS
-from cs230.model import build_model
+from common.commands import train
+from cs230.config import Config
 
 OPTIMIZERS = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}
 
 
-def compile_model(model, config, steps, loss=None):
-    """The config's optimiser (C13) and the mean squared error (C11), or another loss on ab."""
-    rate = training.learning_rate(config, steps)
-    model.compile(
-        OPTIMIZERS[config.optimizer](rate),
-        loss or keras.losses.MeanSquaredError(),
-        metrics=training.accuracy(model),
-    )
+def optimizer(config: Config, steps: int) -> keras.optimizers.Optimizer:
+    """The config's (C13)."""
+    return OPTIMIZERS[config.optimizer](training.learning_rate(config, steps))
 
 
-def main(argv=None):
+def loss(config: Config) -> keras.losses.Loss:
+    """The mean squared error (C11)."""
+    return keras.losses.MeanSquaredError()
+
+
+def metrics(config: Config) -> list[keras.metrics.Metric]:
+    """Keras's accuracy."""
+    return [training.accuracy()]
+
+
+def main(argv: list[str] | None = None) -> int:
     """From pictures to models/cs230.h5."""
-    return training.main(
-        argv, report="cs230", configs=CONFIGS, build_model=build_model, compile_model=compile_model
-    )
+    return train.main(argv, report=cs230)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from common import config
+
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(config.Config):
     """One variant; every field is the report's or named as ours in README.md."""
 
     network: str = "resnet18"  # P5, P8, P9: or densenet, eccv16
@@ -28,9 +30,7 @@ class Config:
     upsampled: int = 256  # P9, of eccv16: filters after its upsampling
     classify: bool = False  # P12: the output are logits of the 313 bins
     rebalance: bool = False  # P12: weight the loss by the rarity of the colours in the data
-    distance: str | None = (
-        None  # P16: a network whose eye the loss is, see common.networks.perceptual
-    )
+    distance: str | None = None  # P16: the network whose features define the loss
     momentum: float = 0.9  # P7, ours: of batch normalisation
     learning_rate: float = 1e-3  # P4
     decay: str | None = None  # P4: a fixed rate

@@ -1,35 +1,34 @@
-"""Train the networks of the report: `python -m feup.train --help`, or `make train-feup`."""
+"""Train the networks of the report: `make train-feup`, or `colorization train feup --help`."""
 
 import sys
 
 import keras
 
+import feup
 from common import cli, training
-from common.networks.interface import classifies
+from common.commands import train
 from common.training import losses
 from feup import densenet, resnet18
-from feup.config import CONFIGS
-from feup.model import build_model
+from feup.config import Config
+
+PRETRAINED = {"resnet18": resnet18.load, "densenet": densenet.load}
 
 
-def compile_model(model, config, steps, loss=None):
-    """Adam (P4) and the mean squared error, of a network of logits the cross-entropy (P12)."""
-    if loss is None and classifies(model):
-        loss = losses.BinCrossEntropy(config.ab_scale, config.ab_offset)
-    rate = training.learning_rate(config, steps)
-    model.compile(keras.optimizers.Adam(rate), loss or keras.losses.MeanSquaredError())
+def optimizer(config: Config, steps: int) -> keras.optimizers.Optimizer:
+    """Adam (P4)."""
+    return keras.optimizers.Adam(training.learning_rate(config, steps))
 
 
-def main(argv=None):
+def loss(config: Config) -> keras.losses.Loss:
+    """The mean squared error (P4); of logits the cross-entropy over the bins (P12)."""
+    if config.classify:
+        return losses.BinCrossEntropy(config.ab_scale, config.ab_offset)
+    return keras.losses.MeanSquaredError()
+
+
+def main(argv: list[str] | None = None) -> int:
     """From pictures to models/feup.h5."""
-    return training.main(
-        argv,
-        report="feup",
-        configs=CONFIGS,
-        build_model=build_model,
-        compile_model=compile_model,
-        pretrained={"resnet18": resnet18.load, "densenet": densenet.load},
-    )
+    return train.main(argv, report=feup)
 
 
 if __name__ == "__main__":

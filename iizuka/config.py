@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from common import config
+
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(config.Config):
     """One variant; every field is the report's or named as ours in README.md."""
 
     image_size: int = 224  # J1, ours
@@ -39,7 +41,7 @@ class Iizuka2016(Config):
     batch_size: int = 128
     steps: int | None = None
     epochs: int = 12  # ours
-    classes: int = 0  # of the head; filled in from the data
+    classes: int | None = 0  # of the head, set from the data
     class_weight: float = 1 / 300
 
 

@@ -1,40 +1,35 @@
-"""Train Iizuka's network: `python -m iizuka.train --help`, or `make train-iizuka`."""
+"""Train Iizuka's network: `make train-iizuka`, or `colorization train iizuka --help`."""
 
 import sys
 
 import keras
 
+import iizuka
 from common import cli, training
-from iizuka.config import CONFIGS, Iizuka2016
-from iizuka.model import build_model
+from common.commands import train
+from iizuka.config import Config, Iizuka2016
 
 
-def compile_model(model, config, steps, loss=None):
-    """Adam, or the original's ADADELTA; mean squared error and, where there is a head, classes."""
-    rate = training.learning_rate(config, steps)
+def optimizer(config: Config, steps: int) -> keras.optimizers.Optimizer:
+    """Adam (J12), or the original's ADADELTA (J15)."""
     original = isinstance(config, Iizuka2016)
-    optimizer = (keras.optimizers.Adadelta if original else keras.optimizers.Adam)(rate)
-    loss = loss or keras.losses.MeanSquaredError()
-    if not isinstance(model.output, dict):
-        model.compile(optimizer, loss, metrics=training.accuracy(model))
-        return
-    classes = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
-    model.compile(
-        optimizer,
-        {"ab": loss, "label": classes},
-        loss_weights={"ab": 1.0, "label": config.class_weight},
-        metrics={
-            "ab": training.accuracy(model),
-            "label": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        },
-    )
+    kind = keras.optimizers.Adadelta if original else keras.optimizers.Adam
+    return kind(training.learning_rate(config, steps))
 
 
-def main(argv=None):
+def loss(config: Config) -> keras.losses.Loss:
+    """The mean squared error."""
+    return keras.losses.MeanSquaredError()
+
+
+def metrics(config: Config) -> list[keras.metrics.Metric]:
+    """Keras's accuracy."""
+    return [training.accuracy()]
+
+
+def main(argv: list[str] | None = None) -> int:
     """From pictures to models/iizuka.h5."""
-    return training.main(
-        argv, report="iizuka", configs=CONFIGS, build_model=build_model, compile_model=compile_model
-    )
+    return train.main(argv, report=iizuka)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from common import config
+
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(config.Config):
     """One variant; every field is the report's or named as ours in README.md."""
 
     image_size: int = 256  # K1

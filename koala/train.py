@@ -1,25 +1,28 @@
-"""Train Koala: `python -m koala.train --help`, or `make train-koala`."""
+"""Train Koala: `make train-koala`, or `colorization train koala --help`."""
 
 import sys
 
 import keras
 
+import koala
 from common import cli, training
-from koala.config import CONFIGS
-from koala.model import build_model
+from common.commands import train
+from koala.config import Config
 
 
-def compile_model(model, config, steps, loss=None):
-    """Adam and the mean squared error (K12)."""
-    rate = training.learning_rate(config, steps)
-    model.compile(keras.optimizers.Adam(rate), loss or keras.losses.MeanSquaredError())
+def optimizer(config: Config, steps: int) -> keras.optimizers.Optimizer:
+    """Adam (K12)."""
+    return keras.optimizers.Adam(training.learning_rate(config, steps))
 
 
-def main(argv=None):
+def loss(config: Config) -> keras.losses.Loss:
+    """The mean squared error (K12)."""
+    return keras.losses.MeanSquaredError()
+
+
+def main(argv: list[str] | None = None) -> int:
     """From pictures to models/koala.h5."""
-    return training.main(
-        argv, report="koala", configs=CONFIGS, build_model=build_model, compile_model=compile_model
-    )
+    return train.main(argv, report=koala)
 
 
 if __name__ == "__main__":

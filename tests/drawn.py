@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from common import config
+
 
 def picture(seed, height=48, width=None):
     """(H, W, 3) uint8: a few soft colour fields, different for every seed."""
@@ -40,19 +42,11 @@ def folder(path, count=12, size=48, suffix=".png"):
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """The smallest config that common/ takes."""
+class Config(config.Config):
+    """The smallest config, whose networks learn quickly."""
 
     image_size: int = 32
-    cut: str = "squash"
-    l_scale: float = 1 / 50
-    l_offset: float = -1.0
-    ab_scale: float = 1 / 128
-    ab_offset: float = 0.0
-    embedding: str | None = None
-    augment: tuple = ()
     learning_rate: float = 1e-2
-    decay: str | None = None
     batch_size: int = 4
     epochs: int = 3
 
@@ -72,14 +66,16 @@ def build_model(config):
     return keras.Model(inputs, x, name="tiny")
 
 
-def compile_model(model, config, steps, loss=None):
-    """Adam and the mean squared error."""
+def optimizer(config, steps):
+    """Adam."""
     from common import training
 
-    model.compile(
-        keras.optimizers.Adam(training.learning_rate(config, steps)),
-        loss or keras.losses.MeanSquaredError(),
-    )
+    return keras.optimizers.Adam(training.learning_rate(config, steps))
+
+
+def loss(config):
+    """The mean squared error."""
+    return keras.losses.MeanSquaredError()
 
 
 def exported(path, config=None, data=None, train_sha256="", embedding=None):

@@ -85,8 +85,8 @@ def test_common_knows_no_report_and_no_report_a_sibling(package):
 
 # The stages of common/ in the order of its map: each may import those before it.
 STAGES = [
-    "config",
     "cli",
+    "config",
     "files",
     "color",
     "photos",

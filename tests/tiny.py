@@ -3,6 +3,7 @@
 import sys
 
 from common import cli, training
+from common.commands import train
 from tests import drawn
 
 CONFIGS = {
@@ -12,17 +13,12 @@ CONFIGS = {
     "views": drawn.Config(embedding="mobilenet_v2", augment=("zoom",), batch_size=2, epochs=1),
     "fused": drawn.Config(embedding="mobilenet_v2", batch_size=2, epochs=1),
 }
+REPORT = training.Report("tiny", CONFIGS, drawn.build_model, drawn.optimizer, drawn.loss)
 
 
 def main(argv=None):
     """Train the tiny network."""
-    return training.main(
-        argv,
-        report="tiny",
-        configs=CONFIGS,
-        build_model=drawn.build_model,
-        compile_model=drawn.compile_model,
-    )
+    return train.main(argv, report=REPORT)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,34 @@
-"""Train the VGG16 autoencoder: `python -m vgg_autoencoder.train --help`."""
+"""Train the VGG16 autoencoder: `make train-vgg_autoencoder`, or `colorization train ... --help`."""
 
 import sys
 
 import keras
 
+import vgg_autoencoder
 from common import cli, training
+from common.commands import train
 from common.networks import imagenet, pretrained
-from common.networks.interface import classifies
-from vgg_autoencoder.config import CONFIGS
-from vgg_autoencoder.model import ENCODERS, build_model
+from vgg_autoencoder.config import Config
+from vgg_autoencoder.model import ENCODERS
 
 
-def load_encoder(network, config, weights):
-    """Put weights (`auto`, `imagenet`, `random` or a file) into the encoder; what they are."""
+def optimizer(config: Config, steps: int) -> keras.optimizers.Optimizer:
+    """Adam (Z12)."""
+    return keras.optimizers.Adam(training.learning_rate(config, steps))
+
+
+def loss(config: Config) -> keras.losses.Loss:
+    """The mean squared error (Z10); the layers' penalties are added to it (Z11)."""
+    return keras.losses.MeanSquaredError()
+
+
+def metrics(config: Config) -> list[keras.metrics.Metric]:
+    """Keras's accuracy, and the error without the penalties that the loss includes."""
+    return [training.accuracy(), keras.metrics.MeanSquaredError(name="mse")]
+
+
+def load_encoder(network: keras.Model, config: Config, weights: str) -> dict[str, str]:
+    """Set the encoder's weights: `auto`, `imagenet`, `random` or a file, see `pretrained.fill`."""
     name = config.encoder
     return pretrained.fill(
         network.get_layer(name),
@@ -22,27 +38,12 @@ def load_encoder(network, config, weights):
     )
 
 
-def compile_model(model, config, steps, loss=None):
-    """Adam (Z12) and the mean squared error (Z10), or another loss; penalties come on top (Z11)."""
-    rate = training.learning_rate(config, steps)
-    metrics = training.accuracy(model)
-    if not classifies(model):  # beside the loss, which holds the penalties as well
-        metrics.append(keras.metrics.MeanSquaredError(name="mse"))
-    model.compile(
-        keras.optimizers.Adam(rate), loss or keras.losses.MeanSquaredError(), metrics=metrics
-    )
+PRETRAINED = dict.fromkeys(ENCODERS, load_encoder)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """From pictures to models/vgg_autoencoder.h5."""
-    return training.main(
-        argv,
-        report="vgg_autoencoder",
-        configs=CONFIGS,
-        build_model=build_model,
-        compile_model=compile_model,
-        pretrained=dict.fromkeys(ENCODERS, load_encoder),
-    )
+    return train.main(argv, report=vgg_autoencoder)
 
 
 if __name__ == "__main__":

@@ -148,6 +148,26 @@ def unscale(values: Any, by: float, offset: float = 0.0) -> Any:
     return (values - offset) / by
 
 
+def scale_l(l, scaling):
+    """L* -> the network's: by `l_scale` and `l_offset` of a config."""
+    return scale(l, scaling.l_scale, scaling.l_offset)
+
+
+def unscale_l(l, scaling):
+    """The network's L* -> L*: the inverse of `scale_l`."""
+    return unscale(l, scaling.l_scale, scaling.l_offset)
+
+
+def scale_ab(ab, scaling):
+    """ab in Lab units -> the network's: by `ab_scale` and `ab_offset` of a config."""
+    return scale(ab, scaling.ab_scale, scaling.ab_offset)
+
+
+def unscale_ab(ab, scaling):
+    """The network's ab -> ab in Lab units: the inverse of `scale_ab`."""
+    return unscale(ab, scaling.ab_scale, scaling.ab_offset)
+
+
 # --- The formula -----------------------------------------------------------------------------
 
 

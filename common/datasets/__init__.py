@@ -11,10 +11,11 @@ records    the TFRecord schema, and `Dataset`, which reads it
 threads    work done ahead in threads
 """
 
+from common.config import FRACTIONS
 from common.datasets.build import add_arguments, prepare
 from common.datasets.catalogue import DATA, Source, recipe, source_of
 from common.datasets.records import Dataset, tf_dataset
-from common.datasets.splits import FRACTIONS, SPLITS
+from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
 
 __all__ = [

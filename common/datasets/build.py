@@ -19,9 +19,10 @@ import numpy as np
 from common import cli, files, photos
 from common.cli import UserError
 from common.color import lab
+from common.config import FRACTIONS
 from common.datasets import features, plan, records
 from common.datasets.catalogue import DATA, Source, source_of
-from common.datasets.splits import FRACTIONS, SPLITS
+from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
 from common.networks import pretrained
 

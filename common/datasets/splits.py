@@ -15,7 +15,6 @@ from common import files
 from common.cli import UserError
 
 SPLITS = ("train", "validation", "test")
-FRACTIONS = (0.9, 0.05, 0.05)  # of SPLITS
 
 # Folders, and words of a list, that name their split.
 NAMES = {

@@ -24,6 +24,15 @@ def write_history(folder, history):
     files.write_text(folder / "history.csv", text.getvalue())
 
 
+def read_history(folder: str | Path) -> list[dict[str, float | None]]:
+    """A run's history.csv: a dict of floats an epoch, None where there is no finite number.
+
+    Raises OSError without the file, ValueError or csv.Error where it is not a run's.
+    """
+    with open(Path(folder) / "history.csv", encoding="utf-8", newline="") as file:
+        return [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
 def history_of(model, sha256, runs="runs"):
     """{name of `CURVES`: a number an epoch, None where there is none} of a model file; else None.
 
@@ -36,11 +45,11 @@ def history_of(model, sha256, runs="runs"):
         model.parent,
         *(copy.parent for copy in copies if copy.is_file() and files.sha256(copy) == sha256),
     ):
-        with contextlib.suppress(OSError, ValueError, KeyError, csv.Error):  # none, or not a run's
-            with open(folder / "history.csv", encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
+        # A folder without the file, or with one that is not a run's, has no curves.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, csv.Error):
+            rows = read_history(folder)
             if rows:
-                return {key: [_number(row[key]) for row in rows] for key in CURVES}
+                return {key: [row[key] for row in rows] for key in CURVES}
     return None
 
 
@@ -49,15 +58,26 @@ def _number(text):
     return value if math.isfinite(value) else None
 
 
-def write_tensorboard(folder, row):
-    """An epoch's figures for TensorBoard, in folder/tensorboard."""
-    from tensorboard.summary import Writer
+class TensorBoard:
+    """A run's figures for TensorBoard, in folder/tensorboard: one file a process that trains."""
 
-    writer = Writer(str(folder / "tensorboard"))
-    for name, value in row.items():
-        if name not in ("epoch", "steps") and value is not None:
-            writer.add_scalar(name, value, row["epoch"])
-    writer.close()
+    def __init__(self, folder: Path):
+        self.folder, self._writer = folder / "tensorboard", None
+
+    def write(self, row: dict[str, float | None]) -> None:
+        """Add an epoch, a row of the history."""
+        from tensorboard.summary import Writer
+
+        self._writer = self._writer or Writer(str(self.folder))
+        for name, value in row.items():
+            if name not in ("epoch", "steps") and value is not None:
+                self._writer.add_scalar(name, value, row["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file, if an epoch was written."""
+        if self._writer:
+            self._writer.close()
 
 
 def draw_curves(path, history):

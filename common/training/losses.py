@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from common.color import bins, lab
+from common.config import Config
 
 
 class RebalancedMeanSquaredError(keras.losses.Loss):
@@ -92,10 +93,22 @@ class PerceptualLoss(keras.losses.Loss):
         self.distance, self.scaling = distance, scaling
 
     def call(self, y_true, y_pred):
-        to = self.scaling
-        l = lab.unscale(y_true[..., :1], to.l_scale, to.l_offset)
-        both = [lab.unscale(ab, to.ab_scale, to.ab_offset) for ab in (y_true[..., 1:], y_pred)]
+        l = lab.unscale_l(y_true[..., :1], self.scaling)
+        both = [lab.unscale_ab(ab, self.scaling) for ab in (y_true[..., 1:], y_pred)]
         return self.distance(*(lab.lab_to_rgb(ops.concatenate([l, ab], -1), ops) for ab in both))
+
+
+def of_ab(config: Config, classifies: bool, prior: np.ndarray | None) -> keras.losses.Loss | None:
+    """The loss of ab of a network that classifies it, or rebalanced by a prior; None: the report's.
+
+    prior: (313,), the share of each bin in the data, see `datasets.statistics`.
+    """
+    rarity = None if prior is None else bins.rarity(prior)
+    if classifies:
+        return BinCrossEntropy(config.ab_scale, config.ab_offset, rarity)
+    if rarity is not None:
+        return RebalancedMeanSquaredError(rarity, config.ab_scale, config.ab_offset)
+    return None
 
 
 def _checked(weights):

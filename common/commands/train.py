@@ -1,0 +1,123 @@
+"""Train a report's network, export it and evaluate it: `colorization train REPORT`."""
+
+import argparse
+import dataclasses
+from types import ModuleType
+
+from common import cli, datasets
+from common.evaluation import evaluate, table
+from common.networks import embeddings, perceptual
+from common.networks.precision import PRECISIONS
+from common.networks.pretrained import WEIGHTS_HELP, add_weights
+from common.training.options import (
+    CHECKPOINT_SECONDS,
+    Options,
+    distances,
+    weights_variables,
+)
+from common.training.report import Report
+from common.training.run import train
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a command line asks for: the arguments of `train` after the report."""
+
+    config: str
+    data: str
+    options: Options
+
+
+def main(argv: list[str] | None, *, report: ModuleType | Report) -> int:
+    """From pictures to an evaluated model; the exit code is 128 + n where signal n stopped it."""
+    request = parse(argv, report)
+    run = train(report, request.config, request.data, request.options)
+    if run.stopped_by:
+        return 128 + run.stopped_by
+    if run.trained and run.dataset.count("test"):
+        out = run.folder / "evaluation"
+        print(table.table(evaluate.evaluate([run.model], run.dataset, "test", out)))
+        print(f"pictures to look at: {out}/index.html, {run.folder}/grid.png")
+    return 0
+
+
+def parse(argv: list[str] | None, report: ModuleType | Report) -> Request:
+    """The request of a command line. An argument that does not fit ends the process, exit 2."""
+    report = Report.of(report)
+    args = _parser(report).parse_args(argv)
+    given = vars(args)
+    weights = {variable: given[variable.lower()] for variable in weights_variables(report)}
+    names = {field.name for field in dataclasses.fields(Options)} - {"weights"}
+    options = {name: value for name, value in given.items() if name in names}
+    published = not args.unpublished
+    return Request(args.config, args.data, Options(**options, weights=weights, published=published))
+
+
+def _parser(report: Report) -> argparse.ArgumentParser:
+    parser = cli.Parser(f"colorization train {report.name}", description=f"Train {report.name}.")
+    datasets.add_arguments(parser)
+    configs = report.configs
+    parser.add_argument("--config", choices=list(configs), default=next(iter(configs)))
+    parser.add_argument(
+        "--embedding", choices=list(embeddings.NETWORKS), help="instead of the config's"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=cli.at_least(1),
+        help="instead of the config's; a larger one extends a finished run",
+    )
+    parser.add_argument(
+        "--steps", type=cli.at_least(1), help="steps per epoch, instead of once through the data"
+    )
+    parser.add_argument(
+        "--batch", type=cli.at_least(1), help="pictures per step, instead of the config's"
+    )
+    parser.add_argument(
+        "--size", type=cli.at_least(8), help="side of the pictures, instead of the config's"
+    )
+    parser.add_argument(
+        "--init",
+        type=cli.name_or_path,
+        help="an exported model of the same network, whose weights the training begins from",
+    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    parser.add_argument("--run", help="name of the run's folder in runs/")
+    parser.add_argument("--seed", type=cli.at_least(0), default=0)
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=cli.at_least(0.0, float),
+        default=CHECKPOINT_SECONDS,
+        help="time between checkpoints",
+    )
+    parser.add_argument(
+        "--bins", action="store_true", help="classify ab into 313 bins, in place of the last layer"
+    )
+    parser.add_argument(
+        "--rebalance",
+        action="store_true",
+        help="weight the loss by the rarity of the colours in the data",
+    )
+    parser.add_argument(
+        "--embed-views",
+        action="store_true",
+        help="embed each view of a picture anew, not the whole picture once",
+    )
+    of_losses = distances(report)
+    for name in weights_variables(report).values():
+        if name == "lpips":
+            add_weights(parser, name, perceptual.WEIGHTS_HELP)
+        elif name in of_losses:
+            add_weights(parser, name, f"of the features of a perceptual loss: {WEIGHTS_HELP}")
+        else:
+            add_weights(parser, name)
+    parser.add_argument(
+        "--unpublished",
+        action="store_true",
+        help="leave the export in the run's folder, and models/ as it is",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let the export replace a model of other data in models/",
+    )
+    return parser

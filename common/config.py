@@ -1,0 +1,61 @@
+"""The base of every report's config: each field that common/ reads, with its default."""
+
+import dataclasses
+from typing import Any, Self
+
+from common import cli
+from common.cli import UserError
+
+FRACTIONS = (0.9, 0.05, 0.05)  # of training, validation and test
+
+
+class Named:
+    """A dataclass whose unknown field names are an error that gives the nearest name."""
+
+    def __new__(cls, *_: Any, **values: Any) -> Self:
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values.keys() - set(known):
+            raise UserError(
+                f"{cls.__qualname__} has no field {name}.{cli.nearest(name, known)} "
+                f"There are: {', '.join(sorted(known))}."
+            )
+        return super().__new__(cls)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Named):
+    """What a network, its data and its training are.
+
+    A report's Config extends it with fields of its own and states again, with its source, each
+    field to which the report gives a value. `dataclasses.replace(config, epochs=3)` gives another;
+    a field that does not exist is a `UserError`.
+    """
+
+    # Pictures, and the scaling: the network's value is Lab value * scale + offset.
+    image_size: int = 256  # pixels a side
+    cut: str = "squash"  # how a picture comes to that size: a key of common.photos.CUTS
+    l_scale: float = 1 / 50  # L* in [0, 100] -> [-1, 1]
+    l_offset: float = -1.0
+    ab_scale: float = 1 / 128
+    ab_offset: float = 0.0
+    embedding: str | None = None  # a network of common.networks.embeddings that the model fuses
+    fractions: tuple = FRACTIONS  # of training, validation and test, in a split by content
+    augment: tuple = ()  # of common.training.augment.KINDS
+
+    # The loss.
+    distance: str | None = None  # a perceptual loss: a network of common.networks.perceptual
+    rebalance: bool = False  # weight the loss of ab by the rarity of colours in the data
+    classes: int | None = None  # of the classification head, set from the data; None: no head
+    class_weight: float = 1.0  # of the head's loss; that of ab counts 1
+
+    # The optimizer and the length of the run.
+    learning_rate: float = 1e-3
+    decay: str | None = None  # "cosine": to zero over the run
+    batch_size: int = 16
+    steps: int | None = None  # an epoch; None: once through the training pictures
+    epochs: int = 1
+    unfreeze_after: int | None = None  # epochs after which pretrained layers train too
+    unfrozen_rate: float = 1e-5  # the learning rate from then on
+
+    # Further metrics of common.metrics that each epoch reports on the validation pictures.
+    watched: tuple = ()

@@ -1,0 +1,101 @@
+"""The batches of a run: their order, their views, and the network's scaling."""
+
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+
+from common import datasets
+from common.color import lab
+from common.config import Config
+from common.networks.embeddings import Embedder
+from common.networks.interface import views
+from common.training import augment
+
+
+class Batches:
+    """`batches(step)`: the inputs and targets of a step of the run, counted from 0.
+
+    Which picture comes when, and which view of it, is a function of the seed and the picture's
+    number in the run alone. embedder: for embeddings of each view, in place of the stored ones.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        config: Config,
+        dataset: datasets.Dataset,
+        seed: int = 0,
+        embedder: Embedder | None = None,
+    ):
+        self.config, self.dataset, self.seed, self.embedder = config, dataset, seed, embedder
+        self._views = views(network)
+        self._order = functools.lru_cache(2)(
+            lambda turn: np.random.default_rng([seed, turn]).permutation(dataset.count("train"))
+        )
+
+    def position(self, number: int) -> int:
+        """The position in the training split of the run's picture `number`, counted from 0.
+
+        Each pass through the split has an order of its own, drawn from (seed, pass).
+        """
+        turn, at = divmod(number, self.dataset.count("train"))
+        return self._order(turn)[at]
+
+    def __call__(self, step: int) -> tuple[dict[str, np.ndarray], Any]:
+        """(inputs, targets) as in `scaled`."""
+        size, kinds = self.config.batch_size, self.config.augment
+        numbers = range(step * size, (step + 1) * size)
+        batch = self.read("train", [self.position(number) for number in numbers])
+        if kinds:
+            batch["rgb"] = np.stack(
+                [
+                    augment.augment(rgb, kinds, self.seed, number)
+                    for rgb, number in zip(batch["rgb"], numbers, strict=True)
+                ]
+            )
+            if self.embedder:
+                batch["embedding"] = self.embedder(in_lab(batch)["l"], pad=True)
+        return self.scaled(batch)
+
+    def read(self, split: str, positions) -> dict[str, Any]:
+        """Some pictures of a split, with their embeddings where the config fuses one."""
+        return self.dataset.read(split, positions, embedding=self.config.embedding is not None)
+
+    def of_split(self, split: str):
+        """Yield the batches of a split in stored order, not scaled."""
+        return self.dataset.batches(
+            split, self.config.batch_size, embedding=self.config.embedding is not None
+        )
+
+    def scaled(self, batch: dict[str, Any]) -> tuple[dict[str, np.ndarray], Any]:
+        """A batch of the data set -> (inputs, targets) in the network's scaling.
+
+        Inputs are {"l"}, L* at each further size that the network takes (`views`), and
+        {"embedding"}; targets are ab (N, S, S, 2), L* and ab (N, S, S, 3) for a perceptual loss, or
+        {"ab", "label"} beside a classification head.
+        """
+        config = self.config
+        colours = lab.rgb_to_lab(batch["rgb"])
+        inputs = {"l": lab.scale_l(colours[..., :1], config)}
+        for name, size in self._views.items():
+            inputs[name] = (
+                inputs["l"]
+                if size == colours.shape[1:3]
+                else keras.ops.convert_to_numpy(
+                    keras.ops.image.resize(inputs["l"], size, antialias=True)
+                )
+            )
+        if "embedding" in batch:
+            inputs["embedding"] = batch["embedding"]
+        ab = lab.scale_ab(colours[..., 1:], config)
+        if config.distance:
+            return inputs, np.concatenate([inputs["l"], ab], -1)
+        return inputs, {"ab": ab, "label": batch["label"]} if config.classes else ab
+
+
+def in_lab(batch: dict[str, Any]) -> dict[str, np.ndarray]:
+    """A batch of the data set -> the inputs of an exported model."""
+    inputs = {"l": lab.rgb_to_l(batch["rgb"])[..., None]}
+    return inputs | ({"embedding": batch["embedding"]} if "embedding" in batch else {})

@@ -1,0 +1,133 @@
+"""Between a network in training and the exported model: the export, and weights from one."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from common import files
+from common.cli import UserError
+from common.config import Config
+from common.networks import h5
+from common.networks.interface import predict
+from common.training.batches import in_lab
+from common.training.trainer import Trainer
+
+
+def export(
+    trainer: Trainer, title: str, identity: Mapping[str, Any], *, overwrite: bool, published: bool
+) -> Path:
+    """Export into the run's folder and, if `published`, to models/; return the latter's path.
+
+    A model of other data in models/ stays, unless `overwrite`; then the path is in the run's
+    folder. The metadata hold `identity`, and the metrics of the export on the validation split.
+    """
+    dataset, target = trainer.dataset, Path("models", f"{title}.h5")
+    exported = h5.wrap(trainer.model, trainer.config)
+    scores = trainer.validation(lambda batch: (predict(exported, in_lab(batch)), {}))
+    # The loss is the network's own, in its scaling and with its weights of colours.
+    loss = None
+    if dataset.count("test"):
+        loss = trainer.validation(trainer.validation.predict, "test")["loss"]
+    path = trainer.folder / f"{title}.h5"
+    h5.export(
+        exported,
+        path,
+        {
+            **identity,
+            "title": title,
+            "epochs": trainer.progress.epoch,
+            "data": {
+                "name": dataset.name,
+                "split_sha256": identity["split_sha256"],
+                "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train")))),
+            },
+            "image_size": dataset.image_size,
+            "cut": dataset.cut,
+            "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores},
+            "test_loss": loss,
+        },
+    )
+    if not published:
+        print(f"exported {path}")
+        return path
+    known = _trained_on(target)
+    if known != dataset.name and target.exists() and not overwrite:
+        print(
+            f"exported {path}; {target} stays, since it was trained on {known} (OVERWRITE=1 "
+            "replaces it)"
+        )
+        return path
+    with files.replacing(target) as temporary:
+        shutil.copyfile(path, temporary)
+    print(f"exported {target}")
+    return target
+
+
+def _trained_on(path):
+    """The name of the data that a model was trained on, where its metadata give one."""
+    try:
+        return h5.metadata(path)["data"]["name"]
+    except (UserError, KeyError):
+        return "data that it does not name"
+
+
+def begin_from(path: str | Path, network: keras.Model, config: Config) -> dict[str, Any]:
+    """Set a network's weights from an exported model of the same network: the option `init`.
+
+    Returns {"file", "sha256", "title"} of the model. A classification head, which exports leave
+    out, keeps its own weights. `UserError` names the first difference of another network.
+    """
+    path = Path(path)
+    model = h5.load(path)
+    if isinstance(network.output, dict):
+        network = keras.Model(network.input, network.output["ab"], name=network.name)
+    difference = _difference(model, network, config)
+    if difference:
+        raise UserError(
+            f"{path} is a model of another network: {difference}. INIT= takes an exported model "
+            "of the same report, config and size."
+        )
+    theirs = _weights(model.get_layer(network.name))
+    for name, variable in _weights(network).items():
+        variable.assign(theirs[name])
+    return {
+        "file": path.name,
+        "sha256": files.sha256(path),
+        "title": h5.metadata(path).get("title"),
+    }
+
+
+def _difference(model, network, config):
+    """What an exported model has otherwise than a network and its scaling, or None."""
+    names = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
+    if network.name not in names:
+        return f"it holds {', '.join(names) or 'no network'}, not {network.name}"
+    theirs, ours = _weights(model.get_layer(network.name)), _weights(network)
+    for name in [*ours, *theirs]:
+        if name not in theirs or name not in ours:
+            return f"its weights {'lack' if name in ours else 'include'} {name}"
+        shapes = tuple(theirs[name].shape), tuple(ours[name].shape)
+        if shapes[0] != shapes[1]:
+            return f"its {name} is {shapes[0]}, this one's {shapes[1]}"
+    wrapped = h5.wrap(network, config)
+    for name in ("l_to_network", "ab"):
+        layers = [m.get_layer(name) for m in (model, wrapped)]
+        if type(layers[0]) is type(layers[1]) is keras.layers.Rescaling:
+            scales = [(layer.scale, layer.offset) for layer in layers]
+            if scales[0] != scales[1]:
+                return f"its layer {name} scales by {scales[0]}, this one's by {scales[1]}"
+    return None
+
+
+def _weights(network):
+    """{"layer/variable": variable}, those of nested networks included."""
+    weights = {}
+    for layer in network.layers:
+        inner = _weights(layer) if isinstance(layer, keras.Model) else None
+        if inner is None:
+            inner = {variable.name: variable for variable in layer.weights}
+        weights |= {f"{layer.name}/{name}": variable for name, variable in inner.items()}
+    return weights

@@ -1,0 +1,159 @@
+"""The options of a training, and the config that they and the data's recipe lead to."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from common import cli, datasets
+from common.cli import UserError, first_line
+from common.config import Config, Named
+from common.networks import perceptual, pretrained
+from common.networks.interface import ab_of, classifies
+from common.training.report import Report
+
+CHECKPOINT_SECONDS = 300.0
+EXTRAS = ("bins", "rebalance", "embed_views")  # options that add their name to the model's
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Named):
+    """What a run does otherwise than its config, and how. None: the config's own.
+
+    The flags of a report's `train` have the same names, as have the variables of make.
+    """
+
+    # In place of the config's.
+    epochs: int | None = None  # a larger number extends a finished run
+    steps: int | None = None  # steps an epoch
+    batch: int | None = None  # pictures a step
+    size: int | None = None  # side of the pictures, in pixels
+    embedding: str | None = None  # of common.networks.embeddings
+
+    # Added to the config.
+    bins: bool = False  # classify ab into 313 bins, in place of the last layer
+    rebalance: bool = False  # weight the loss by the rarity of the colours in the data
+    embed_views: bool = False  # embed each view of a picture anew, not the whole picture once
+
+    # Weights to begin from: `auto`, `imagenet`, `random` or a file.
+    embedding_weights: str | None = None
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # {variable: weights} of the report's pretrained networks, {"VGG16_WEIGHTS": "random"}. What
+    # is not given, here and above, is taken from the environment variable, else `auto`.
+    init: str | Path | None = None  # an exported model of the same network
+
+    # The run.
+    precision: str = "auto"  # of common.networks.precision.PRECISIONS
+    run: str | None = None  # name of the run's folder in runs/
+    seed: int = 0
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    split_by: str | None = None  # content, folder or a file, see common.datasets.prepare
+    published: bool = True  # the export goes to models/ too
+    overwrite: bool = False  # even over a model of other data
+    callbacks: tuple[keras.callbacks.Callback, ...] = ()
+
+    @property
+    def extras(self) -> list[str]:
+        """The names of `EXTRAS` that are chosen."""
+        chosen = {"bins": self.bins, "rebalance": self.rebalance, "embed_views": self.embed_views}
+        return [name for name in EXTRAS if chosen[name]]
+
+    def weights_of(self, network: str) -> str:
+        """The weights that a pretrained network begins from."""
+        variable = pretrained.variable_of(network)
+        given = self.embedding_weights if network == "embedding" else self.weights.get(variable)
+        return given or os.environ.get(variable) or "auto"
+
+
+def weights_variables(report: Report) -> dict[str, str]:
+    """{variable: the network whose weights it names} of a report, those of its losses included."""
+    networks = [*report.pretrained, *distances(report)]
+    if set(networks) & perceptual.LPIPS.keys() & set(distances(report)):
+        networks.append("lpips")
+    return {pretrained.variable_of(name): name for name in networks}
+
+
+def distances(report: Report) -> list[str]:
+    """The networks of the perceptual losses among a report's configs, sorted."""
+    return sorted({config.distance for config in report.configs.values() if config.distance})
+
+
+def configured(report: Report, name: str, config: Config, data: str, options: Options) -> Config:
+    """The config with what the options or else the data's recipe give instead of its own.
+
+    name: the config's, for errors. `steps` is None where an epoch is once through the data.
+    Raises `UserError` where an option does not fit the config.
+    """
+    known = weights_variables(report)
+    for variable in options.weights.keys() - known.keys():
+        raise UserError(
+            f"{report.name} has no {variable}.{cli.nearest(variable, known)} "
+            f"There are: {', '.join(known) or 'none'}."
+        )
+    if options.embedding and config.embedding is None:
+        raise UserError(f"--embedding: the config {name} fuses none. Leave it out.")
+    if options.embed_views and not (config.embedding and config.augment):
+        raise UserError(
+            f"--embed-views: the config {name} does not both fuse an embedding "
+            "and change the pictures. Leave it out."
+        )
+    if config.distance and (options.bins or options.rebalance):
+        raise UserError(
+            f"--{'bins' if options.bins else 'rebalance'}: the config {name} has a loss of whole "
+            "pictures. Leave it out."
+        )
+    recipe = datasets.recipe(data)
+    if recipe:
+        print(
+            f"{data}: "
+            + ", ".join(f"{key} {value}" for key, value in recipe.items())
+            + " (its recipe in data/sources.toml; EPOCHS=, STEPS=, BATCH= say otherwise)",
+            flush=True,
+        )
+    changed: dict[str, Any] = {
+        "epochs": options.epochs or recipe.get("epochs"),
+        "batch_size": options.batch or recipe.get("batch"),
+        "embedding": options.embedding,
+        "image_size": options.size,
+    }
+    changed = {field: value for field, value in changed.items() if value is not None}
+    # A recipe without steps is once through the data, whatever the config has.
+    steps = options.steps or (recipe.get("steps") if recipe else config.steps)
+    return dataclasses.replace(config, **changed, steps=steps)
+
+
+def for_data(config: Config, dataset: datasets.Dataset) -> Config:
+    """The config with what depends on the data: the steps of an epoch, the number of classes."""
+    steps = config.steps or -(-dataset.count("train") // config.batch_size)
+    config = dataclasses.replace(config, steps=steps)
+    if config.classes is None:
+        return config
+    count = len(dataset.labels)
+    print(
+        f"classification head: {count} classes"
+        if count
+        else f"no classification head: {dataset.name} has no class folders",
+        flush=True,
+    )
+    return dataclasses.replace(config, classes=count)
+
+
+def check_size(report: Report, config: Config) -> None:
+    """`UserError` unless the network gives ab of the pictures' size, or logits of a quarter."""
+    try:
+        network = report.build_model(config)
+    except ValueError as error:  # of a layer that gets maps which do not fit
+        reason = first_line(error)
+    else:
+        whole = 4 if classifies(network) else 1
+        sides = {side and side * whole for side in ab_of(network.output).shape[1:3]}
+        if sides <= {None, config.image_size}:
+            return
+        reason = f"its colours would be {' x '.join(map(str, sides))}"
+    raise UserError(
+        f"--size: the network cannot see {config.image_size} x {config.image_size} "
+        f"({reason}). Take a multiple of 32."
+    )

@@ -1,0 +1,227 @@
+"""`train`, from pictures to an exported model: a run with a name, an identity and a folder."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+
+from common import datasets, files
+from common.cli import UserError
+from common.color import bins
+from common.config import Config
+from common.datasets import statistics
+from common.networks import embeddings, h5, perceptual
+from common.networks.interface import classifies
+from common.networks.precision import choose_policy, in_precision
+from common.training import losses
+from common.training.batches import Batches
+from common.training.export import begin_from, export
+from common.training.options import Options, check_size, configured, for_data
+from common.training.report import Report, compile_model
+from common.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What `train` leaves behind."""
+
+    folder: Path  # runs/<name>: checkpoint, history.csv, curves.png, grid.png
+    model: Path | None  # the exported model; None where a signal stopped the run
+    history: list[dict[str, Any]]  # a dict an epoch, as in history.csv
+    metrics: dict[str, Any]  # of the exported model on the validation split
+    dataset: datasets.Dataset
+    trained: bool = True  # False where the run had been finished before
+    stopped_by: int | None = None  # the signal that stopped it
+
+
+def train(
+    report: ModuleType | Report,
+    config: Config | str | None = None,
+    data: str | Path = "samples",
+    options: Options | None = None,
+    **changes: Any,
+) -> Run:
+    """Train a report's network on pictures, and export it.
+
+    report: the imported package, as koala; what it brings is in `common.training.report`. config:
+    a name in its CONFIGS, a config, or None for the default. data: a folder of pictures or a name
+    in data/sources.toml; what is missing of its shards is made first. changes: fields of `Options`,
+    instead of those of `options`: train(koala, data="photos", epochs=2).
+
+    A run is named by report, config, data and size, and lies in runs/. One that was stopped goes on
+    at the same step to the same weights, bit by bit; a finished one is left as it is. SIGINT and
+    SIGTERM write a checkpoint and stop it. Raises `UserError` for what does not fit: an unknown
+    option, another run of the same name, too few pictures.
+    """
+    report = Report.of(report)
+    options = dataclasses.replace(options or Options(), **changes)
+    data = str(data)
+    name, config = report.config(config)
+    config = configured(report, name, config, data, options)
+    if options.size:
+        check_size(report, config)
+    policy, why = choose_policy(options.precision)
+    print(f"precision: {policy} ({why})", flush=True)
+    dataset = datasets.prepare(
+        data,
+        config.image_size,
+        config.cut,
+        config.embedding,
+        options.weights_of("embedding"),
+        split_by=options.split_by,
+        fractions=config.fractions,
+    )
+    config = for_data(config, dataset)
+
+    keras.utils.set_random_seed(options.seed)
+    network = report.build_model(config)
+    if options.bins and classifies(network):
+        raise UserError(f"--bins: the config {name} classifies ab already. Leave it out.")
+    pretrained = {
+        layer: load
+        for layer, load in report.pretrained.items()
+        if any(layer == known.name for known in network.layers)
+    }
+    if options.init:
+        about = h5.metadata(options.init).get("pretrained", {})
+    else:
+        about = {
+            layer: load(network, config, options.weights_of(layer))
+            for layer, load in pretrained.items()
+        }
+    distance = None
+    if config.distance:
+        distance = perceptual.load(
+            config.distance, options.weights_of(config.distance), options.weights_of("lpips")
+        )
+    if options.bins:
+        network = bins.with_head(network)
+    network = in_precision(network, policy)
+    identity = {
+        "report": report.name,
+        "config_name": name,
+        "config": plain(config),
+        "options": options.extras,
+        "data": dataset.name,
+        "split_sha256": dataset.split_sha256(),
+        "embedding": _short(dataset.embedding if config.embedding else None),
+        "pretrained": about,
+        "precision": policy,
+        "steps": config.steps,
+        "seed": options.seed,
+    }
+    if options.init:
+        identity["init"] = begin_from(options.init, network, config)
+    if distance:
+        identity["distance"] = distance.metadata
+        print(f"loss: {distance.title}", flush=True)
+    title = report.title(name, options.extras)
+    folder = Path("runs", options.run or f"{title}-{dataset.name}-{config.image_size}")
+    claim(folder, identity)
+
+    prior = statistics.prior(dataset) if options.rebalance or config.rebalance else None
+    loss = losses.of_ab(config, classifies(network), prior)
+    if distance:
+        loss = losses.PerceptualLoss(distance.in_precision(policy), config)
+    embedder = None
+    if options.embed_views:
+        embedder = embeddings.find(dataset.embedding, options.weights_of("embedding"))
+    trainer = Trainer(
+        network,
+        config,
+        Batches(network, config, dataset, options.seed, embedder),
+        folder,
+        functools.partial(compile_model, report, loss=loss),
+        checkpoint_seconds=options.checkpoint_seconds,
+        thawed=list(pretrained),
+        callbacks=options.callbacks,
+    )
+    if trainer.resume():
+        progress, path = trainer.progress, folder / f"{title}.h5"
+        if trainer.finished and path.exists() and not options.overwrite:
+            print(
+                f"{folder} is finished, {progress.epoch} epochs. A larger EPOCHS extends it, "
+                "RUN=name begins another."
+            )
+            metrics = h5.metadata(path)["metrics"]
+            return Run(folder, path, progress.history, metrics, dataset, trained=False)
+        print(
+            f"{folder} goes on after {progress.epoch} epochs and {progress.step} steps", flush=True
+        )
+    if not trainer.fit():
+        history = trainer.progress.history
+        return Run(folder, None, history, {}, dataset, stopped_by=trainer.stopped_by)
+    if prior is not None:
+        identity["prior"] = [float(f"{share:.6g}") for share in prior]
+    path = export(
+        trainer, title, identity, overwrite=options.overwrite, published=options.published
+    )
+    return Run(folder, path, trainer.progress.history, h5.metadata(path)["metrics"], dataset)
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """A config as JSON gives it back."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def _short(embedding):
+    return (
+        {key: embedding[key] for key in ("network", "weights", "sha256", "precision")}
+        if embedding
+        else None
+    )
+
+
+def claim(folder: Path, identity: dict[str, Any]) -> None:
+    """Write what the run is into its folder, or check that it is the same run.
+
+    The number of epochs is no part of that, since a larger one extends the run. `UserError` names
+    what differs.
+    """
+    path = folder / "config.json"
+    identity = json.loads(json.dumps(identity))
+    del identity["config"]["epochs"]
+    if not path.exists():
+        files.write_json(path, identity)
+        return
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(
+            f"{path} is corrupt. Delete {folder}, or name another run: RUN=name."
+        ) from None
+    was, now = _flat(_completed(known, identity)), _flat(identity)
+    if was != now:
+        different = ", ".join(
+            f"{key} was {was.get(key)}, is {now.get(key)}"
+            for key in sorted(was.keys() | now.keys())
+            if was.get(key) != now.get(key)
+        )
+        raise UserError(f"{folder} is another run ({different}). Name a new one: RUN=name.")
+
+
+def _completed(known, identity):
+    """A run's identity with the fields of its config that earlier versions did not write.
+
+    Where they had no such field, the default held; and `steps` was the config's own.
+    """
+    defaults = {key: value for key, value in plain(Config()).items() if key in identity["config"]}
+    config = {**defaults, **known.get("config", {})}
+    config.pop("epochs", None)
+    if "steps" in known:
+        config["steps"] = known["steps"]
+    return {**known, "config": config}
+
+
+def _flat(content, prefix=""):
+    out = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            out |= _flat(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = value
+    return out

@@ -1,0 +1,262 @@
+"""The training loop: a network on its way through a data set, in the folder of a run."""
+
+import contextlib
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from common import cli, datasets
+from common.cli import UserError
+from common.config import Config
+from common.networks.precision import choose_jit
+from common.training import checkpoint, logs
+from common.training.batches import Batches
+from common.training.callbacks import Callbacks
+from common.training.options import CHECKPOINT_SECONDS
+from common.training.validation import Validation
+
+GRID = 8  # pictures in grid.png
+
+
+class Trainer:
+    """A network in training. The config says how many `steps` of how many `epochs`.
+
+    compile_model(model, config, steps) gives the network its optimizer and loss. thawed: the
+    layers that train from the epoch `config.unfreeze_after` on, at `config.unfrozen_rate`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        config: Config,
+        batches: Batches,
+        folder: Path,
+        compile_model: Callable[[keras.Model, Config, int], None],
+        *,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        thawed: Sequence[str] = (),
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ):
+        self.model, self.config, self.batches, self.folder = model, config, batches, folder
+        self.dataset = batches.dataset
+        self.compile_model, self.thawed = compile_model, thawed
+        self.checkpoint, self.checkpoint_seconds = folder / "checkpoint.npz", checkpoint_seconds
+        self.progress = checkpoint.Progress()
+        self.validation = Validation(model, batches)
+        self.callbacks = Callbacks(callbacks, model, config.epochs, config.steps)
+        self.stopped_by: int | None = None  # the signal that asked to stop
+        self._compile(config.learning_rate, config.unfreeze_after or config.epochs)
+        if not self.dataset.count("validation"):
+            raise UserError(
+                f"{self.dataset.folder} has no validation pictures. Use more pictures, or "
+                "another SPLIT_BY."
+            )
+
+    def _compile(self, learning_rate, epochs):
+        """Give the network its optimizer and loss for a phase of so many epochs."""
+        config = dataclasses.replace(self.config, learning_rate=learning_rate)
+        self.compile_model(self.model, config, self.config.steps * epochs)
+        choose_jit(self.model)
+
+    def _unfreeze(self):
+        """Begin the last phase: the pretrained layers train too."""
+        for name in self.thawed:
+            self.model.get_layer(name).trainable = True
+        epochs = max(1, self.config.epochs - self.config.unfreeze_after)
+        self._compile(self.config.unfrozen_rate, epochs)
+
+    def resume(self) -> bool:
+        """Continue from the checkpoint; False without one, `UserError` if it is damaged."""
+        progress = checkpoint.load(
+            self.checkpoint,
+            self.model,
+            lambda progress: self._unfreeze() if progress.unfrozen else None,
+        )
+        if progress:
+            self.progress = progress
+        return progress is not None
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self.progress.callbacks = self.callbacks.states()
+        checkpoint.save(self.checkpoint, self.model, self.progress)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch is done, or a callback ended a run of so many epochs."""
+        ended = self.progress.ended is not None and self.config.epochs <= self.progress.ended
+        return ended or self.progress.epoch >= self.config.epochs
+
+    def fit(self) -> bool:
+        """Train to the last epoch; False if a signal stopped it, with the checkpoint written."""
+        epochs, steps, progress = self.config.epochs, self.config.steps, self.progress
+        with _signals(self._stop), contextlib.closing(logs.TensorBoard(self.folder)) as board:
+            if not self.finished:
+                self._measure_baseline()
+                self.model.stop_training = False
+                progress.ended = None
+                self.callbacks.begin(progress.callbacks)
+            trains = not self.finished
+            with cli.progress(
+                total=epochs * steps, unit="step", initial=progress.epoch * steps + progress.step
+            ) as bar:
+                while not self.finished and not self.stopped_by:
+                    bar.set_description(f"epoch {progress.epoch + 1}/{epochs}", refresh=False)
+                    self._train_epoch(bar)
+                    if not self.finished and not self.stopped_by:
+                        self._finish_epoch(bar, board)
+            if trains and not self.stopped_by:
+                self.callbacks.calls.on_train_end()
+                if self.callbacks.all:  # which may have set other weights
+                    self.save()
+        if self.stopped_by:
+            print(
+                f"stopped in epoch {progress.epoch + 1} after step {progress.step} of {steps}; the "
+                "same command goes on from there",
+                flush=True,
+            )
+        return not self.stopped_by
+
+    def _stop(self, number, _frame):
+        self.stopped_by = number
+
+    def _stopped(self):
+        return self.stopped_by is not None
+
+    def _measure_baseline(self):
+        self.baseline = self.validation(self.validation.mean_colour, stopped=self._stopped)
+        if self.baseline:
+            print(
+                f"mean colour on {self.dataset.count('validation')} validation pictures: "
+                f"PSNR {_decibels(self.baseline)}",
+                flush=True,
+            )
+
+    def _train_epoch(self, bar):
+        """The rest of the epoch under way; a checkpoint every few minutes and at its end."""
+        progress = self.progress
+        if progress.step == 0:
+            progress.sums, progress.seconds = {}, 0.0
+        after = self.config.unfreeze_after
+        if after is not None and progress.epoch >= after and not progress.unfrozen:
+            bar.write(f"epoch {progress.epoch + 1}: {', '.join(self.thawed)} train from here on")
+            progress.unfrozen = True
+            self._unfreeze()
+        calls = self.callbacks.calls
+        calls.on_epoch_begin(progress.epoch)
+        first = progress.epoch * self.config.steps
+        started = saved = time.monotonic()
+        steps = range(first + progress.step, first + self.config.steps)
+        for x, y in datasets.ahead(self.batches, steps):
+            calls.on_train_batch_begin(progress.step)
+            values = self._train_step(x, y)
+            calls.on_train_batch_end(progress.step, values)
+            progress.step += 1
+            progress.sums = {
+                key: progress.sums.get(key, 0.0) + value for key, value in values.items()
+            }
+            bar.set_postfix_str(f"loss {progress.sums['loss'] / progress.step:.5f}", refresh=False)
+            bar.update()
+            now = time.monotonic()
+            if now - saved >= self.checkpoint_seconds or self.stopped_by:
+                progress.seconds, started = progress.seconds + now - started, now
+                self.save()
+                saved = time.monotonic()
+            if self.stopped_by:
+                return
+            if self.model.stop_training:
+                progress.ended = self.config.epochs
+                break
+        progress.seconds += time.monotonic() - started
+        self.save()
+
+    def _train_step(self, x, y):
+        """{name: value} of the loss and the metrics of one step."""
+        self.model.reset_metrics()  # whether a step does so itself depends on Keras's version
+        values = {
+            _key(name): float(value)
+            for name, value in self.model.train_on_batch(x, y, return_dict=True).items()
+        }
+        if not np.isfinite(values["loss"]):
+            raise UserError(
+                f"The loss is {values['loss']} in epoch {self.progress.epoch + 1}, step "
+                f"{self.progress.step + 1}. The last checkpoint is kept. Try a lower learning "
+                "rate, or PRECISION=float32."
+            )
+        return values
+
+    def _finish_epoch(self, bar, board):
+        """Validate, add the epoch to the history, draw what there is to look at."""
+        progress, steps = self.progress, self.config.steps
+        scores = self.validation(self.validation.predict, stopped=self._stopped)
+        if scores is None:
+            return  # stopped: the checkpoint stands at the epoch's last step
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        means = {key: total / steps for key, total in progress.sums.items()}
+        row = {
+            "epoch": progress.epoch + 1,
+            **means,
+            **{f"val_{key}": value for key, value in scores.items()},
+            "mean_colour_psnr_rgb": self.baseline["psnr_rgb"],
+            "mean_colour_mse_ab": self.baseline["mse_ab"],
+            "learning_rate": float(rate),
+            "steps": steps * (progress.epoch + 1),
+            "seconds": round(progress.seconds, 1),
+        }
+        progress.history.append(row)
+        bar.write(
+            f"epoch {progress.epoch + 1}: loss {means['loss']:.5f}, validation loss "
+            f"{scores['loss']:.5f}, PSNR {_decibels(scores)} "
+            f"(mean colour {_decibels(self.baseline)})"
+        )
+        self.callbacks.calls.on_epoch_end(progress.epoch, dict(row))
+        if self.model.stop_training:
+            progress.ended = self.config.epochs
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        self.save()
+        logs.write_history(self.folder, progress.history)
+        board.write(row)
+        logs.draw_curves(self.folder / "curves.png", progress.history)
+        self._draw_grid()
+
+    def _draw_grid(self):
+        count = self.dataset.count("validation")
+        positions = np.unique(np.linspace(0, count - 1, min(GRID, count)).astype(int))
+        batch = self.batches.read("validation", positions)
+        ab, _ = self.validation.predict(batch)
+        logs.draw_grid(self.folder / "grid.png", batch["rgb"], ab)
+
+
+@contextlib.contextmanager
+def _signals(stop):
+    """SIGINT and SIGTERM call stop(number, frame) meanwhile; outside the main thread they do not.
+
+    Python takes signals in its main thread alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _key(name):
+    """Keras's name of a metric of the ab output, among others or alone -> ours."""
+    short = name.removeprefix("ab_")
+    return name if short == "loss" else short
+
+
+def _decibels(scores):
+    """The PSNR as text; pictures that are all grey have none."""
+    psnr = scores["psnr_rgb"]
+    return "undefined" if psnr is None else f"{psnr:.2f} dB"
