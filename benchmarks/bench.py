@@ -128,7 +128,7 @@ def _network(report, name, precision, fused=None):
     config = _config(report, name)
     network = importlib.import_module(report).build_model(config)
     network = in_precision(network, choose_policy(precision)[0], fused)
-    importlib.import_module(f"{report}.train").compile_model(network, config, 1000)
+    training.compile_model(importlib.import_module(report), network, config, 1000)
     return choose_jit(network)
 
 
@@ -233,17 +233,17 @@ def bench_shards(effort: Effort, folder: Path) -> Iterator[Row]:
             folder=folder / f"{config.image_size}-{config.cut}",
         )
         network = _network(report, name, "auto")
-        run = training.Run(network, config, dataset, folder / "run", 1000, 0, 1e9)
-        batch = run.batch(0)
+        batches = training.Batches(network, config, dataset)
+        batch = batches(0)
         one_step = functools.partial(_train, network, [batch])
         one_step()
         # Enough steps to fill a turn, so that waiting for the first batch counts as in an epoch.
         steps = max(4, round(effort.seconds * _rate(one_step, 1) / BATCH))
         starts = itertools.count(0, steps)
 
-        def from_shards(network=network, run=run, steps=steps, starts=starts):
+        def from_shards(network=network, batches=batches, steps=steps, starts=starts):
             start = next(starts)
-            return _train(network, datasets.ahead(run.batch, range(start, start + steps)))
+            return _train(network, datasets.ahead(batches, range(start, start + steps)))
 
         cached = functools.partial(_train, network, [batch] * steps)
         sides = alternate(effort, {"from shards": from_shards, "one cached batch": cached})

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import metrics
+from common import metrics, training
 from common.color import lab
 from common.networks import h5, perceptual
 from common.networks.interface import predict, views
@@ -15,12 +15,13 @@ from common.training import losses
 from tests import drawn
 
 
-def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
+def share_of_mean_colour(report, config, steps, pictures=4):
     """The error of the exported model as a share of the mean colour's, on what it was trained on.
 
     It is the MSE of ab, or the distance of the pictures where that is the config's loss.
 
-    The embeddings are drawn, one a picture, at the deviation of an ImageNet network's logits.
+    report: a report's package, or a `training.Report`. The embeddings are drawn, one a picture, at
+    the deviation of an ImageNet network's logits.
     """
     keras.utils.set_random_seed(0)
     rgb = np.stack([drawn.picture(seed, config.image_size) for seed in range(pictures)])
@@ -31,18 +32,20 @@ def share_of_mean_colour(build_model, compile_model, config, steps, pictures=4):
         inputs["embedding"] = (
             np.random.default_rng(0).normal(0, 1.7, (pictures, 1000)).astype(np.float32)
         )
-    network = build_model(config)
-    distance = getattr(config, "distance", None)
-    compile_model(
+    report = training.Report.of(report)
+    network = report.build_model(config)
+    distance = config.distance
+    training.compile_model(
+        report,
         network,
         config,
         steps,
         loss=distance and losses.PerceptualLoss(perceptual.features(distance, "random"), config),
     )
     choose_jit(network)
-    x = {**inputs, "l": lab.scale(inputs["l"], config.l_scale, config.l_offset)}
+    x = {**inputs, "l": lab.scale_l(inputs["l"], config)}
     x |= {name: x["l"] for name in views(network)}  # of the same size here
-    y = lab.scale(ab, config.ab_scale, config.ab_offset)
+    y = lab.scale_ab(ab, config)
     if distance:
         y = np.concatenate([x["l"], y], -1)
     for _ in range(steps):

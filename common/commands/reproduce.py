@@ -1,6 +1,5 @@
 """Run the recipes behind a report's results, and print the report's figure beside ours."""
 
-import csv
 import dataclasses
 import importlib
 import resource
@@ -15,6 +14,7 @@ from common.commands import reports
 from common.evaluation import rows
 from common.networks import embeddings
 from common.networks.precision import PRECISIONS
+from common.training import logs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,15 +146,10 @@ def _run(report, name, passed, data, parameters):
     if code:
         raise UserError(f"The recipe {name} ended with exit code {code}; its last lines say why.")
     folder = Path("runs", run)
-    with open(folder / "history.csv", newline="", encoding="utf-8") as file:
-        history = [
-            {key: float(value) for key, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
     evaluation = rows.read(folder / "evaluation" / "metrics.json")
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-    return Result(folder, history, evaluation, peak, parameters)
+    return Result(folder, logs.read_history(folder), evaluation, peak, parameters)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,6 @@ def _parser(report: Report) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--init",
-        type=cli.name_or_path,
         help="an exported model of the same network, whose weights the training begins from",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")

@@ -1,12 +1,11 @@
 """How the figures of an evaluation are computed, in sentences, and the prior of colours."""
 
-import contextlib
-import json
-
 import numpy as np
 
-from common import files, metrics
+from common import metrics
 from common.color import bins
+from common.datasets import Dataset
+from common.datasets import statistics as measured
 from common.evaluation import histograms, rows, statistics
 
 PROTOCOL = {
@@ -69,20 +68,6 @@ def describe(
     return rows.Protocol(sentences, precision, batch_size, preset, described)
 
 
-def weights_of_colours(dataset):
-    """`ab_bins.balance` of the training split, (313,) float32, for `metrics.auc_ab`.
-
-    The prior takes one pass over the split. It is kept beside the shards, in prior.json, and
-    measured anew if the split is another one.
-    """
-    path = dataset.folder / "prior.json"
-    split = files.sha256("".join(dataset.sha256("train")).encode())
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent, or no longer ours
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        prior = np.array(kept["prior"], np.float64)
-        if kept["train_sha256"] == split and prior.shape == (len(bins.CENTRES),):
-            return bins.balance(prior)
-    prior = bins.prior(dataset)
-    with contextlib.suppress(OSError):  # shards may lie where nothing can be written
-        files.write_json(path, {"train_sha256": split, "prior": prior.tolist()})
-    return bins.balance(prior)
+def weights_of_colours(dataset: Dataset) -> np.ndarray:
+    """`bins.balance` of the training split's prior, (313,) float32, for `metrics.auc_ab`."""
+    return bins.balance(measured.prior(dataset))

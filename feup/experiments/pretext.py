@@ -20,6 +20,7 @@ import keras
 import numpy as np
 from scipy import stats
 
+import feup
 from common import cli, datasets, files, training
 from common.cli import UserError
 from common.color import lab
@@ -27,9 +28,11 @@ from common.evaluation import markdown, table
 from common.networks import h5, pretrained
 from common.networks.precision import PRECISIONS, choose_jit, choose_policy, in_precision
 from common.training import logs
-from feup import resnet18, train
+from common.training.options import check_size
+from common.training.run import claim, plain
+from feup import resnet18
 from feup.config import CONFIGS
-from feup.model import build_classifier
+from feup.model import build_classifier, build_model
 
 CONFIG = "resnet18_mse"
 ENCODERS = ("random", "colorization", "imagenet", "pretrained")
@@ -58,7 +61,7 @@ def main(argv=None):
     """From pictures in class folders to reports/pretext/<data>."""
     args = _parser().parse_args(argv)
     config = dataclasses.replace(CONFIGS[CONFIG], image_size=args.size, batch_size=args.batch)
-    training.check_size(train.build_model, config)
+    check_size(training.Report.of(feup), config)
     policy, why = choose_policy(args.precision)
     print(f"precision: {policy} ({why})", flush=True)
     dataset = datasets.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
@@ -68,13 +71,13 @@ def main(argv=None):
     weights, about = _encoders(args, config, folder)
     if weights is None:
         return about  # a signal stopped a colorizer
-    training.claim(
+    claim(
         folder,
         {
             "data": dataset.name,
             "split_sha256": dataset.split_sha256(),
             "precision": policy,
-            "config": training.plain(config),
+            "config": plain(config),
             "classifier_epochs": args.epochs,
             "encoders": about,
         },
@@ -192,27 +195,24 @@ def _encoders(args, config, folder):
     else:
         print(f"no rows for imagenet and pretrained: {reason}", flush=True)
     for name, start in starts.items():
-        run = f"{folder.name}-{name}"
-        code = train.main(
-            [
-                f"--data={args.data}",
-                *([f"--split-by={args.split_by}"] if args.split_by else []),
-                f"--config={CONFIG}",
-                f"--size={args.size}",
-                f"--epochs={args.colorizer_epochs}",
-                f"--batch={args.batch}",
-                f"--precision={args.precision}",
-                f"--run={run}",
-                f"--resnet18-weights={start}",
-                "--unpublished",
-            ]
+        run = training.train(
+            feup,
+            CONFIG,
+            args.data,
+            split_by=args.split_by,
+            size=args.size,
+            epochs=args.colorizer_epochs,
+            batch=args.batch,
+            precision=args.precision,
+            run=f"{folder.name}-{name}",
+            weights={resnet18.VARIABLE: start},
+            published=False,
         )
-        if code:
-            return None, code
-        (path,) = Path("runs", run).glob("*.h5")
-        network = h5.load(path).get_layer("resnet18_colorizer")
+        if run.stopped_by:
+            return None, 128 + run.stopped_by
+        network = h5.load(run.model).get_layer("resnet18_colorizer")
         weights[name] = network.get_layer("resnet18").get_weights()
-        metadata = h5.metadata(path)
+        metadata = h5.metadata(run.model)
         about[name] = (
             f"of a colorizer, {metadata['epochs']} epochs from "
             f"{metadata['pretrained']['resnet18']['weights']} weights"
@@ -224,7 +224,7 @@ def _imagenet(args, config):
     """((weights, what they are), None), or (None, why there are none)."""
     if args.resnet18_weights == "random":
         return None, "RESNET18_WEIGHTS=random."
-    colorizer = train.build_model(config)
+    colorizer = build_model(config)
     asked = "imagenet" if args.resnet18_weights == "auto" else args.resnet18_weights
     try:
         about = resnet18.load(colorizer, config, asked)
@@ -341,9 +341,7 @@ class Task:
     def _pictures(self, split, places):
         """({"l"}, labels) of some pictures of a split, in the network's scaling."""
         batch = self.dataset.read(split, places)
-        l = lab.scale(
-            lab.rgb_to_l(batch["rgb"])[..., None], self.config.l_scale, self.config.l_offset
-        )
+        l = lab.scale_l(lab.rgb_to_l(batch["rgb"])[..., None], self.config)
         return {"l": l}, batch["label"]
 
     @functools.lru_cache(2)  # noqa: B019 - a task lives as long as its process

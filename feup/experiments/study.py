@@ -9,12 +9,13 @@ import io
 import sys
 from pathlib import Path
 
-from common import cli, datasets, files, metrics
+import feup
+from common import cli, datasets, files, metrics, training
 from common.cli import UserError
+from common.commands import train
 from common.evaluation import evaluate, markdown, network_metrics, statistics, table
 from common.networks import h5, pretrained
 from common.training import logs
-from feup import train
 from feup.claims import REPORTED
 from feup.config import CONFIGS
 
@@ -43,20 +44,20 @@ def main(argv=None):
         ]
     runs = {}
     for name in names:
-        runs[name] = Path("runs", f"study-{name}-{Path(args.data).name}-{size}")
+        run = f"study-{name}-{Path(args.data).name}-{size}"
         print(f"\n{name}", flush=True)
-        code = train.main(
-            [*passed, f"--config={name}", f"--run={runs[name].name}", "--unpublished"]
-        )
-        if code:
-            return code
-    dataset = datasets.prepare(args.data, size, CONFIGS[names[0]].cut, split_by=args.split_by)
+        flags = [*passed, f"--config={name}", f"--run={run}", "--unpublished"]
+        request = train.parse(flags, feup)
+        runs[name] = training.train(feup, request.config, request.data, request.options)
+        if runs[name].stopped_by:
+            return 128 + runs[name].stopped_by
+    dataset = runs[names[0]].dataset
     if not dataset.count("test"):
         raise UserError(
             f"{dataset.folder} has no test pictures. Use more pictures, or another SPLIT_BY."
         )
     out = Path("reports", "study", dataset.name)
-    paths = [_exported(runs[name], name) for name in names]
+    paths = [run.model for run in runs.values()]
     evaluation = evaluate.evaluate(
         paths,
         dataset,
@@ -68,8 +69,8 @@ def main(argv=None):
         ),
     )
     models_of = {
-        name: Studied(name, runs[name], path, evaluation.row_of(path))
-        for name, path in zip(names, paths, strict=True)
+        name: Studied(name, run.history, run.model, evaluation.row_of(run.model))
+        for name, run in runs.items()
     }
     write_epochs(out / "epochs.csv", models_of.values())
     draw_curves(out / "curves.png", models_of.values())
@@ -107,22 +108,12 @@ def _names(text):
 _names.__name__ = f"list of configs ({', '.join(CONFIGS)})"  # what argparse calls it in an error
 
 
-def _exported(folder, name):
-    (path,) = folder.glob("feup.h5" if name == next(iter(CONFIGS)) else f"feup-{name}.h5")
-    return path
-
-
 class Studied:
     """A colorizer of the study: what it is, how it went by epoch, how it does on test."""
 
-    def __init__(self, name, folder, path, row):
-        self.name, self.row = name, row
+    def __init__(self, name, history, path, row):
+        self.name, self.history, self.row = name, history, row
         self.metadata = h5.metadata(path)
-        with open(folder / "history.csv", newline="", encoding="utf-8") as file:
-            self.history = [
-                {key: float(value) for key, value in epoch.items() if value}
-                for epoch in csv.DictReader(file)
-            ]
 
     @property
     def loss(self):

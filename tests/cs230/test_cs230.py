@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cs230
-from common import cli, training
+from common import cli, datasets, training
 from common.cli import UserError
 from common.networks import h5
 from common.networks.interface import predict
@@ -143,7 +143,7 @@ def test_each_network_has_the_reports_recipe(name, optimizer, batch_size):
     config = cs230.CONFIGS[name]
     assert (config.batch_size, config.epochs, config.decay) == (batch_size, 20, None)
     network = cs230.build_model(small(name))
-    train.compile_model(network, config, steps=1)
+    training.compile_model(cs230, network, config, steps=1)
     assert type(network.optimizer) is optimizer
     assert float(network.optimizer.learning_rate) == pytest.approx(1e-3)
     assert isinstance(network.loss, keras.losses.MeanSquaredError)
@@ -151,7 +151,7 @@ def test_each_network_has_the_reports_recipe(name, optimizer, batch_size):
 
 def test_another_loss_of_ab_takes_the_place_of_the_reports():
     network, loss = cs230.build_model(small("plain")), keras.losses.MeanAbsoluteError()
-    train.compile_model(network, cs230.CONFIGS["plain"], steps=1, loss=loss)
+    training.compile_model(cs230, network, cs230.CONFIGS["plain"], steps=1, loss=loss)
     assert network.loss is loss
 
 
@@ -160,7 +160,7 @@ def test_the_pictures_are_split_and_changed_as_the_report_says(name, monkeypatch
     def prepare(data, size, cut, embedding, weights, *, fractions, **_):
         raise UserError(f"{size} {cut} {embedding} {fractions}")
 
-    monkeypatch.setattr(training.prepare, "prepare", prepare)
+    monkeypatch.setattr(datasets, "prepare", prepare)
     config = cs230.CONFIGS[name]
     with pytest.raises(UserError, match=r"256 squash \w+ \(0.95, 0.025, 0.025\)"):
         train.main([f"--config={name}"])
@@ -169,18 +169,14 @@ def test_the_pictures_are_split_and_changed_as_the_report_says(name, monkeypatch
 
 @pytest.mark.parametrize("name", cs230.CONFIGS)
 def test_it_learns(name):
-    share = learning.share_of_mean_colour(
-        cs230.build_model, train.compile_model, small(name), steps=150
-    )
+    share = learning.share_of_mean_colour(cs230, small(name), steps=150)
     assert share < 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", cs230.CONFIGS)
 def test_it_learns_well(name):
-    share = learning.share_of_mean_colour(
-        cs230.build_model, train.compile_model, small(name, 64), steps=600
-    )
+    share = learning.share_of_mean_colour(cs230, small(name, 64), steps=600)
     assert share < 0.1
 
 

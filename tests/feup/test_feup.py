@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import feup
-from common import cli, files
+from common import cli, files, training
 from common.cli import UserError
 from common.color import bins
 from common.networks import h5, pretrained
@@ -254,14 +254,16 @@ def test_the_reports_protocol():
 def test_the_losses(networks):
     for name in ("resnet18_mse", "densenet_mse", "eccv16_mse", "eccv16_rebalanced"):
         network = networks[name]
-        train.compile_model(network, feup.CONFIGS[name], steps=1)
+        training.compile_model(feup, network, feup.CONFIGS[name], steps=1)
         assert isinstance(network.optimizer, keras.optimizers.Adam)
         wanted = (
             losses.BinCrossEntropy if name == "eccv16_rebalanced" else keras.losses.MeanSquaredError
         )
         assert type(network.loss) is wanted
     given = keras.losses.MeanAbsoluteError()
-    train.compile_model(networks["resnet18_mse"], feup.CONFIGS["resnet18_mse"], 1, loss=given)
+    training.compile_model(
+        feup, networks["resnet18_mse"], feup.CONFIGS["resnet18_mse"], 1, loss=given
+    )
     assert networks["resnet18_mse"].loss is given
 
 
@@ -472,18 +474,14 @@ OF_AB = [name for name, config in feup.CONFIGS.items() if not config.distance]
 
 @pytest.mark.parametrize("name", feup.CONFIGS)
 def test_it_learns(name, narrow):
-    share = learning.share_of_mean_colour(
-        feup.build_model, train.compile_model, small(name), steps=STEPS[name]
-    )
+    share = learning.share_of_mean_colour(feup, small(name), steps=STEPS[name])
     assert share < 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OF_AB)
 def test_it_learns_well(name, narrow):
-    share = learning.share_of_mean_colour(
-        feup.build_model, train.compile_model, small(name), steps=600
-    )
+    share = learning.share_of_mean_colour(feup, small(name), steps=600)
     assert share < 0.1
 
 

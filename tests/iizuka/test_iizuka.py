@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import iizuka
-from common import cli
+from common import cli, training
 from common.networks import h5
 from common.networks.interface import input_names
 from iizuka import train
@@ -183,7 +183,7 @@ def test_adadelta_and_the_weight_of_the_classes():
     """The loss by hand: the mean squared error + 1/300 of the cross-entropy of labelled ones."""
     config = _small("iizuka2016", classes=3, momentum=None)
     model = iizuka.build_model(config)
-    train.compile_model(model, config, 1)
+    training.compile_model(iizuka, model, config, 1)
     assert isinstance(model.optimizer, keras.optimizers.Adadelta)
     assert float(model.optimizer.learning_rate) == 1.0
     rng = np.random.default_rng(0)
@@ -200,18 +200,14 @@ def test_adadelta_and_the_weight_of_the_classes():
 
 @pytest.mark.parametrize("name", iizuka.CONFIGS)
 def test_it_learns(name):
-    share = learning.share_of_mean_colour(
-        iizuka.build_model, train.compile_model, _small(name), steps=80
-    )
+    share = learning.share_of_mean_colour(iizuka, _small(name), steps=80)
     assert share < 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", iizuka.CONFIGS)
 def test_it_learns_well(name):
-    share = learning.share_of_mean_colour(
-        iizuka.build_model, train.compile_model, _small(name), steps=200
-    )
+    share = learning.share_of_mean_colour(iizuka, _small(name), steps=200)
     assert share < 0.1
 
 

@@ -9,7 +9,6 @@ import pytest
 import koala
 from common.networks import h5
 from common.networks.interface import predict
-from koala import train
 from tests import learning
 
 # The report's table, in its order: layer, output shape, parameters.
@@ -91,7 +90,7 @@ def test_activations_are_relu_inside_and_tanh_last():
 @pytest.mark.parametrize("name", koala.CONFIGS)
 def test_it_learns(name):
     config = dataclasses.replace(koala.CONFIGS[name], image_size=32)
-    share = learning.share_of_mean_colour(koala.build_model, train.compile_model, config, steps=150)
+    share = learning.share_of_mean_colour(koala, config, steps=150)
     assert share < 0.5
 
 
@@ -99,7 +98,7 @@ def test_it_learns(name):
 @pytest.mark.parametrize("name", koala.CONFIGS)
 def test_it_learns_well(name):
     config = dataclasses.replace(koala.CONFIGS[name], image_size=64)
-    share = learning.share_of_mean_colour(koala.build_model, train.compile_model, config, steps=600)
+    share = learning.share_of_mean_colour(koala, config, steps=600)
     assert share < 0.1
 
 

@@ -133,7 +133,7 @@ def test_channels_move_together():
 
 
 class Pictures:
-    """A data set of six drawn pictures, as far as `Run.batch` asks."""
+    """A data set of six drawn pictures, as far as `Batches` reads it."""
 
     rgb = np.stack([drawn.picture(seed, 32) for seed in range(6)])
 
@@ -144,16 +144,16 @@ class Pictures:
         return {"rgb": self.rgb[places]}
 
 
-def test_a_run_sees_the_views_of_its_pictures_with_their_own_colours(tmp_path):
+def test_a_batch_has_views_of_its_pictures_with_their_own_colours():
     """L* and ab of a batch are one view's, which is the picture's number in the run's."""
     config = dataclasses.replace(drawn.Config(), augment=augment.KINDS)
-    run = training.Run(drawn.build_model(config), config, Pictures(), tmp_path, 3, 7, 300)
+    batches = training.Batches(drawn.build_model(config), config, Pictures(), seed=7)
     for step in (0, 4):
-        inputs, targets = run.batch(step)
+        inputs, targets = batches(step)
         colours = np.concatenate([(inputs["l"] + 1) * 50, targets * 128], axis=-1)
         seen = np.rint(255 * lab.lab_to_rgb(colours)).astype(np.uint8)
         for place in range(4):
             number = 4 * step + place
-            whole = Pictures.rgb[run.numbered(number)]
+            whole = Pictures.rgb[batches.position(number)]
             assert np.array_equal(seen[place], view(augment.KINDS, number, seed=7, rgb=whole))
             assert not np.array_equal(seen[place], whole)

@@ -1,7 +1,6 @@
 """Runs: killed and resumed bit by bit, finished, extended, refused; what they leave behind."""
 
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -15,8 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-from common import cli
-from common.networks import h5
+from common import cli, datasets, training
+from common.color import lab
+from common.networks import embeddings, h5
+from common.training.options import configured
 from tests import drawn, tiny
 
 ROOT = Path(__file__).parents[2]
@@ -198,7 +199,9 @@ def test_a_damaged_checkpoint_is_refused_and_kept(home, capsys):
     _train(home, "--epochs", "1")
     path = home / "runs" / "r" / "checkpoint.npz"
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    middle = len(data) // 2
+    for at in range(middle, middle + 256):  # more than the zip file's own headers and padding
+        data[at] ^= 0xFF
     path.write_bytes(data)
     capsys.readouterr()
     assert _train(home, "--epochs", "2") == 2
@@ -260,12 +263,11 @@ def test_a_full_disk_leaves_no_half_checkpoint(home, monkeypatch, capsys):
 
 
 def test_each_pass_shows_every_picture_once_in_an_order_of_its_own(home):
-    from common import datasets, training
-
     dataset = datasets.prepare("photos", 32, "squash", folder=home / "shards")
-    run = training.Run(None, tiny.CONFIGS["plain"], dataset, home, 5, 0, 300)
+    config = tiny.CONFIGS["plain"]
+    batches = training.Batches(drawn.build_model(config), config, dataset)
     count = dataset.count("train")
-    passes = [[int(run.numbered(turn * count + i)) for i in range(count)] for turn in range(3)]
+    passes = [[int(batches.position(turn * count + i)) for i in range(count)] for turn in range(3)]
     assert all(sorted(order) == list(range(count)) for order in passes)
     assert passes[0] != passes[1] != passes[2]
 
@@ -341,61 +343,37 @@ def test_embedding_each_view_needs_views_and_an_embedding(home, capsys):
     assert "the config plain does not both fuse an embedding and" in capsys.readouterr().err
 
 
-def test_views_are_embedded_as_they_are_seen(home):
+def test_views_are_embedded_anew(home):
     """The first batch's embeddings are those of its augmented L*, not the stored ones."""
-    from common import datasets, training
-    from common.color import lab
-    from common.networks import embeddings
-
     config = tiny.CONFIGS["views"]
     dataset = datasets.prepare("photos", 32, "squash", "mobilenet_v2", "random")
     network = drawn.build_model(config)
-
-    def batch(embedder):
-        return training.Run(
-            network,
-            config,
-            dataset,
-            home,
-            5,
-            0,
-            300,
-            compile_model=drawn.compile_model,
-            embedder=embedder,
-        ).batch(3)[0]
-
     embedder = embeddings.load("mobilenet_v2", "random")
-    stored, live = batch(None), batch(embedder)
+    stored, live = (
+        training.Batches(network, config, dataset, embedder=each)(3)[0] for each in (None, embedder)
+    )
     assert (stored["l"] == live["l"]).all()
-    expected = embedder(lab.unscale(live["l"], config.l_scale, config.l_offset), pad=True)
+    expected = embedder(lab.unscale_l(live["l"], config), pad=True)
     assert live["embedding"] == pytest.approx(expected, abs=1e-3)  # L* through float32 and back
     assert np.abs(stored["embedding"] - live["embedding"]).max() > 0.01 * np.abs(expected).max()
 
 
-def test_the_samples_recipe_goes_before_the_config_and_flags_before_it():
-    from common import training
+def _configured(config, data, **options):
+    return configured(tiny.REPORT, "plain", config, data, training.Options(**options))
 
-    parser = training._parser("tiny", tiny.CONFIGS, {})
+
+def test_the_samples_recipe_goes_before_the_config_and_options_before_it():
     config = drawn.Config(epochs=200)
-
-    def epochs(*flags):
-        return training._configured(config, parser.parse_args(flags)).epochs
-
-    assert epochs() == 2 and epochs("--epochs", "5") == 5 and epochs("--data", "photos") == 200
+    assert _configured(config, "samples").epochs == 2
+    assert _configured(config, "samples", epochs=5).epochs == 5
+    assert _configured(config, "photos").epochs == 200
 
 
-def test_a_recipe_without_steps_is_once_through_whatever_the_config_says(home):
-    from common import training
-
-    @dataclasses.dataclass(frozen=True)
-    class Long(drawn.Config):
-        steps: int | None = 100
-
-    parser = training._parser("tiny", tiny.CONFIGS, {})
-    for flags, steps in (((), 0), (("--steps", "7"), 7), (("--data", "photos"), 100)):
-        args = parser.parse_args(flags)
-        training._configured(Long(), args)
-        assert args.steps == steps
+def test_a_recipe_without_steps_is_once_through_whatever_the_config_says():
+    config = drawn.Config(steps=100)
+    assert _configured(config, "samples").steps is None
+    assert _configured(config, "samples", steps=7).steps == 7
+    assert _configured(config, "photos").steps == 100
 
 
 @pytest.mark.slow

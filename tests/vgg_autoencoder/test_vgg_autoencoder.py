@@ -185,7 +185,7 @@ def test_training_moves_the_decoder_alone(name, policy):
     network = in_precision(_drawn(config), policy)
     assert not network.get_layer(config.encoder).trainable
     assert network.get_layer("l_to_grey").compute_dtype == "float32"
-    train.compile_model(network, config, 10)
+    training.compile_model(vgg_autoencoder, network, config, 10)
     choose_jit(network)
     frozen = ("l_to_knots", "l_to_grey", config.encoder)
     before = {layer.name: layer.get_weights() for layer in network.layers}
@@ -211,7 +211,7 @@ def test_penalties_are_part_of_the_loss():
 def test_the_loss_is_the_error_and_the_penalties():
     config = _small()
     network = vgg_autoencoder.build_model(config)
-    train.compile_model(network, config, 10)
+    training.compile_model(vgg_autoencoder, network, config, 10)
     penalties = float(sum(network.losses))
     told = network.test_on_batch(*_batch(config), return_dict=True)
     assert told["loss"] == pytest.approx(told["mse"] + penalties, rel=1e-5)
@@ -220,12 +220,16 @@ def test_the_loss_is_the_error_and_the_penalties():
     assert told["mse"] == pytest.approx(np.mean(_batch(config)[1] ** 2), rel=1e-4)
 
 
+def _drawn_report():
+    return dataclasses.replace(training.Report.of(vgg_autoencoder), build_model=_drawn)
+
+
 # --- learning ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", vgg_autoencoder.CONFIGS)
 def test_it_learns(name):
-    share = learning.share_of_mean_colour(_drawn, train.compile_model, _small(name), steps=100)
+    share = learning.share_of_mean_colour(_drawn_report(), _small(name), steps=100)
     assert share < 0.5
 
 
@@ -233,7 +237,7 @@ def test_it_learns(name):
 @pytest.mark.parametrize("name", vgg_autoencoder.CONFIGS)
 def test_it_learns_well(name):
     share = learning.share_of_mean_colour(
-        _drawn, train.compile_model, _small(name), steps=600 if name == "mobilenet_v2" else 300
+        _drawn_report(), _small(name), steps=600 if name == "mobilenet_v2" else 300
     )
     assert share < 0.1
 
@@ -246,7 +250,7 @@ def test_a_run_stopped_after_unfreezing_goes_on_to_the_same_bits(tmp_path, monke
     monkeypatch.setitem(vgg_autoencoder.CONFIGS, "mobilenet_v2", config)
 
     def run(name, stop_at=None):
-        batch = training.Run.batch
+        batch = training.Batches.__call__
 
         def stopping(self, step):
             if step == stop_at:
@@ -254,7 +258,7 @@ def test_a_run_stopped_after_unfreezing_goes_on_to_the_same_bits(tmp_path, monke
             return batch(self, step)
 
         with monkeypatch.context() as patch:
-            patch.setattr(training.Run, "batch", stopping)
+            patch.setattr(training.Batches, "__call__", stopping)
             code = cli.run(
                 train.main,
                 [

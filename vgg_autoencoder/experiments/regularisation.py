@@ -4,22 +4,20 @@
 reports/compare/vgg_autoencoder. Runs that are under way go on, finished ones are taken as they are.
 """
 
-import csv
-import subprocess
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+import vgg_autoencoder
 from common import cli, datasets, files, metrics, photos
-from common.cli import UserError
 from common.color import lab
 from common.evaluation import evaluate, table
 from common.networks import h5, pretrained
 from common.networks.interface import predict
 from common.networks.precision import PRECISIONS
-from common.training import logs
+from common.training import Options, logs, train
 from vgg_autoencoder.config import CONFIGS
 
 WITH, WITHOUT = "zaman2020", "zaman2020_unregularised"
@@ -40,22 +38,31 @@ CLAIMS = (
 def main(argv=None):
     """From pictures to reports/compare/vgg_autoencoder."""
     args = _parser().parse_args(argv)
-    passed = [
-        f"--{name.replace('_', '-')}={value}"
-        for name, value in vars(args).items()
-        if value is not None
-    ]
-    folders = {side: _train(name, args.data, passed) for side, name in SIDES.items()}
-    config = CONFIGS[WITH]
-    dataset = datasets.prepare(args.data, config.image_size, config.cut, split_by=args.split_by)
-    paths = {side: folder / f"{_title(SIDES[side])}.h5" for side, folder in folders.items()}
+    options = Options(
+        epochs=args.epochs,
+        steps=args.steps,
+        batch=args.batch,
+        seed=args.seed,
+        precision=args.precision,
+        split_by=args.split_by,
+        embedding_weights=args.embedding_weights,
+        weights={"VGG16_WEIGHTS": args.vgg16_weights},
+    )
+    runs = {}
+    for side, name in SIDES.items():
+        run = f"compare-{name}-{Path(args.data).name}"
+        runs[side] = train(vgg_autoencoder, name, args.data, options, run=run)
+        if runs[side].stopped_by:
+            return 128 + runs[side].stopped_by
+    dataset = runs[PENALISED].dataset
+    paths = {side: run.folder / run.model.name for side, run in runs.items()}
     evaluation = evaluate.evaluate(
         list(paths.values()), dataset, "test", OUT, evaluate.Options(keep_going=False)
     )
     sides = {side: evaluation.row_of(path) for side, path in paths.items()}
-    histories = {side: _history(folder) for side, folder in folders.items()}
+    histories = {side: _columns(run.history) for side, run in runs.items()}
 
-    draw_curves(OUT / "curves.png", histories, config.ab_scale)
+    draw_curves(OUT / "curves.png", histories, CONFIGS[WITH].ab_scale)
     draw_grid(OUT / "grid.png", dataset, paths)
     text = comparison(evaluation, sides, histories)
     files.write_text(OUT / "comparison.md", text)
@@ -63,6 +70,7 @@ def main(argv=None):
     print(f"{OUT}/comparison.md, curves.png, grid.png and index.html")
     if evaluation.data.name == "samples":
         print(table.RUNS_ONLY)
+    return 0
 
 
 def _parser():
@@ -70,42 +78,18 @@ def _parser():
     datasets.add_arguments(parser)
     for flag in ("epochs", "steps", "batch"):
         parser.add_argument(f"--{flag}", type=cli.at_least(1), help="as for training")
-    parser.add_argument("--seed", type=cli.at_least(0), help="as for training")
+    parser.add_argument("--seed", type=cli.at_least(0), default=0, help="as for training")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     pretrained.add_weights(parser, "vgg16")
     return parser
 
 
-def _title(name):
-    """The name that training gives the exported model of a config."""
-    return "vgg_autoencoder" if name == next(iter(CONFIGS)) else f"vgg_autoencoder-{name}"
-
-
-def _train(name, data, passed):
-    """Train one config in a process of its own, and return the run's folder."""
-    run = f"compare-{name}-{Path(data).name}"
-    code = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "common.commands",
-            "train",
-            "vgg_autoencoder",
-            f"--config={name}",
-            f"--run={run}",
-            *passed,
-        ]
-    ).returncode
-    if code:
-        raise UserError(f"{name} ended with exit code {code}; its last lines say why.")
-    return Path("runs", run)
-
-
-def _history(folder):
-    """{column: values by epoch} of a run."""
-    with open(folder / "history.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {key: [float(row[key] or "nan") for row in rows] for key in rows[0]}
+def _columns(history):
+    """{column: values by epoch} of a run's history; nan where there is none."""
+    return {
+        key: [float("nan") if row[key] is None else row[key] for row in history]
+        for key in history[0]
+    }
 
 
 # --- what it says -----------------------------------------------------------------------------
