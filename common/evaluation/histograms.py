@@ -1,4 +1,4 @@
-"""How often each a and each b occurs: counted as pictures pass, at no memory to speak of."""
+"""How often each a* and each b* occurs, accumulated batch by batch in constant memory."""
 
 import cv2
 import numpy as np
@@ -10,12 +10,12 @@ CENTRES = np.arange(-LIMIT + WIDTH / 2, LIMIT, WIDTH)
 CHANNELS = ("a", "b")
 
 
-def none():
-    """The histograms of no pixel, to add to."""
+def none() -> np.ndarray:
+    """Empty histograms, (2, BINS) int64."""
     return np.zeros((len(CHANNELS), BINS), np.int64)
 
 
-def count(ab):
+def count(ab: np.ndarray) -> np.ndarray:
     """ab (..., 2) float, Lab units -> (2, BINS) int64: the pixels in each bin of a and of b.
 
     What lies beyond the limits is counted in the outermost bins.
@@ -31,13 +31,13 @@ def count(ab):
     )
 
 
-def shares(counts):
+def shares(counts: np.ndarray | list[int]) -> np.ndarray:
     """(BINS,) counts -> the share of each bin, (BINS,) float64."""
     counts = np.asarray(counts, np.float64)
     return counts / counts.sum()
 
 
-def distance(counts, others):
+def distance(counts: np.ndarray | list[int], others: np.ndarray | list[int]) -> float:
     """The earth mover's distance between two histograms of (BINS,) counts, in Lab units.
 
     How far the pixels of one would have to move along the axis, on average, to become the other.
@@ -45,7 +45,7 @@ def distance(counts, others):
     return float(np.abs(np.cumsum(shares(counts) - shares(others))).sum() * WIDTH)
 
 
-def deviation(counts):
+def deviation(counts: np.ndarray | list[int]) -> float:
     """The standard deviation of a histogram of (BINS,) counts, in Lab units, to within a bin."""
     share = shares(counts)
     return float(np.sqrt(share @ (CENTRES - share @ CENTRES) ** 2))

@@ -1,8 +1,7 @@
 """Named protocols of evaluation: `make eval PRESET=imagenet-val5k-256`.
 
-A preset says which pictures, at which size and cut; nothing of it can be changed, so that numbers
-under one name compare. Networks of another size are brought to it as
-`common.evaluation.protocol` says.
+A preset fixes the pictures, their size and their cut, so that figures under one name compare.
+Models of another size are brought to it as in `protocol`.
 """
 
 import csv
@@ -17,15 +16,21 @@ BASELINE = 5000  # pictures beside the tested ones that give the mean colour and
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """pictures: how many are tested, None for as many as there are. chosen: how, in words."""
+    """Which pictures are tested, at which size and cut.
+
+    data: a name in data/sources.toml; another folder of the same pictures may be named instead.
+    chosen: how the pictures are chosen, in words. pictures: how many are tested, None for all.
+    split_by: "folder", "content", "first" by file name, or "list": those in the file `list`, which
+    lies beside the pictures and has a name or a path a line.
+    """
 
     name: str
-    data: str | None  # in data/sources.toml; DATA= may name another folder of the same pictures
+    data: str | None
     image_size: int
     chosen: str
     pictures: int | None = None
-    split_by: str = "folder"  # "first": by file name; "list": those of the file `list`
-    list: str | None = None  # beside the pictures, a name or a path a line
+    split_by: str = "folder"
+    list: str | None = None
     cut: str = "squash"
     split: str = "test"
 
@@ -65,8 +70,13 @@ PRESETS = {
 }
 
 
-def dataset(preset, data=None, embedding=None, weights="auto"):
-    """The `Dataset` of a preset, made where it is missing. `UserError` where it cannot be.
+def dataset(
+    preset: Preset,
+    data: str | None = None,
+    embedding: str | None = None,
+    weights: str | None = "auto",
+) -> datasets.Dataset:
+    """The data set of a preset, prepared where it is missing; `UserError` where it cannot be.
 
     data: a folder of its pictures, or a name of the catalogue; else the preset's own. embedding,
     weights: as in `datasets.prepare`.
@@ -101,8 +111,8 @@ def dataset(preset, data=None, embedding=None, weights="auto"):
     return made
 
 
-def describe(preset):
-    """What metrics.json holds of a preset."""
+def describe(preset: Preset) -> dict:
+    """What metrics.json records of a preset: its fields that are set."""
     return {key: value for key, value in dataclasses.asdict(preset).items() if value is not None}
 
 
@@ -145,5 +155,5 @@ def _listed(path, preset):
             f"PRESET={preset.name} needs {path}: the names of its pictures, one a line."
         ) from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no text: it is to hold a name of a picture a line.") from None
+        raise UserError(f"{path} is not text: it holds the pictures' names, one a line.") from None
     return frozenset(PurePosixPath(line.strip()).name for line in lines if line.strip())

@@ -1,4 +1,4 @@
-"""The nearest neighbour against a search one by one; what is said where there is none."""
+"""The nearest neighbour against a search one by one; the notes where there is none."""
 
 import dataclasses
 import json
@@ -74,14 +74,14 @@ def one_by_one(dataset, split):
     def cosine(x, y):
         return sum(x * y) / (sum(x * x) * sum(y * y)) ** 0.5
 
-    train, found = np.float64(logits("train")), []
+    train, nearest = np.float64(logits("train")), []
     for at, x in enumerate(np.float64(logits(split))):
         similar = [
             -9 if split == "train" and at == other else cosine(x, y)
             for other, y in enumerate(train)
         ]
-        found.append((int(np.argmax(similar)), max(similar)))
-    return found
+        nearest.append((int(np.argmax(similar)), max(similar)))
+    return nearest
 
 
 @pytest.mark.parametrize("split", ["test", "train"])
@@ -136,8 +136,8 @@ def test_a_training_picture_is_not_its_own_neighbour(dataset):
     row = report.rows[-1]
     assert row.name == "nearest neighbour" and row.figures["psnr_rgb"].infinite == 0
     assert all(
-        found["name"] != own.name
-        for found, own in zip(row.source.neighbours, report.pictures, strict=True)
+        neighbour["name"] != own.name
+        for neighbour, own in zip(row.source.neighbours, report.pictures, strict=True)
     )
 
 
@@ -175,7 +175,7 @@ def test_an_embedding_that_is_asked_for_is_stored(run, source, tmp_path):
     assert "no embedding is stored" in run(*flags)[1]
     code, out, _ = run(*flags, "--embedding", "mobilenet_v2", "--embedding-weights", "random")
     assert code == 0 and "nearest neighbour  " in out and "no embedding is stored" not in out
-    # and is found again without the asking
+    # and is used again without the flag
     assert "nearest neighbour  " in run(*flags)[1]
     row = json.loads((tmp_path / "reports/eval/metrics.json").read_text())["rows"][2]
     assert len(row["neighbours"]) == 10 and row["neighbours"][0].keys() == {"name", "cosine"}

@@ -174,9 +174,9 @@ def test_delta_is_the_difference_of_mean_colourfulness(dataset, tmp_path):
 
 def test_every_mean_has_an_interval_about_it(dataset):
     report = evaluated([], dataset)
-    for found in (*row(report, "grey").figures.values(), *report.truth.figures.values()):
-        low, high = found.interval
-        assert low <= found.mean <= high and (low < high or found.n < 3)
+    for result in (*row(report, "grey").figures.values(), *report.truth.figures.values()):
+        low, high = result.interval
+        assert low <= result.mean <= high and (low < high or result.n < 3)
     grey = row(report, "grey")
     low, high = grey.deltas["colourfulness"].interval
     assert low < grey.deltas["colourfulness"].mean < high < 0
@@ -189,7 +189,7 @@ def test_every_mean_has_an_interval_about_it(dataset):
     low, high = grey.figures["psnr_rgb"].interval
     assert lines[at + 1].split()[0] == f"{low:.2f}..{high:.2f}"
     assert lines[at + 2].split() == ["n=7"], "the grey picture's PSNR is infinite"
-    # one picture tells nothing of others
+    # one picture alone has no interval
     alone = evaluated([], dataset, limit=1)
     assert row(alone, "grey").figures["mse_ab"].interval is None
     assert ".." not in table.table(alone).split("Below")[0]
@@ -393,24 +393,24 @@ def test_json_is_strict_and_says_the_protocol(written):
         raise AssertionError(f"{constant} is no JSON")
 
     report, out = written
-    found = json.loads((out / "metrics.json").read_text(), parse_constant=refuse)
-    assert found == json.loads(json.dumps(report.to_json()))
+    result = json.loads((out / "metrics.json").read_text(), parse_constant=refuse)
+    assert result == json.loads(json.dumps(report.to_json()))
     assert rows.read(out / "metrics.json") == report
-    assert found["protocol"]["metrics"]["ssim_ab"]["switches"]["sigma"] == 1.5
-    assert found["data"]["pictures"] == 8 and len(found["data"]["split_sha256"]) == 64
-    assert found["pictures"][0].keys() == {"name", "sha256"}
-    assert {"keras", "numpy", "scikit-image", "opencv"} <= found["versions"].keys()
-    assert "broken.h5" in found["failed"][0]["reason"]
+    assert result["protocol"]["metrics"]["ssim_ab"]["switches"]["sigma"] == 1.5
+    assert result["data"]["pictures"] == 8 and len(result["data"]["split_sha256"]) == 64
+    assert result["pictures"][0].keys() == {"name", "sha256"}
+    assert {"keras", "numpy", "scikit-image", "opencv"} <= result["versions"].keys()
+    assert "broken.h5" in result["failed"][0]["reason"]
 
 
 def test_csv_has_a_row_a_method(written):
     report, out = written
     with open(out / "metrics.csv", encoding="utf-8", newline="") as file:
-        found = {row["name"]: row for row in csv.DictReader(file)}
-    assert list(found) == ["grey", "mean colour", "flat"]
-    assert float(found["flat"]["psnr_rgb"]) == mean(report, "flat", "psnr_rgb")
-    assert found["grey"]["psnr_rgb_n"] == "7" and found["grey"]["mse_ab_n"] == "8"
-    interval = tuple(float(found["flat"][f"mse_ab_{end}"]) for end in ("low", "high"))
+        result = {row["name"]: row for row in csv.DictReader(file)}
+    assert list(result) == ["grey", "mean colour", "flat"]
+    assert float(result["flat"]["psnr_rgb"]) == mean(report, "flat", "psnr_rgb")
+    assert result["grey"]["psnr_rgb_n"] == "7" and result["grey"]["mse_ab_n"] == "8"
+    interval = tuple(float(result["flat"][f"mse_ab_{end}"]) for end in ("low", "high"))
     assert interval == row(report, "flat").figures["mse_ab"].interval
 
 
@@ -454,16 +454,16 @@ def test_the_table_is_aligned_and_marks_the_best(written):
     assert sum(line[ends] == "*" for line in body) == 1
 
 
-def test_pairs_are_told_with_interval_and_wins(dataset, tmp_path):
+def test_pairs_have_an_interval_and_wins(dataset, tmp_path):
     near = tuple(true_lab(dataset)[1][..., 1:].mean((0, 1, 2)))
     paths = [save(tmp_path / "near.h5", bias=near), save(tmp_path / "far.h5", bias=(90, -90))]
     report = evaluated(paths, dataset, out=tmp_path / "out")
     assert len(report.pairs) == 6
-    found = report.pair("far", "near").metrics["mse_ab"]
-    assert found.mean == pytest.approx(
+    result = report.pair("far", "near").metrics["mse_ab"]
+    assert result.mean == pytest.approx(
         mean(report, "far", "mse_ab") - mean(report, "near", "mse_ab"), rel=1e-4
     )
-    assert found.verdict == "worse" and (found.wins, found.losses) == (0, 8)
+    assert result.verdict == "worse" and (result.wins, result.losses) == (0, 8)
     text = table.table(report)
     assert "far against near: worse by PSNR RGB, -" in text and "wins 0 of 8)" in text
     assert "far against mean colour: worse" in text and "It has learned nothing" in text
@@ -496,8 +496,8 @@ def test_constant_pictures_have_figures_where_they_are_defined(tmp_path):
     assert grey.figures["ssim_rgb"].n == 3
     assert 0 <= mean(report, "red", "ssim_rgb") < 1 < mean(report, "red", "ciede2000")
     assert report.truth.figures["colourfulness"].mean == 0
-    found = report.pair("red", "grey").metrics["psnr_rgb"]
-    assert (found.mean, found.n, found.losses) == (None, 0, 3)
+    result = report.pair("red", "grey").metrics["psnr_rgb"]
+    assert (result.mean, result.n, result.losses) == (None, 0, 3)
     lines = table.table(report).splitlines()
     assert next(line for line in lines if line.startswith("grey ")).split()[1] == "inf*"
     assert "∞" in (tmp_path / "out/index.html").read_text(encoding="utf-8")

@@ -9,18 +9,18 @@ AB = np.random.default_rng(0).normal((5, -20), (15, 30), (40, 30, 2)).astype(np.
 
 
 def test_counts_are_numpys():
-    found = histograms.count(AB)
+    counts = histograms.count(AB)
     edges = np.linspace(-111, 111, histograms.BINS + 1)
     for channel in range(2):
         expected, _ = np.histogram(AB[..., channel].clip(-110, 110), edges)
-        np.testing.assert_array_equal(found[channel], expected)
+        np.testing.assert_array_equal(counts[channel], expected)
 
 
 def test_what_lies_beyond_is_counted_at_the_ends_and_grey_in_the_middle():
     ab = np.array([[-500, 500], [-111, 111], [0.9, -0.9]])
-    found = histograms.count(ab)
-    assert found[0, 0] == found[1, -1] == 2
-    assert found[0, histograms.BINS // 2] == found[1, histograms.BINS // 2] == 1
+    counts = histograms.count(ab)
+    assert counts[0, 0] == counts[1, -1] == 2
+    assert counts[0, histograms.BINS // 2] == counts[1, histograms.BINS // 2] == 1
     assert histograms.CENTRES[histograms.BINS // 2] == 0
 
 

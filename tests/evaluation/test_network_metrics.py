@@ -1,4 +1,4 @@
-"""Metrics of networks: what columns hold, under which name, and what is said without weights."""
+"""Metrics of networks: their values, their titles, and the notes where weights are missing."""
 
 import csv
 import dataclasses
@@ -264,7 +264,9 @@ def test_too_few_pictures_have_no_distance(dataset, networks):
 # --- weights --------------------------------------------------------------------------------------
 
 
-def test_weights_that_are_not_at_hand_are_told_and_never_random(dataset, networks, tmp_path):
+def test_missing_weights_leave_columns_empty_with_a_note_and_are_never_random(
+    dataset, networks, tmp_path
+):
     asked = networks(*network_metrics.NAMES, weights={"LPIPS_WEIGHTS": "auto"})
     report = evaluated([], dataset, out=tmp_path / "out", networks=asked)
     keys = ("lpips", "fid", "kid", "frechet", "kernel", "top1", "top1_agreement")
@@ -281,7 +283,7 @@ def test_weights_that_are_not_at_hand_are_told_and_never_random(dataset, network
         assert [row["fid"] for row in csv.DictReader(file)] == ["", ""]
 
 
-def test_lpips_without_its_weights_is_told(networks):
+def test_lpips_without_its_weights_has_a_note(networks):
     asked = networks("lpips", weights={"LPIPS_WEIGHTS": "auto"}).load(["a.png"], 64)
     (note,) = asked.notes
     assert note.startswith("LPIPS: no weights. ") and "LPIPS_WEIGHTS=folder" in note
@@ -298,7 +300,9 @@ def test_weights_that_are_named_must_be_there(networks, weights):
             networks(asked, weights={variable: weights}).load(["n00000000/a.png"], SIDE)
 
 
-def test_random_weights_are_taken_where_they_are_asked_for_and_say_so(dataset, networks):
+def test_random_weights_are_used_where_they_are_asked_for_and_named_in_the_titles(
+    dataset, networks
+):
     report, _ = scored(
         dataset,
         networks(
@@ -327,9 +331,9 @@ def test_a_file_may_have_a_background_class_or_for_features_no_top(networks, tmp
         network.save_weights(tmp_path / f"{name}.weights.h5")
     for name, top in (("wide", True), ("wide", False), ("bare", False)):
         path = str(tmp_path / f"{name}.weights.h5")
-        found = network_metrics.load("mobilenet_v2", path, "X", top)(rgb)
-        assert found[0] == pytest.approx(features, abs=1e-4)
-        assert not top or found[1].argmax(-1).tolist() == answers.tolist()
+        result = network_metrics.load("mobilenet_v2", path, "X", top)(rgb)
+        assert result[0] == pytest.approx(features, abs=1e-4)
+        assert not top or result[1].argmax(-1).tolist() == answers.tolist()
     with pytest.raises(UserError, match="does not hold weights of MobileNetV2"):
         network_metrics.load("mobilenet_v2", str(tmp_path / "bare.weights.h5"), "X")
 
@@ -362,30 +366,30 @@ def test_the_classes_are_those_of_keras(monkeypatch):
     )
     monkeypatch.setattr(keras.applications, "imagenet_utils", decode)
     monkeypatch.setattr(pretrained, "fetch", lambda build, name, cached: build())
-    found = network_metrics.classes()
-    assert len(found) == 1000 and found["n00000207"] == 207
+    result = network_metrics.classes()
+    assert len(result) == 1000 and result["n00000207"] == 207
     monkeypatch.setattr(pretrained, "fetch", offline)
     with pytest.raises(UserError, match="imagenet_class_index.json.* neither in Keras's cache"):
         network_metrics.classes()
 
 
-# --- what is told ---------------------------------------------------------------------------------
+# --- notes and outputs ----------------------------------------------------------------------------
 
 
 def test_fewer_pictures_than_dimensions_are_warned_of(dataset, networks):
     report, _ = scored(dataset, networks("fid"))
     assert not any("dimensions" in note for note in report.notes), "12 pictures, 6 dimensions"
     report, _ = scored(dataset, networks("fid", "frechet"), limit=5)
-    told = [note for note in report.notes if "dimensions" in note]
-    assert len(told) == 2 and "FID is over 5 pictures, fewer than the 6 dimensions" in told[0]
+    warnings = [note for note in report.notes if "dimensions" in note]
+    assert len(warnings) == 2 and "5 pictures" in warnings[0] and "6 dimensions" in warnings[0]
 
 
 def test_json_csv_table_and_page_show_the_figures(dataset, networks, tmp_path):
     report = evaluated([], dataset, out=tmp_path, networks=networks("fid", "kid", "top1"))
-    found = json.loads((tmp_path / "metrics.json").read_text())
+    result = json.loads((tmp_path / "metrics.json").read_text())
     kid = report.rows[0].figures["kid"]
-    assert found["rows"][0]["metrics"]["kid"] == kid.to_json()
-    about = found["protocol"]["metrics"]["fid"]
+    assert result["rows"][0]["metrics"]["kid"] == kid.to_json()
+    about = result["protocol"]["metrics"]["fid"]
     assert "tiny.weights.h5 weights" in about["switches"]["network"]
     assert "bilinear with antialiasing" in about["switches"]["input"]
     assert "2015" in about["definition"] and about["switches"]["covariance"] == "n - 1"
@@ -404,18 +408,18 @@ def test_json_csv_table_and_page_show_the_figures(dataset, networks, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         ("fid,psnr", "There is no metric psnr"),
         ("fid,", "There is no metric of an empty name"),
         ("LPIPS", "There is no metric LPIPS"),
     ],
 )
-def test_an_unknown_metric_is_one_line(dataset, tmp_path, monkeypatch, capsys, asked, told):
+def test_an_unknown_metric_is_one_line(dataset, tmp_path, monkeypatch, capsys, asked, message):
     monkeypatch.chdir(tmp_path)
     code = cli.run(evaluate_command.main, ["--data", str(dataset.folder), "--metrics", asked])
     printed = capsys.readouterr()
-    assert code == 2 and "PSNR RGB" not in printed.out and told in printed.err
+    assert code == 2 and "PSNR RGB" not in printed.out and message in printed.err
     assert len(printed.err.splitlines()) == 1
 
 

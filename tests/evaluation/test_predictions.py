@@ -50,7 +50,7 @@ def scored(dataset, *folders, **options):
 
 
 @pytest.mark.parametrize(
-    ("names", "found", "expected"),
+    ("names", "present", "expected"),
     [
         (["x/a.png"], ["x/a.png", "a.png"], {"x/a.png": "x/a.png"}),
         (["x/a.jpg"], ["x/a.jpg.png"], {"x/a.jpg": "x/a.jpg.png"}),
@@ -65,7 +65,7 @@ def scored(dataset, *folders, **options):
             ["b.png", "other/a.jpg"],
             {"x/a.jpg": "other/a.jpg", "y/b.jpg": "b.png"},
         ),
-        # two pictures, or two files, of one name: which is whose cannot be told
+        # two pictures, or two files, of one name: ambiguous
         (["x/a.png", "y/a.png"], ["a.png"], {}),
         (["x/a.png", "y/a.png"], ["x/a.png", "z/a.png"], {"x/a.png": "x/a.png"}),
         (["a.tif"], ["a.png", "a.jpg"], {}),
@@ -73,8 +73,8 @@ def scored(dataset, *folders, **options):
         (["a.png"], [], {}),
     ],
 )
-def test_which_file_is_whose(names, found, expected):
-    assert predictions.match(names, found) == expected
+def test_which_file_is_whose(names, present, expected):
+    assert predictions.match(names, present) == expected
 
 
 def test_a_folder_may_be_named(tmp_path):
@@ -157,7 +157,7 @@ def test_other_sizes_grey_and_alpha_are_brought_to_the_true_pictures(dataset, tm
     assert psnr[2] == pytest.approx(metrics.psnr_rgb(c[1], np.full_like(c[1], 255)), rel=1e-5)
 
 
-def test_unreadable_pictures_are_told(dataset, tmp_path):
+def test_unreadable_pictures_are_listed(dataset, tmp_path):
     for name, rgb in truth(dataset).items():
         write(tmp_path / name, rgb)
     broken = dataset.names("test")[2]
@@ -181,7 +181,7 @@ def test_pictures_of_numbers_that_are_no_colours_are_unreadable(dataset, tmp_pat
     write(tmp_path / last, truth(dataset)[last])
     _, (row,) = scored(dataset, tmp_path)
     assert row.counts["unreadable"] == 3 and row.counts["used"] == 1
-    assert {found["reason"].split(";")[0] for found in row.source.unreadable} == {
+    assert {file["reason"].split(";")[0] for file in row.source.unreadable} == {
         "its samples are float32"
     }
     assert row.values["mse_ab"][:3] == [None] * 3 and row.figures["mse_ab"].n == 1
@@ -191,14 +191,16 @@ def test_pictures_of_numbers_that_are_no_colours_are_unreadable(dataset, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda folder: None, "There is no folder"),
         (lambda folder: folder.mkdir(), "it has no picture"),
         (lambda folder: write(folder / "x.png", drawn.picture(0)), "are like x.png"),
     ],
 )
-def test_where_nothing_fits_there_is_one_line(dataset, tmp_path, monkeypatch, capsys, make, told):
+def test_where_nothing_fits_there_is_one_line(
+    dataset, tmp_path, monkeypatch, capsys, make, message
+):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "theirs")
     code = cli.run(
@@ -206,7 +208,7 @@ def test_where_nothing_fits_there_is_one_line(dataset, tmp_path, monkeypatch, ca
     )
     printed = capsys.readouterr()
     assert code == 2 and not printed.out and len(printed.err.splitlines()) == 1
-    assert told in printed.err and "theirs" in printed.err
+    assert message in printed.err and "theirs" in printed.err
 
 
 def test_predictions_stand_in_the_table_and_on_the_page(dataset, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Presets: which pictures they take, that nothing of them changes, and what they say when short."""
+"""Presets: which pictures they take, that nothing of them changes, and their errors."""
 
 import dataclasses
 import json
@@ -34,11 +34,11 @@ def bases(dataset, split):
 
 
 def test_the_presets_are_the_published_protocols():
-    found = {
+    protocols = {
         name: (preset.pictures, preset.image_size, preset.cut)
         for name, preset in presets.PRESETS.items()
     }
-    assert found == {
+    assert protocols == {
         "imagenet-val5k-256": (5000, 256, "squash"),
         "imagenet-ctest10k-256": (10000, 256, "squash"),
         "cifar10": (10000, 32, "squash"),
@@ -149,6 +149,6 @@ def test_nothing_of_a_preset_can_be_changed(source, run, change):
     assert change[0][2:].upper().replace("-", "_") in errors[0]
 
 
-def test_pictures_that_are_not_there_are_told_in_one_line(source, run):
+def test_missing_pictures_are_one_line(source, run):
     code, _, errors = run("--preset", "cifar10")
     assert code == 2 and len(errors) == 1 and "raw/cifar10" in errors[0] and "train/" in errors[0]

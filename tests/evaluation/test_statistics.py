@@ -16,8 +16,8 @@ def plain(values, shares=None):
 
 def test_intervals_are_those_of_drawing_pictures_one_by_one():
     values = np.random.default_rng(0).gamma(2.0, 3.0, (80, 2))
-    found = statistics.Bootstrap(80).intervals(values)
-    for column, (low, high) in zip(values.T, found, strict=True):
+    intervals = statistics.Bootstrap(80).intervals(values)
+    for column, (low, high) in zip(values.T, intervals, strict=True):
         expected = plain(column)
         # 2,000 draws give an end to about 2 % of the interval's width
         assert (low, high) == pytest.approx(expected, abs=0.06 * (expected[1] - expected[0]))
@@ -46,8 +46,8 @@ def test_intervals_are_seeded_and_the_pictures_the_same_for_every_column():
 
 def test_what_is_not_finite_is_left_out():
     values = np.array([[1.0, np.inf, np.nan], [2.0, 1.0, np.nan], [np.nan, 1.0, 5.0]])
-    found = statistics.Bootstrap(3).intervals(values)
-    assert found == [(1.0, 2.0), (1.0, 1.0), None]
+    intervals = statistics.Bootstrap(3).intervals(values)
+    assert intervals == [(1.0, 2.0), (1.0, 1.0), None]
 
 
 def test_weighted_means_are_drawn_as_such():

@@ -28,10 +28,10 @@ def distance(one, other):
 def test_moments_are_numpys_whatever_the_blocks():
     features = np.random.default_rng(0).normal(1000, 0.1, (50, 4)).astype(np.float32)
     for rows in (7, 50, 1024):
-        found = Moments(features, block=rows)
-        assert found.mean == pytest.approx(features.mean(0, dtype=np.float64), rel=1e-12)
-        assert found.covariance == pytest.approx(np.cov(np.float64(features).T), rel=1e-9)
-    assert found.root @ found.root == pytest.approx(found.covariance, rel=1e-9)
+        result = Moments(features, block=rows)
+        assert result.mean == pytest.approx(features.mean(0, dtype=np.float64), rel=1e-12)
+        assert result.covariance == pytest.approx(np.cov(np.float64(features).T), rel=1e-9)
+    assert result.root @ result.root == pytest.approx(result.covariance, rel=1e-9)
 
 
 def test_frechet_of_independent_normals_is_the_closed_form():
@@ -95,16 +95,16 @@ def test_the_kernel_distance_is_that_of_plain_loops():
 
 def test_the_kernel_distance_is_unbiased_though_pictures_come_in_pairs():
     random = np.random.default_rng(1)
-    found, biased = [], []
+    result, biased = [], []
     for _ in range(600):
         shared = random.normal(size=(8, 4))
         one, other = (shared + 0.3 * random.normal(size=(8, 4)) for _ in range(2))
-        found.append(mmd(one, other))
+        result.append(mmd(one, other))
         own = sum(((x @ y) / 4 + 1) ** 3 for x, y in zip(one, other, strict=True))
         between = ((one @ other.T / 4 + 1) ** 3).sum()
-        biased.append(found[-1] + 2 * (between - own) / 56 - 2 * between / 64)
-    error = np.std(found) / np.sqrt(len(found))
-    assert abs(np.mean(found)) < 3 * error, "both are of one distribution"
+        biased.append(result[-1] + 2 * (between - own) / 56 - 2 * between / 64)
+    error = np.std(result) / np.sqrt(len(result))
+    assert abs(np.mean(result)) < 3 * error, "both are of one distribution"
     assert np.mean(biased) < -10 * error, "with their own pairs the sum would be below 0"
 
 

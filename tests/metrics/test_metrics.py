@@ -60,7 +60,7 @@ def ssim_by_formula(true, predicted, data_range=255.0, sigma=1.5, side=11):
     window = np.exp(-(place[:, None] ** 2 + place[None] ** 2) / (2 * sigma**2))
     window /= window.sum()
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    found = []
+    result = []
     for channel in range(true.shape[-1]):
         for top in range(true.shape[0] - side + 1):
             for left in range(true.shape[1] - side + 1):
@@ -71,10 +71,10 @@ def ssim_by_formula(true, predicted, data_range=255.0, sigma=1.5, side=11):
                 mx, my = (window * x).sum(), (window * y).sum()
                 vx, vy = (window * (x - mx) ** 2).sum(), (window * (y - my) ** 2).sum()
                 vxy = (window * (x - mx) * (y - my)).sum()
-                found.append(
+                result.append(
                     (2 * mx * my + c1) * (2 * vxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
                 )
-    return np.mean(found)
+    return np.mean(result)
 
 
 def test_ssim_is_the_formula_of_wang():
@@ -206,11 +206,11 @@ def test_ciede2000_is_scikit_images_pixel_by_pixel(far):
     other[..., 0] = np.clip(other[..., 0], 0, 100)
     other[:30] *= np.float32([1, -1, -1])  # hues about opposite
     other[30:60, :, 1:] = 0
-    found = difference(
+    result = difference(
         *(list(np.ascontiguousarray(np.moveaxis(each, -1, 0))) for each in (one, other))
     )
     np.testing.assert_allclose(
-        found, deltaE_ciede2000(np.float64(one), np.float64(other)), rtol=0, atol=1e-4
+        result, deltaE_ciede2000(np.float64(one), np.float64(other)), rtol=0, atol=1e-4
     )
 
 
@@ -266,11 +266,11 @@ def test_balanced_auc_weighs_pixels_by_their_true_colour():
 def test_the_balanced_mean_over_pictures_is_that_over_all_pixels():
     weights = np.random.default_rng(3).uniform(0, 4, 313).astype(np.float32)
     true, other = (np.stack([spread_ab(seed), spread_ab(seed + 9) / 5]) for seed in (0, 1))
-    found = metrics.summary(
+    result = metrics.summary(
         list(metrics.auc_ab(true, other, weights=weights)), metrics.rarity(true, weights=weights)
     )
     together = metrics.auc_ab(np.concatenate(true), np.concatenate(other), weights=weights)
-    assert found.mean == pytest.approx(together) and (found.n, found.infinite) == (2, 0)
+    assert result.mean == pytest.approx(together) and (result.n, result.infinite) == (2, 0)
 
 
 # --- L* drift -------------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ def test_colourfulness_error_does_not_cancel():
     errors = metrics.colourfulness_error(*pairs)
     assert errors.tolist() == pytest.approx([255 + 0.3 * 127.5] * 2)
     means = [metrics.colourfulness(pictures).mean() for pictures in pairs]
-    assert means[0] == means[1], "the difference of means sees nothing"
+    assert means[0] == means[1], "the difference of means is blind to it"
     assert metrics.colourfulness_error(grey, vivid, absolute=True) == pytest.approx(
         0.3 * math.hypot(255, 127.5)
     )
@@ -422,10 +422,10 @@ def test_score_of_grey_and_of_the_truth():
 def test_score_of_a_picture_takes_it_as_it_is():
     rgb, made = noise(0), noise(1)
     colours, ab = lab.rgb_to_lab(rgb), lab.rgb_to_lab(made)[..., 1:]
-    found = metrics.score(metrics.Truth(rgb), ab, made, np.ones(313))
-    assert found["psnr_rgb"] == metrics.psnr_rgb(rgb, made)
-    assert found["l_drift"] == metrics.l_drift(colours, lab.rgb_to_lab(made)) > 1
-    assert found["auc_ab_balanced"] == pytest.approx(found["auc_ab"])  # all weigh the same
+    result = metrics.score(metrics.Truth(rgb), ab, made, np.ones(313))
+    assert result["psnr_rgb"] == metrics.psnr_rgb(rgb, made)
+    assert result["l_drift"] == metrics.l_drift(colours, lab.rgb_to_lab(made)) > 1
+    assert result["auc_ab_balanced"] == pytest.approx(result["auc_ab"])  # all weigh the same
     nowhere = metrics.score(metrics.Truth(rgb), ab, made, np.zeros(313))
     assert nowhere["auc_ab_balanced"] is None
 
@@ -433,8 +433,8 @@ def test_score_of_a_picture_takes_it_as_it_is():
 def test_score_leaves_out_what_small_pictures_do_not_have():
     rgb = noise(0, side=8)
     colours = lab.rgb_to_lab(rgb)
-    found = metrics.score(metrics.Truth(rgb), colours[..., 1:])
-    assert found["ssim_rgb"] is found["ssim_ab"] is None and found["mse_ab"] == 0
+    result = metrics.score(metrics.Truth(rgb), colours[..., 1:])
+    assert result["ssim_rgb"] is result["ssim_ab"] is None and result["mse_ab"] == 0
 
 
 def test_score_is_each_metric_by_itself_and_a_truth_serves_many():
@@ -452,8 +452,8 @@ def test_score_is_each_metric_by_itself_and_a_truth_serves_many():
             "lab_predicted": lab.rgb_to_lab(made),
             "ab_predicted": predicted,
         }
-        found = metrics.score(truth, predicted, weights=weights)
-        assert found == {
+        result = metrics.score(truth, predicted, weights=weights)
+        assert result == {
             key: metric.function(
                 *(pictures[name] for name in metric.pictures),
                 **metric.given,
