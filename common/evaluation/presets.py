@@ -74,7 +74,7 @@ def dataset(
     preset: Preset,
     data: str | None = None,
     embedding: str | None = None,
-    weights: str | None = "auto",
+    weights: str = "auto",
 ) -> datasets.Dataset:
     """The data set of a preset, prepared where it is missing; `UserError` where it cannot be.
 
@@ -89,9 +89,10 @@ def dataset(
     if split_by in ("first", "list"):
         mark = files.sha256(str(source).encode())[:6]
         folder = datasets.DATA / "tfrecords" / f"{preset.name}-{mark}"
-        split_by = datasets.DATA / "splits" / f"{folder.name}.csv"
+        split_list = datasets.DATA / "splits" / f"{folder.name}.csv"
         if source.is_dir():
-            _write_list(split_by, preset, source)
+            _write_list(split_list, preset, source)
+        split_by = str(split_list)
     made = datasets.prepare(
         data,
         preset.image_size,
