@@ -15,7 +15,7 @@ from common.commands import reports
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = (
     "data config embedding embedding-weights epochs steps batch size precision run seed split-by "
-    "overwrite bins rebalance embed-views"
+    "overwrite bins rebalance embed-views init"
 )
 FLAGS = {
     "data": "data size cut embedding embedding-weights seed split-by overwrite max-megapixels",
