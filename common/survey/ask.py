@@ -9,6 +9,7 @@ have one length, and listed in the order of their hashes. The key beside the pag
 import dataclasses
 import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ BATCH = 16  # pictures that are read at a time
 class Survey:
     """key: the content of key.json. pictures: {SHA-256 of the file: PNG}."""
 
-    key: dict
+    key: dict[str, Any]
     pictures: dict[str, bytes]
 
     def page(self) -> str:

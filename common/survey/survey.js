@@ -1,6 +1,6 @@
 "use strict";
 
-// One picture after another, in an order of this person's own; then a file of verdicts.
+// One picture after another, in an order drawn for this person; then a file of verdicts.
 
 const about = JSON.parse(document.getElementById("survey").textContent);
 const [before, during, after] = ["before", "during", "after"].map(
@@ -32,7 +32,7 @@ function show(focused) {
   before.hidden = true;
   during.hidden = done;
   after.hidden = !done;
-  pictures.forEach((picture, place) => { picture.hidden = place !== at; });
+  pictures.forEach((picture, position) => { picture.hidden = position !== at; });
   for (const button of during.querySelectorAll("[data-back]")) button.disabled = at === 0;
   if (done) finish();
   else progress.textContent = `Picture ${at + 1} of ${pictures.length}`;

@@ -1,4 +1,4 @@
-"""The pages in a browser: what a person sees, by mouse, keyboard and phone."""
+"""The pages in a browser, used by mouse, keyboard and on a phone."""
 
 import json
 
@@ -10,7 +10,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from common import datasets
 from common.commands import survey_results as survey_results_command
-from common.evaluation import models
+from common.evaluation import models, rows
 from common.survey import ask
 from tests import chromium, drawn
 from tests.evaluation.scoring import evaluated
@@ -52,8 +52,8 @@ def page(browser, evaluation):
 
 
 @pytest.fixture
-def report(evaluation):
-    return json.loads((evaluation / "metrics.json").read_text())
+def results(evaluation):
+    return rows.read(evaluation / "metrics.json")
 
 
 def column(page, head, table=0):
@@ -69,7 +69,7 @@ def column(page, head, table=0):
 
 
 def shown(page):
-    """The names of the pictures that are seen, in order."""
+    """The names of the visible pictures, in order."""
     return page.run("""[...document.querySelectorAll(".gallery li")].filter(
         (item) => item.checkVisibility()).map(
         (item) => item.querySelector("h3").textContent)""")
@@ -86,12 +86,12 @@ def choose(page, name, value):
 # --- the page of an evaluation ----------------------------------------------------------------
 
 
-def test_the_page_asks_for_nothing_and_complains_of_nothing(page, evaluation):
+def test_the_page_requests_nothing_and_reports_no_error(page, evaluation):
     assert page.errors() == []
     assert page.requests() == [(evaluation / "index.html").as_uri()]
     assert page.run("""[...document.querySelectorAll(".gallery img")].every(
         (image) => image.naturalWidth)""")
-    # neither do its controls
+    # nor do its controls
     page.click(".gallery li button")
     page.click("dialog [data-close]")
     page.click("thead button")
@@ -116,7 +116,7 @@ def test_nothing_else_may_run_or_be_loaded(page):
     assert all("Content Security Policy" in error for error in errors)
 
 
-def test_the_table_sorts_by_a_click(page, report):
+def test_the_table_sorts_by_a_click(page, results):
     before, order, _ = column(page, "Method")
     assert order is None and before[0].startswith("grey")
     head = column(page, "PSNR RGB")[2]
@@ -127,7 +127,7 @@ def test_the_table_sorts_by_a_click(page, report):
     assert values[-1] == "", "the true pictures have none, and stay last"
     numbers = list(map(float, values[:-1]))
     assert numbers == sorted(numbers, reverse=True)
-    assert sorted(numbers) == sorted(row["metrics"]["psnr_rgb"]["mean"] for row in report["rows"])
+    assert sorted(numbers) == sorted(row.figures["psnr_rgb"].mean for row in results.rows)
     page.click(button)
     values, order, _ = column(page, "PSNR RGB")
     assert order == "ascending" and values[-1] == ""
@@ -170,36 +170,34 @@ def test_the_table_sorts_by_the_keyboard(page):
     assert page.run("document.activeElement.textContent").startswith("CIEDE2000"), "focus stays"
 
 
-def test_pictures_are_ordered_by_any_metric_of_any_method(page, report):
+def test_pictures_are_ordered_by_any_metric_of_any_method(page, results):
     assert len(shown(page)) == 12
-    row = report["rows"][2]
-    values = row["values"]["ciede2000"]
-    names = {
-        picture["name"]: value for picture, value in zip(report["pictures"], values, strict=True)
-    }
+    row = results.model
+    values = row.values["ciede2000"]
+    names = {picture.name: value for picture, value in zip(results.pictures, values, strict=True)}
     choose(page, "metric", "ciede2000")
     choose(page, "order", "worst")
     worst = shown(page)
     assert len(worst) > 12 and names[worst[0]] == max(values)
-    told = [names[name] for name in worst]
-    assert told == sorted(told, reverse=True)
+    ordered = [names[name] for name in worst]
+    assert ordered == sorted(ordered, reverse=True)
     # the figure stands under the picture, with its rank among all
     caption = page.run("""document.querySelector('.gallery li figure[data-at="1"] figcaption')
                           .textContent""")
-    assert caption == f"{row['name']} {max(values):.2f}, {len(values)} of {len(values)}"
+    assert caption == f"{row.name} {max(values):.2f}, {len(values)} of {len(values)}"
     assert "CIEDE2000" in page.run("document.getElementById('by').textContent")
     choose(page, "order", "best")
     assert names[shown(page)[0]] == min(values)
     choose(page, "order", "median")
     assert sorted(values).index(names[shown(page)[0]]) in (len(values) // 2 - 1, len(values) // 2)
-    # of somebody's who has but half of the pictures, the other half cannot be ordered
+    # a folder with half of the pictures: the other half has no rank
     choose(page, "method", 2)
     assert 0 < len(shown(page)) < len(worst)
     choose(page, "order", "spread")
     assert len(shown(page)) == 12
 
 
-def test_the_slider_moves_by_the_keyboard_and_changes_what_is_seen(page):
+def test_the_slider_moves_by_the_keyboard_and_changes_what_is_visible(page):
     button = ".gallery li button"
     page.click(button)
     assert page.run("document.querySelector('dialog').open")
@@ -223,7 +221,7 @@ def test_the_slider_moves_by_the_keyboard_and_changes_what_is_seen(page):
 
 
 def stage(page):
-    """What is seen of both pictures, as int16."""
+    """The visible part of both pictures, as int16."""
     box = page.run("""(() => {
         const {x, y, width, height} = document.querySelector(".stage").getBoundingClientRect();
         return [x, y, width, height].map(Math.round);
@@ -289,7 +287,7 @@ def faint(page):
             }
             return parse("255 255 255");
         };
-        const found = [];
+        const faint = [];
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
         while (walker.nextNode()) {
             const element = walker.currentNode.parentElement, style = getComputedStyle(element);
@@ -298,9 +296,9 @@ def faint(page):
             const [low, high] = [luminance(parse(colour)), luminance(behind(element))].sort(
                 (x, y) => x - y);
             const contrast = (high + 0.05) / (low + 0.05);
-            if (contrast < 4.5) found.push([walker.currentNode.textContent.trim(), contrast]);
+            if (contrast < 4.5) faint.push([walker.currentNode.textContent.trim(), contrast]);
         }
-        return found;
+        return faint;
     })()""")
 
 
@@ -346,7 +344,7 @@ def test_without_its_script_the_page_is_whole(browser, evaluation):
     assert browser.run("document.querySelector('figcaption span').textContent")
 
 
-def test_who_wants_nothing_to_move_sees_nothing_move(page):
+def test_reduced_motion_is_respected(page):
     script = """getComputedStyle(document.querySelector(".gallery button")).transitionDuration"""
     assert page.run(script) != "0s"
     page.show(still=True)
@@ -384,7 +382,7 @@ def asked(tmp_path_factory):
 
 
 def judged(page):
-    """The hash of the picture that is seen."""
+    """The hash of the visible picture."""
     return page.run("""[...document.querySelectorAll("[data-picture]")].filter(
         (image) => image.checkVisibility()).map((image) => image.dataset.picture).join()""")
 
@@ -414,7 +412,7 @@ def test_a_person_answers_and_the_command_reads_it(browser, asked, tmp_path, cap
             f"Picture {at + 1} of 6"
         )
         order.append(judged(browser))
-        # this person takes all for real but one, and is never wrong of that
+        # this person takes all for real but the first recoloured one
         verdict = (
             "recoloured"
             if kinds[order[-1]] == "recoloured"

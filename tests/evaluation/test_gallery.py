@@ -103,9 +103,9 @@ def test_a_picture_is_what_was_scored(made, dataset, tmp_path):
     """At 32 pixels pictures are PNG: what the page shows can be scored again."""
     there = tmp_path / "there"
     names = dataset.names("test")
-    for place, rgb in enumerate(next(dataset.batches("test", 100))["rgb"]):
-        if place % 2:
-            path = there / names[place]
+    for position, rgb in enumerate(next(dataset.batches("test", 100))["rgb"]):
+        if position % 2:
+            path = there / names[position]
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), cv2.rotate(rgb, cv2.ROTATE_180)[..., ::-1])
     evaluation, shown = made(predictions=[f"them={there}"], batch_size=7)
@@ -117,7 +117,7 @@ def test_a_picture_is_what_was_scored(made, dataset, tmp_path):
             assert metrics.psnr_rgb(pixels[None], pixels[name]) == pytest.approx(
                 values[name][picture.position], rel=1e-3
             )
-    # looked at a second time, no picture of theirs is counted a second time
+    # the second reading, for the page, counts no picture a second time
     row = evaluation.row("them")
     assert row.counts["used"] + row.counts["missing"] == len(names)
 
@@ -157,8 +157,8 @@ def test_the_page_holds_values_and_ranks_of_what_it_shows(made):
 def test_histograms_are_of_all_pixels(made, dataset):
     evaluation, shown = made()
     pixels = evaluation.data.pictures * SIDE**2
-    for found in (*evaluation.rows, evaluation.truth):
-        assert all(sum(counts) == pixels for counts in found.histograms.values())
+    for row in (*evaluation.rows, evaluation.truth):
+        assert all(sum(counts) == pixels for counts in row.histograms.values())
     ab = lab.rgb_to_lab(next(dataset.batches("test", 100))["rgb"])[..., 1:]
     edges = np.linspace(-111, 111, 112)
     assert evaluation.truth.histograms["b"] == np.histogram(ab[..., 1], edges)[0].tolist()

@@ -1,4 +1,4 @@
-"""The survey: what its page gives away (nothing), and what is made of people's files."""
+"""The survey: its page, which distinguishes no kind of picture, and the counting of answers."""
 
 import base64
 import json
@@ -67,14 +67,14 @@ def test_pictures_are_what_the_key_says(model, dataset):
     kinds = [picture["kind"] for picture in key["pictures"]]
     assert kinds == ["recoloured"] * 9 + ["original"] * 3
     for picture in key["pictures"]:
-        seen, true = pixels(pictures[picture["sha256"]]), rgb[picture["name"]]
+        shown, true = pixels(pictures[picture["sha256"]]), rgb[picture["name"]]
         if picture["kind"] == "original":
-            np.testing.assert_array_equal(seen, true)
+            np.testing.assert_array_equal(shown, true)
         else:
             colours = lab.rgb_to_lab(true)[None]
             ab = model(baselines.Batch(np.zeros(1), true[None], colours, None))
-            np.testing.assert_array_equal(seen, metrics.recolour(colours[..., :1], ab)[0])
-            assert (seen != true).any()
+            np.testing.assert_array_equal(shown, metrics.recolour(colours[..., :1], ab)[0])
+            assert (shown != true).any()
     assert all(files.sha256(png) == digest for digest, png in pictures.items())
     assert key["seen"] == 12, "the model was trained on all of the test split"
 
@@ -95,15 +95,11 @@ def test_the_page_gives_nothing_away(model, dataset):
     tags = re.findall(r"<img [^>]*>", text)
     digests = [re.search(r'data-picture="([0-9a-f]{64})"', tag).group(1) for tag in tags]
     contents = [re.search(r"base64,([^\"]*)", tag).group(1) for tag in tags]
-    assert (
-        len(
-            {
-                tag.replace(digest, "").replace(content, "")
-                for tag, digest, content in zip(tags, digests, contents, strict=True)
-            }
-        )
-        == 1
-    )
+    written = {
+        tag.replace(digest, "").replace(content, "")
+        for tag, digest, content in zip(tags, digests, contents, strict=True)
+    }
+    assert len(written) == 1
     assert len(set(map(len, contents))) == 1 and digests == sorted(digests)
     heads = {base64.b64decode(content)[:33] for content in contents}  # signature and header
     assert len(heads) == 1, "one format, one size, one depth"
@@ -122,7 +118,7 @@ def test_uncompressed_files_are_of_one_length_whatever_they_show():
 
 def test_a_model_gets_the_embeddings_of_its_pictures(dataset):
     class Fused:
-        """Of one colour, which the embedding says; a stand-in for an `models.Model`."""
+        """A stand-in for a `models.Model`: one colour, the embedding's value."""
 
         name, sha256, takes_embedding = "fused", "0" * 64, True
         dataset = property(lambda self: self)
@@ -144,9 +140,9 @@ def test_a_model_gets_the_embeddings_of_its_pictures(dataset):
     key, pictures = survey.key, survey.pictures
     names = dataset.names("test")
     for picture in key["pictures"][:4]:
-        place = names.index(picture["name"])
-        l = lab.rgb_to_lab(dataset.read("test", [place])["rgb"])[..., :1]
-        expected = metrics.recolour(l, np.full((1, SIDE, SIDE, 2), place, np.float32))
+        position = names.index(picture["name"])
+        l = lab.rgb_to_lab(dataset.read("test", [position])["rgb"])[..., :1]
+        expected = metrics.recolour(l, np.full((1, SIDE, SIDE, 2), position, np.float32))
         np.testing.assert_array_equal(pixels(pictures[picture["sha256"]]), expected[0])
 
 
@@ -240,8 +236,7 @@ def test_wilsons_intervals_are_the_published_ones():
         (0, 20, 0.0000, 0.1611),
         (1, 29, 0.0061, 0.1718),
     ):
-        found = answers.Share(count, total).interval
-        assert found == pytest.approx((low, high), abs=5e-5)
+        assert answers.Share(count, total).interval == pytest.approx((low, high), abs=5e-5)
     low, high = answers.Share(29, 29).interval
     assert (low, high) == (pytest.approx(1 - answers.Share(0, 29).interval[1]), 1)
 

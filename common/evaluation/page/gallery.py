@@ -73,7 +73,8 @@ def make(
     methods = [method for method in methods if method.name != rows.MEAN_COLOUR]
     wanted, spread = choose(evaluation, shown)
     names = dataset.names(split)
-    pictures, room, positions = [], limit, list(wanted)
+    pictures: list[Picture] = []
+    room, positions = limit, list(wanted)
     for start in range(0, len(positions), batch_size):
         part = positions[start : start + batch_size]
         made = [(method.name, _pictures(method, split, part)) for method in methods]
@@ -98,7 +99,7 @@ def choose(evaluation: rows.Evaluation, shown: int) -> tuple[dict[int, list[Reas
     """
     count = evaluation.data.pictures
     spread = np.unique(np.linspace(0, count - 1, min(shown, count)).round().astype(int))
-    chosen = {position: [] for position in spread.tolist()}
+    chosen: dict[int, list[Reason]] = {position: [] for position in spread.tolist()}
     others = [row for row in evaluation.rows if row.kind != rows.BASELINE]
     for key in sorted(keys(evaluation), key=lambda key: not metrics.METRICS[key].brief):
         ranked = [(row.name, ranks(key, row, evaluation.truth)) for row in others]

@@ -62,7 +62,7 @@ if (gallery) {
     const [title, unit] = data.metrics[key];
     const rank = (picture) => data.values[picture.at][at][key][1];
     const last = data.counts[key][at];
-    const place = {
+    const position = {
       spread: (picture) => picture.at,
       best: rank,
       worst: (picture) => -rank(picture),
@@ -70,7 +70,7 @@ if (gallery) {
     }[order.value];
     visible = pictures
       .filter((picture) => ordered ? rank(picture) : "spread" in picture.item.dataset)
-      .sort((x, y) => place(x) - place(y));
+      .sort((x, y) => position(x) - position(y));
     for (const {item} of pictures) item.hidden = true;
     for (const picture of visible) {
       picture.item.hidden = false;

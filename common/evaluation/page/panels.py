@@ -7,7 +7,7 @@ import numpy as np
 from common.color import lab
 from common.evaluation import histograms
 from common.evaluation.page import charts
-from common.evaluation.rows import Evaluation
+from common.evaluation.rows import Evaluation, ModelFile
 
 SHARES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1)  # the ticks of a histogram's y axis
 TICKS = (-100, -50, 0, 50, 100)  # of its x axis, Lab units
@@ -67,7 +67,9 @@ def _histogram(name, counts, truth, channel):
 def curves(evaluation: Evaluation) -> list[Charts]:
     """Loss and PSNR by epoch, of the models whose run has a history."""
     return [
-        _trained(row.name, row.source.history) for row in evaluation.models if row.source.history
+        _trained(row.name, row.source.history)
+        for row in evaluation.rows
+        if isinstance(row.source, ModelFile) and row.source.history
     ]
 
 

@@ -9,7 +9,7 @@ import dataclasses
 from common import metrics
 from common.evaluation import table
 from common.evaluation.page import document, gallery, panels, tables
-from common.evaluation.rows import BASELINE, INFINITE, MODEL, PREDICTIONS, Evaluation, Row
+from common.evaluation.rows import BASELINE, INFINITE, Evaluation, ModelFile, PictureFolder
 
 
 def html(evaluation: Evaluation, pictures: gallery.Gallery) -> str:
@@ -215,33 +215,33 @@ def _provenance(evaluation):
     if evaluation.commit:
         entries["Commit"] = evaluation.commit
     for row in evaluation.rows:
-        if row.kind == MODEL:
-            entries[row.name] = _about(row)
-        elif row.kind == PREDICTIONS:
+        if isinstance(row.source, ModelFile):
+            entries[row.name] = _about(row.source)
+        elif isinstance(row.source, PictureFolder):
             entries[row.name] = f"pictures in {row.source.folder}"
     return entries
 
 
-def _about(row: Row) -> str:
+def _about(model: ModelFile) -> str:
     """A model in one line."""
-    source, metadata = row.source, row.metadata
+    metadata = model.metadata
     data = metadata.get("data", {})
     parts = [
-        source.file,
+        model.file,
         f"trained on {data['name']}" if data.get("name") else "",
         f"split {data['split_sha256'][:12]}" if data.get("split_sha256") else "",
         f"config {metadata['config_name']}" if metadata.get("config_name") else "",
-        f"works at {source.image_size} × {source.image_size}, cut “{source.cut}”",
+        f"works at {model.image_size} × {model.image_size}, cut “{model.cut}”",
     ]
-    if embedding := row.embedding:
+    if embedding := model.embedding:
         origin = (
             "stored with the data set"
-            if source.embedding_from == "data set"
+            if model.embedding_from == "data set"
             else "made while evaluating"
         )
         parts.append(
             f"embedding {embedding['network']}, {embedding['weights']} weights "
             f"{embedding['sha256'][:12]}, {origin}"
         )
-    parts.append(f"SHA-256 {source.sha256}")
+    parts.append(f"SHA-256 {model.sha256}")
     return "; ".join(filter(None, parts))

@@ -65,19 +65,19 @@ def scores(evaluation: Evaluation) -> Table:
     lines = []
     for row in evaluation.rows:
         counted = table.pictures_of(row)
-        cells = [_cell(row, column, pictures) for column in columns]
         remarks = [Remark(text, _is_warning(text)) for text in table.remarks_of(row, pictures)]
-        cells.append(Cell(counted, int(counted.split()[0])))
-        lines.append(Line(row.name, tuple(cells), row.kind, tuple(remarks)))
+        cells = [_cell(row, column, pictures) for column in columns]
+        number = Cell(counted, int(counted.split()[0]))
+        lines.append(Line(row.name, (*cells, number), row.kind, tuple(remarks)))
     truth = evaluation.truth
-    cells = [
+    of_truth = [
         _cell(truth, column, pictures)
         if column.key in truth.figures and not column.is_delta
         else None
         for column in columns
     ]
-    counted = truth.figures["colourfulness"].n
-    lines.append(Line(TRUE_PICTURES, (*cells, Cell(str(counted), counted)), "truth"))
+    count = truth.figures["colourfulness"].n
+    lines.append(Line(TRUE_PICTURES, (*of_truth, Cell(str(count), count)), "truth"))
     heads = [_head(evaluation, column) for column in columns]
     return Table((*heads, Head("n", "pictures")), tuple(lines))
 
@@ -144,15 +144,15 @@ def spread(evaluation: Evaluation) -> Table:
                 _two_digits(histograms.distance(counts, truth[channel])),
             ]
         lines.append(Line(row.name, tuple(cells), row.kind))
-    cells = []
+    of_truth: list[Cell | None] = []
     for channel in histograms.CHANNELS:
-        cells += [_two_digits(histograms.deviation(truth[channel])), None]
+        of_truth += [_two_digits(histograms.deviation(truth[channel])), None]
     heads = [
         Head(f"{channel}* {what}", small)
         for channel in histograms.CHANNELS
         for what, small in (("spread", "standard deviation"), ("distance", "lower is better"))
     ]
-    return Table(tuple(heads), (*lines, Line(TRUE_PICTURES, tuple(cells), "truth")))
+    return Table(tuple(heads), (*lines, Line(TRUE_PICTURES, tuple(of_truth), "truth")))
 
 
 def _two_digits(value):
