@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,16 @@ def write_history(folder, history):
     files.write_text(folder / "history.csv", text.getvalue())
 
 
-def read_history(folder: str | Path) -> list[dict[str, float | None]]:
+def read_history(
+    folder: str | Path, columns: Sequence[str] | None = None
+) -> list[dict[str, float | None]]:
     """A run's history.csv: a dict of floats an epoch, None where there is no finite number.
 
-    Raises OSError without the file, ValueError or csv.Error where it is not a run's.
+    columns: those to read, all by default. Raises OSError without the file, and KeyError,
+    ValueError or csv.Error where it is not a run's.
     """
     with open(Path(folder) / "history.csv", encoding="utf-8", newline="") as file:
-        return [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(file)]
+        return [{key: _number(row[key]) for key in columns or row} for row in csv.DictReader(file)]
 
 
 def history_of(model, sha256, runs="runs"):
@@ -47,7 +51,7 @@ def history_of(model, sha256, runs="runs"):
     ):
         # A folder without the file, or with one that is not a run's, has no curves.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, csv.Error):
-            rows = read_history(folder)
+            rows = read_history(folder, CURVES)
             if rows:
                 return {key: [row[key] for row in rows] for key in CURVES}
     return None
