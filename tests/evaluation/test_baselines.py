@@ -126,9 +126,9 @@ def test_the_row_is_the_neighbours_ab_under_the_true_lightness(dataset):
     ]
     assert row.values["psnr_rgb"] == pytest.approx(psnr, rel=1e-5)
     assert row.source.among == 12 and row.embedding["weights"] == "random" and row.seen == 0
-    text = table.table(report)
-    assert "embedding mobilenet_v2, RANDOM weights; among 12 training pictures" in text
-    assert "largest cosine" in report.protocol.sentences["neighbour"] and not report.notes
+    remarks = " ".join(table.remarks_of(row, 10))
+    assert "mobilenet_v2" in remarks and "RANDOM" in remarks and "12" in remarks
+    assert "neighbour" in report.protocol.sentences and not report.notes
 
 
 def test_a_training_picture_is_not_its_own_neighbour(dataset):
