@@ -71,8 +71,10 @@ RUNS = {  # name: the report and the flags of its training
 }
 EVALUATED = ("feup resnet18_mse", "koala lee2021", "iizuka jain")
 
-# What differs from run to run, and what this version corrects: `steps` of the config in a model's
-# metadata was the config's own where --steps said otherwise.
+# What differs from run to run, and what this version corrects. `steps` of the config in a model's
+# metadata was the config's own where --steps gave another number. A config in the metadata has
+# every field of common.config.Config now, where it had those of the report's own class: fields that
+# the first file lacks are no difference.
 IGNORED = {"created", "versions", "commit", "file", "sha256", "seconds"}
 CORRECTED = {"steps"}
 
@@ -197,7 +199,8 @@ def collect():
 def differences(one, other, path=""):
     """Yield a line for each difference between two JSON contents: its path and both values."""
     if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted(one.keys() | other.keys()):
+        keys = one.keys() if path.endswith("/config") else one.keys() | other.keys()
+        for key in sorted(keys):
             yield from differences(one.get(key), other.get(key), f"{path}/{key}")
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for at, (left, right) in enumerate(zip(one, other, strict=True)):
