@@ -224,7 +224,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     drawn.folder("photos", 60, 40)
     config = dataclasses.replace(small("plain"), batch_size=2)
-    monkeypatch.setattr("cs230.train.CONFIGS", {"plain": config})
+    monkeypatch.setattr("cs230.CONFIGS", {"plain": config})
 
     def train_to(epochs, run):
         assert (

@@ -555,7 +555,7 @@ def folder(tmp_path, monkeypatch):
         monkeypatch.setenv(f"{network}_WEIGHTS", "random")
     monkeypatch.setenv("LPIPS_WEIGHTS", "none")
     monkeypatch.setattr(
-        "feup.train.CONFIGS",
+        "feup.CONFIGS",
         {
             name: dataclasses.replace(
                 config,

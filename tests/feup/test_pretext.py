@@ -41,7 +41,7 @@ def folder(tmp_path, monkeypatch):
             feup.CONFIGS["resnet18_mse"], decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2))
         )
     }
-    monkeypatch.setattr("feup.train.CONFIGS", narrow)
+    monkeypatch.setattr("feup.CONFIGS", narrow)
     monkeypatch.setattr("feup.experiments.pretext.CONFIGS", narrow)
     monkeypatch.setattr("feup.experiments.pretext.SETTLING", 2)
     return tmp_path

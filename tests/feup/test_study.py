@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
         )
         for name, config in feup.CONFIGS.items()
     }
-    monkeypatch.setattr("feup.train.CONFIGS", narrow)
+    monkeypatch.setattr("feup.CONFIGS", narrow)
     return tmp_path
 
 
@@ -122,7 +122,7 @@ def test_stl10s_size_is_for_resnet_alone(folder, capsys):
         (("--config=resnet18_mse,resnet18_mse",), "invalid list of configs"),
         (("--size=36",), "cannot see 36 x 36"),
         (("--data=nowhere",), "There is no folder nowhere"),
-        (("--nonsense=1",), "unrecognized arguments: --nonsense=1"),
+        (("--nonsense=1",), "unknown argument --nonsense=1"),
     ],
 )
 def test_a_mistake_is_one_line(folder, capsys, arguments, message):

@@ -263,7 +263,7 @@ def classes(tmp_path, monkeypatch):
     loose.rename(tmp_path / "photos" / loose.name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "iizuka.train.CONFIGS",
+        "iizuka.CONFIGS",
         {
             name: dataclasses.replace(
                 config,
