@@ -1,36 +1,36 @@
 """Koala end to end by its commands, at full size: a step of training is all that is cut short."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import pytest
 
-from common.commands import reproduce
+from common import cli
+from common.commands import __main__, reproduce
 from common.networks import h5
 from tests import drawn
 
 ROOT = Path(__file__).parents[2]
 
 
-def colorization(home, *words, code=0):
-    """What the command writes to standard output, or with an exit code to standard error."""
-    process = subprocess.run(
-        [sys.executable, "-m", "common.commands", *words],
-        cwd=home,
-        text=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.returncode == code, process.stderr
-    return process.stderr if code else process.stdout
+@pytest.fixture
+def colorization(tmp_path, monkeypatch, capfd):
+    """The command, called in `tmp_path`: what it and its processes write, to output or to error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of the process that trains
+
+    def call(*words, code=0):
+        returned = cli.run(__main__.main, list(words))
+        written = capfd.readouterr()
+        assert returned == code, written.err
+        return written.err if code else written.out
+
+    return call
 
 
 @pytest.mark.slow
-def test_reproduce_eval_and_colorize(tmp_path):
+def test_reproduce_eval_and_colorize(tmp_path, colorization):
     drawn.folder(tmp_path / "photos", 24, 100, ".jpg")
     quick = (
         "--steps=1",
@@ -40,16 +40,14 @@ def test_reproduce_eval_and_colorize(tmp_path):
         "--embedding-weights=random",
         "--precision=float32",
     )
-    output = colorization(
-        tmp_path, "reproduce", "koala", "--data=photos", "--config=lee2021", *quick
-    )
+    output = colorization("reproduce", "koala", "--data=photos", "--config=lee2021", *quick)
     assert "| lee2021 | parameters | 6,541,202 | 6,541,202 |" in output
     table = (tmp_path / "reports" / "reproduce" / "koala.md").read_text()
     assert table in output and " -> " in table and "mean colour" in table
 
     metadata = h5.metadata(tmp_path / "models" / "koala.h5")
     assert metadata["embedding"]["weights"] == "random" and metadata["config_name"] == "lee2021"
-    output = colorization(tmp_path, "eval", "--data=photos")
+    output = colorization("eval", "--data=photos")
     assert "koala" in output and "mean colour" in output and "RANDOM" in output
     report = json.loads((tmp_path / "reports" / "eval" / "metrics.json").read_text())
     assert [row["name"] for row in report["rows"]] == [
@@ -61,15 +59,15 @@ def test_reproduce_eval_and_colorize(tmp_path):
     assert (tmp_path / "reports" / "eval" / "index.html").exists()
 
     cv2.imwrite(str(tmp_path / "old.png"), drawn.picture(3, 80, 130)[..., 0])
-    colorization(tmp_path, "colorize", "--in=old.png", "--out=coloured", "--model=koala")
+    colorization("colorize", "--in=old.png", "--out=coloured", "--model=koala")
     assert cv2.imread(str(tmp_path / "coloured" / "old.png")).shape == (80, 130, 3)
-    error = colorization(tmp_path, "colorize", "--in=old.png", "--model=nothing", code=2)
+    error = colorization("colorize", "--in=old.png", "--model=nothing", code=2)
     assert "There is no model nothing" in error
 
 
 @pytest.mark.slow
-def test_a_failing_recipe_is_one_line(tmp_path):
-    error = colorization(tmp_path, "reproduce", "koala", "--data=nowhere", code=2)
+def test_a_failing_recipe_is_one_line(colorization):
+    error = colorization("reproduce", "koala", "--data=nowhere", code=2)
     assert error.strip().splitlines()[-1].startswith("error: The recipe lee2021 ended")
 
 
