@@ -13,7 +13,7 @@ class Named:
     """A dataclass whose unknown field names are an error that gives the nearest name."""
 
     def __new__(cls, *_: Any, **values: Any) -> Self:
-        known = [field.name for field in dataclasses.fields(cls)]
+        known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
         for name in values.keys() - set(known):
             raise UserError(
                 f"{cls.__qualname__} has no field {name}.{cli.nearest(name, known)} "

@@ -126,11 +126,11 @@ def _plan(paths, dataset, split, options):
     given = [predictions.parse(str(text)) for text in options.predictions]
     names = _names([*paths, *(folder for _, folder in given)])
     models = names[: len(paths)]
-    folders = [own or name for (own, _), name in zip(given, names[len(paths) :], strict=True)]
-    _check_names([*rows.BASELINES, *models, *folders])
+    titles = [own or name for (own, _), name in zip(given, names[len(paths) :], strict=True)]
+    _check_names([*rows.BASELINES, *models, *titles])
     folders = [
-        predictions.Predictions(folder, name, dataset, split, count)
-        for (_, folder), name in zip(given, folders, strict=True)
+        predictions.Predictions(folder, title, dataset, split, count)
+        for (_, folder), title in zip(given, titles, strict=True)
     ]
     constant, notes = baselines.of(dataset, split, count)
     known = [each.name for each in constant] + models + [folder.name for folder in folders]
@@ -218,14 +218,14 @@ def _result(plan, options, networks, true, measured, failed):
     bootstrap = statistics.Bootstrap(len(plan.pictures))
     values, figures = _figures(true, true, networks)
     truth = statistics.truth_with_intervals(rows.Truth(figures, values, true.histograms), bootstrap)
-    table_rows = []
+    measured_rows = []
     for each in measured:
         values, figures = _figures(each, true, networks)
         source = each.method.source(plan.digests, each.outcomes)
         name, kind = each.method.name, each.method.kind
         row = rows.Row(name, kind, source, values, each.histograms, figures)
-        table_rows.append(statistics.with_intervals(row, truth, bootstrap))
-    table_rows = statistics.with_best(tuple(table_rows))
+        measured_rows.append(statistics.with_intervals(row, truth, bootstrap))
+    table_rows = statistics.with_best(tuple(measured_rows))
     dataset = plan.dataset
     columns = metrics.chosen(options.rebalance) | (networks.columns if networks else {})
     return rows.Evaluation(
@@ -250,7 +250,7 @@ def _result(plan, options, networks, true, measured, failed):
         ),
         versions={
             **provenance.versions(),
-            "scikit-image": skimage.__version__,
+            "scikit-image": skimage.__version__,  # type: ignore[attr-defined]  # it is lazy
             "opencv": cv2.__version__,
         },
         commit=provenance.commit(),

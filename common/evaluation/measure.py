@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Measured:
     pictures. outputs: those of the networks, or None.
     """
 
-    method: object
+    method: Any
     values: dict[str, list]
     histograms: dict[str, list[int]]
     outcomes: list[predictions.Read]

@@ -311,7 +311,9 @@ class Networks:
         self.notes.append(note)
 
     def _add(self, key, title, switches):
-        self.columns[key] = dataclasses.replace(metrics.METRICS[key], title=title, given=switches)
+        metric = metrics.METRICS[key]
+        assert isinstance(metric, metrics.NetworkMetric)
+        self.columns[key] = dataclasses.replace(metric, title=title, given=switches)
 
     def results(
         self, outputs: "Outputs", true: "Outputs"

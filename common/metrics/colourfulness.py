@@ -42,7 +42,7 @@ class _Opponent:
 
 def _opponents(picture):
     """R - G, and R + G - 2 B, twice the opponent."""
-    red, green, blue = (np.int16(plane) for plane in cv2.split(picture.array))
+    red, green, blue = (plane.astype(np.int16) for plane in cv2.split(picture.array))
     opponents = []
     for unit, opponent in ((1, red - green), (2, red + green - 2 * blue)):
         # OpenCV's sums are doubles: whole numbers but for a rounding.

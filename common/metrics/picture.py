@@ -60,9 +60,10 @@ def per_picture(metric: Callable) -> Callable:
     ]
 
     @functools.wraps(metric)
-    def checked(*pictures, **switches):
+    def checked(*arguments, **switches):
         pictures = [
-            picture if isinstance(picture, Picture) else Picture(picture) for picture in pictures
+            argument if isinstance(argument, Picture) else Picture(argument)
+            for argument in arguments
         ]
         for name, picture in zip(names, pictures, strict=True):
             picture.check(metric.__name__, name)

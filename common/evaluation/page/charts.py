@@ -7,6 +7,8 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 MARKED = 50  # a line of at most so many points has a mark at each
 
 
@@ -93,7 +95,8 @@ def numbered(count: int) -> Axis:
 def _ticks(low, high, **options):
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(4, steps=[1, 2, 5, 10], **options).tick_values(low, high).tolist()
+    locator = MaxNLocator(4, steps=[1, 2, 5, 10], **options)
+    return np.asarray(locator.tick_values(low, high)).tolist()
 
 
 def panel(
@@ -128,7 +131,7 @@ def line(kind: str, x: Axis, y: Axis, points: Sequence[tuple[float, float | None
     return Shape(f"line {kind}", path, kind, tuple(marks) if len(points) <= MARKED else ())
 
 
-def steps(kind: str, x: Axis, y: Axis, edges: Sequence[float], heights: Sequence[float]) -> Shape:
+def steps(kind: str, x: Axis, y: Axis, edges: np.ndarray, heights: np.ndarray) -> Shape:
     """A histogram's outline of the CSS class `kind`: len(heights) + 1 edges, down to the axis."""
     path = f"M{_x(x, edges[0])} {_y(y, y.low)}"
     for edge, height in zip(edges[1:], heights, strict=True):
