@@ -34,7 +34,7 @@ def main(argv: list[str] | None, *, report: ModuleType | Report) -> int:
     run = train(report, request.config, request.data, request.options)
     if run.stopped_by:
         return 128 + run.stopped_by
-    if run.trained and run.dataset.count("test"):
+    if run.model and run.trained and run.dataset.count("test"):
         out = run.folder / "evaluation"
         print(table.table(evaluate.evaluate([run.model], run.dataset, "test", out)))
         print(f"pictures to look at: {out}/index.html, {run.folder}/grid.png")

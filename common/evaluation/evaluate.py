@@ -250,7 +250,7 @@ def _result(plan, options, networks, true, measured, failed):
         ),
         versions={
             **provenance.versions(),
-            "scikit-image": skimage.__version__,  # type: ignore[attr-defined]  # it is lazy
+            "scikit-image": skimage.__version__,
             "opencv": cv2.__version__,
         },
         commit=provenance.commit(),

@@ -1,11 +1,12 @@
-"""What a run leaves behind to look at: history, curves, pictures."""
+"""A run's history, curves and pictures: history.csv, TensorBoard, curves.png, grid.png."""
 
 import contextlib
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,11 @@ from common import files, metrics, photos
 from common.color import lab
 
 CURVES = ("epoch", "loss", "val_loss", "val_psnr_rgb", "mean_colour_psnr_rgb")
-SHOWN = 128  # pixels that a smaller picture is shown at in grid.png, or close
+SHOWN = 128  # pixels a side, to about which smaller pictures are enlarged in grid.png
 
 
-def write_history(folder, history):
-    """history.csv: a line an epoch, from a list of dicts with the same keys."""
+def write_history(folder: Path, history: list[dict[str, Any]]) -> None:
+    """Write history.csv, a line an epoch, from dicts with the same keys."""
     text = io.StringIO()
     writer = csv.DictWriter(text, history[0])
     writer.writeheader()
@@ -30,14 +31,16 @@ def read_history(
 ) -> list[dict[str, float | None]]:
     """A run's history.csv: a dict of floats an epoch, None where there is no finite number.
 
-    columns: those to read, all by default. Raises OSError without the file, and KeyError,
-    ValueError or csv.Error where it is not a run's.
+    columns: those to read; None for all. Raises OSError without the file, KeyError without a
+    column, ValueError or csv.Error where it is not a run's.
     """
     with open(Path(folder) / "history.csv", encoding="utf-8", newline="") as file:
         return [{key: _number(row[key]) for key in columns or row} for row in csv.DictReader(file)]
 
 
-def history_of(model, sha256, runs="runs"):
+def history_of(
+    model: str | Path, sha256: str, runs: str | Path = "runs"
+) -> dict[str, list[float | None]] | None:
     """{name of `CURVES`: a number an epoch, None where there is none} of a model file; else None.
 
     From the history.csv beside the file, or of the run in `runs` that exported the same file, of
@@ -57,7 +60,7 @@ def history_of(model, sha256, runs="runs"):
     return None
 
 
-def _number(text):
+def _number(text: str) -> float | None:
     value = float(text or "nan")
     return value if math.isfinite(value) else None
 
@@ -66,7 +69,8 @@ class TensorBoard:
     """A run's figures for TensorBoard, in folder/tensorboard: one file a process that trains."""
 
     def __init__(self, folder: Path):
-        self.folder, self._writer = folder / "tensorboard", None
+        self.folder = folder / "tensorboard"
+        self._writer: Any = None
 
     def write(self, row: dict[str, float | None]) -> None:
         """Add an epoch, a row of the history."""
@@ -84,7 +88,7 @@ class TensorBoard:
             self._writer.close()
 
 
-def draw_curves(path, history):
+def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
     """Loss, PSNR and what Keras calls accuracy, by epoch, as a PNG."""
     from matplotlib.figure import Figure
 
@@ -104,8 +108,11 @@ def draw_curves(path, history):
     save_curves(path, figure, (loss, psnr, accuracy))
 
 
-def save_curves(path, figure, panels):
-    """Legends, grids and whole epochs for the panels of a figure over epochs; then the PNG."""
+def save_curves(path: Path, figure: Any, panels: Iterable[Any]) -> None:
+    """Add legends, grids and ticks at whole epochs to a figure's panels, and save it as a PNG.
+
+    figure, panels: Matplotlib's, over epochs.
+    """
     for axes in panels:
         axes.legend()
         axes.grid(alpha=0.3)
@@ -114,12 +121,15 @@ def save_curves(path, figure, panels):
         figure.savefig(temporary, dpi=120)
 
 
-def draw_grid(path, rgb, ab):
-    """A row a picture, grey | ours | true, as a PNG."""
+def draw_grid(path: Path, rgb: np.ndarray, ab: np.ndarray) -> None:
+    """Save a PNG with a row a picture: grey, with the given ab, and true.
+
+    rgb: (N, S, S, 3) uint8. ab: (N, S, S, 2) in Lab units.
+    """
     l = lab.rgb_to_l(rgb)[..., None]
     grey = metrics.recolour(l, np.zeros_like(ab))
     rows = np.concatenate([grey, metrics.recolour(l, ab), rgb], axis=2)
-    times = max(1, SHOWN // rgb.shape[1])  # pixel by pixel, where pictures are stamps
+    times = max(1, SHOWN // rgb.shape[1])  # small pictures are enlarged
     drawn = np.concatenate(rows).repeat(times, 0).repeat(times, 1)
     with files.replacing(path) as temporary:
         temporary.write_bytes(photos.png(drawn))

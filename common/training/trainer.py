@@ -43,13 +43,18 @@ class Trainer:
         thawed: Sequence[str] = (),
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ):
+        if config.steps is None:
+            raise ValueError(
+                "Trainer needs a number of steps an epoch. Received: config.steps=None."
+            )
         self.model, self.config, self.batches, self.folder = model, config, batches, folder
+        self.steps = config.steps
         self.dataset = batches.dataset
         self.compile_model, self.thawed = compile_model, thawed
         self.checkpoint, self.checkpoint_seconds = folder / "checkpoint.npz", checkpoint_seconds
         self.progress = checkpoint.Progress()
         self.validation = Validation(model, batches)
-        self.callbacks = Callbacks(callbacks, model, config.epochs, config.steps)
+        self.callbacks = Callbacks(callbacks, model, config.epochs, self.steps)
         self.stopped_by: int | None = None  # the signal that asked to stop
         self._compile(config.learning_rate, config.unfreeze_after or config.epochs)
         if not self.dataset.count("validation"):
@@ -61,7 +66,7 @@ class Trainer:
     def _compile(self, learning_rate, epochs):
         """Give the network its optimizer and loss for a phase of so many epochs."""
         config = dataclasses.replace(self.config, learning_rate=learning_rate)
-        self.compile_model(self.model, config, self.config.steps * epochs)
+        self.compile_model(self.model, config, self.steps * epochs)
         choose_jit(self.model)
 
     def _unfreeze(self):
@@ -95,7 +100,7 @@ class Trainer:
 
     def fit(self) -> bool:
         """Train to the last epoch; False if a signal stopped it, with the checkpoint written."""
-        epochs, steps, progress = self.config.epochs, self.config.steps, self.progress
+        epochs, steps, progress = self.config.epochs, self.steps, self.progress
         with _signals(self._stop), contextlib.closing(logs.TensorBoard(self.folder)) as board:
             if not self.finished:
                 self._measure_baseline()
@@ -150,9 +155,9 @@ class Trainer:
             self._unfreeze()
         calls = self.callbacks.calls
         calls.on_epoch_begin(progress.epoch)
-        first = progress.epoch * self.config.steps
+        first = progress.epoch * self.steps
         started = saved = time.monotonic()
-        steps = range(first + progress.step, first + self.config.steps)
+        steps = range(first + progress.step, first + self.steps)
         for x, y in datasets.ahead(self.batches, steps):
             calls.on_train_batch_begin(progress.step)
             values = self._train_step(x, y)
@@ -193,9 +198,9 @@ class Trainer:
 
     def _finish_epoch(self, bar, board):
         """Validate, add the epoch to the history, draw what there is to look at."""
-        progress, steps = self.progress, self.config.steps
+        progress, steps = self.progress, self.steps
         scores = self.validation(self.validation.predict, stopped=self._stopped)
-        if scores is None:
+        if not scores:
             return  # stopped: the checkpoint stands at the epoch's last step
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         means = {key: total / steps for key, total in progress.sums.items()}

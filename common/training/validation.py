@@ -57,16 +57,16 @@ class Validation:
         predict: Predict,
         split: str = "validation",
         stopped: Callable[[], bool] = lambda: False,
-    ) -> dict[str, float | None] | None:
+    ) -> dict[str, float | None]:
         """Means over the pictures of a split: MSE (ab), PSNR (RGB), "accuracy", and more.
 
         That is what the config's `watched` names of `metrics.METRICS`, and what `predict` returns
-        beside ab. None once stopped() is true.
+        beside ab. {} once stopped() is true.
         """
-        values = collections.defaultdict(list)
+        values: dict[str, list[float | None]] = collections.defaultdict(list)
         for batch in self.batches.of_split(split):
             if stopped():
-                return None
+                return {}
             ab, scores = predict(batch)
             colours = lab.rgb_to_lab(batch["rgb"])
             for key, value in scores.items():
@@ -81,9 +81,10 @@ class Validation:
             }
             for key in ("psnr_rgb", *self.batches.config.watched):
                 metric = metrics.METRICS[key]
+                assert isinstance(metric, metrics.PictureMetric)
                 fits = self.batches.dataset.image_size >= metric.smallest
                 values[key].extend(
-                    metric.function(*map(pictures.get, metric.pictures))
+                    metric.function(*(pictures[name] for name in metric.pictures))
                     if fits
                     else [None] * len(ab)
                 )
