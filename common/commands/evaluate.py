@@ -10,8 +10,16 @@ from common.cli import UserError
 from common.datasets import records
 from common.evaluation import network_metrics, presets, rows, table
 from common.evaluation.evaluate import CUT, OUT, SIZE, Options, evaluate
-from common.networks import embeddings, h5
+from common.networks import embeddings, h5, imagenet, perceptual, pretrained
 from common.networks.precision import PRECISIONS, choose_policy
+
+WEIGHTS = {  # network: help text of its flag of weights
+    "classifier": f"of the classifier: {pretrained.WEIGHTS_HELP}",
+    "inception_v3": "the same, of Inception-v3 for fid and kid",
+    "vgg16": "the same, of VGG16's features for lpips",
+    "mobilenet_v2": "the same, of MobileNetV2's features for lpips",
+    "lpips": perceptual.WEIGHTS_HELP,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +111,24 @@ def parse(argv: list[str] | None) -> Request:
         help="also the AuC balanced by the training split's colours: one pass over "
         "it, kept beside the shards",
     )
-    network_metrics.add_arguments(parser)
+    parser.add_argument(
+        "--metrics",
+        help=f"of networks, beside the others: all, or some of {','.join(network_metrics.NAMES)}",
+    )
+    parser.add_argument(
+        "--classifier",
+        choices=imagenet.NETWORKS,
+        default=network_metrics.CLASSIFIER,
+        help="the ImageNet network of top1, frechet and kernel",
+    )
+    parser.add_argument(
+        "--perceptual",
+        default=network_metrics.PERCEPTUAL,
+        choices=sorted({*perceptual.LPIPS, *perceptual.FEATURES}),
+        help="the network of lpips, by its own name where it is not LPIPS",
+    )
+    for network, help in WEIGHTS.items():
+        pretrained.add_weights(parser, network, help)
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument(
         "--size",
@@ -125,6 +150,8 @@ def parse(argv: list[str] | None) -> Request:
             "LIMIT": args.limit,
         }
         _check_preset(preset, [name for name, value in fixed.items() if value is not None])
+    flags = vars(args)
+    weights = {pretrained.variable_of(network): flags[f"{network}_weights"] for network in WEIGHTS}
     options = Options(
         limit=args.limit,
         batch_size=args.batch,
@@ -134,7 +161,7 @@ def parse(argv: list[str] | None) -> Request:
         against=args.against,
         predictions=tuple(args.predictions),
         preset=preset,
-        networks=network_metrics.request(vars(args)),
+        networks=_networks(args.metrics, args.classifier, args.perceptual, weights),
     )
     return Request(
         models=tuple(args.models or ()),
@@ -147,6 +174,14 @@ def parse(argv: list[str] | None) -> Request:
         out=args.out,
         options=options,
     )
+
+
+def _networks(asked, classifier, network, weights):
+    """The request of metrics of networks; None where none is asked for."""
+    if not asked:
+        return None
+    names = network_metrics.NAMES if asked == "all" else tuple(asked.split(","))
+    return network_metrics.Request(names, classifier, network, weights)
 
 
 def _check_preset(preset, changed):

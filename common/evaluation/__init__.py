@@ -6,6 +6,7 @@ measure          the pass over the pictures: every metric of every method
 models           an exported model as a method
 baselines        one colour for all; the colours of the most similar training picture
 predictions      a folder of pictures that another system made
+feature_networks ImageNet networks as functions of pictures
 network_metrics  the metrics that networks compute: LPIPS, FID, KID, top-1
 statistics       confidence intervals, paired comparisons, and the best of each column
 histograms       how often each a* and b* occurs

@@ -10,145 +10,49 @@ weights are used only where they are asked for, and the column's title shows it.
 
 import contextlib
 import dataclasses
-import functools
 import re
 import tempfile
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 import keras
 import numpy as np
-from keras import layers
 
 from common import metrics
-from common.cli import UserError, first_line
+from common.cli import UserError
+from common.evaluation import feature_networks
+from common.evaluation.feature_networks import FeatureNetwork
 from common.evaluation.rows import Summary, Truth
 from common.metrics import kernel
 from common.networks import imagenet, perceptual, pretrained
-from common.networks.precision import choose_jit
 
 NAMES = "lpips", "fid", "kid", "frechet", "kernel", "top1"  # what METRICS= may ask for
 AGREEMENT = "top1_agreement"  # comes with top1
-BATCH = 16  # one size is one compilation
 _WORDNET = re.compile(r"n\d{8}")
 CLASSIFIER, INCEPTION, PERCEPTUAL = "mobilenet_v2", "inception_v3", "alexnet"
-RESIZING = "bilinear with antialiasing (keras.layers.Resizing)"
-
-
-# --- networks ---------------------------------------------------------------------------------
-
-
-class FeatureNetwork:
-    """An ImageNet network as a function of 8-bit pictures.
-
-    (N, H, W, 3) uint8 -> (features (N, D), logits (N, 1000)), float32; a network without its top
-    returns the features twice.
-    """
-
-    def __init__(self, application: imagenet.Application, network: keras.Model, weights: str):
-        self.of, self.weights = application, weights
-        self.title = application.title
-        self.about = {
-            "network": f"Keras's {application.title}, {weights} weights",
-            "sha256": pretrained.weights_sha256(network),
-            "input": f"{application.size} x {application.size}, {RESIZING}, "
-            f"{application.preprocess}",
-        }
-        has_top = isinstance(network.layers[-1], layers.Dense)
-        features = network.layers[-2].output if has_top else network.output
-        ends = keras.Model(network.input, [features, network.output])
-        inputs = keras.Input((None, None, 3), dtype="float32")
-        x = layers.Resizing(application.size, application.size, antialias=True, dtype="float32")(
-            inputs
-        )
-        self._model = choose_jit(keras.Model(inputs, ends(x)))
-        self.dimensions = features.shape[-1]
-
-    def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(features, logits) of pictures."""
-        # Scaling is linear, channel by channel, so that it may come before resizing.
-        outputs = _in_batches(
-            lambda rgb: self._model.predict_on_batch(self.of.preprocess(np.float32(rgb))), pictures
-        )
-        return tuple(map(keras.ops.convert_to_numpy, outputs))
-
-
-def _in_batches(function, *arrays):
-    """function(*arrays), a tuple of arrays, computed in batches of one size: a list of arrays."""
-    parts = []
-    for start in range(0, len(arrays[0]), BATCH):
-        batch = [np.asarray(array[start : start + BATCH]) for array in arrays]
-        count = len(batch[0])
-        filled = [np.concatenate([each, np.repeat(each[-1:], BATCH - count, 0)]) for each in batch]
-        parts.append([part[:count] for part in function(*filled)])
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
-
-
-def load(name: str, weights: str, variable: str, top: bool = True) -> FeatureNetwork:
-    """A network of `imagenet.NETWORKS`; `UserError` where its weights are not available.
-
-    weights: as in `pretrained.load`, except that `auto` never falls back to random ones. Without
-    `top` a file may hold the network with it or without.
-    """
-    of = imagenet.NETWORKS[name]
-    bare = {"include_top": False, "pooling": "avg"}
-
-    def build(classes=1000, weights=None, **ends):
-        ends = ends or {"classes": classes, "classifier_activation": None}
-        with pretrained.in_float32():
-            return of.build(weights=weights, **ends)
-
-    network, source = pretrained.load(
-        "imagenet" if weights == "auto" else weights,
-        name=of.title,
-        variable=variable,
-        build=build,
-        imagenet=lambda: pretrained.fetch(
-            lambda: build(weights="imagenet", **({} if top else bare)), of.title, of.file(top)
-        ),
-        read=lambda path: pretrained.read_classifier(
-            path,
-            build,
-            [] if top else [functools.partial(build, **bare)],
-            name=of.title,
-            variable=variable,
-        ),
-    )
-    return FeatureNetwork(of, network, source)
-
-
-def classes() -> dict[str, int]:
-    """{WordNet id: class of ImageNet's 1,000}, from Keras's cache or a download; `UserError`."""
-    decode = keras.applications.imagenet_utils.decode_predictions
-    try:
-        named = pretrained.fetch(
-            lambda: decode(np.eye(1000, dtype=np.float32), top=1),
-            "the classes",
-            "imagenet_class_index.json",
-        )
-    except Exception as error:  # keras.utils.get_file raises a bare Exception
-        raise UserError(
-            "The numbers of ImageNet's classes (imagenet_class_index.json) are neither in Keras's "
-            f"cache nor to be downloaded ({first_line(error)})."
-        ) from None
-    return {wordnet: at for at, ((wordnet, _, _),) in enumerate(named)}
-
-
-# --- an evaluation ----------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
     """The metrics of networks that an evaluation is to have.
 
-    asked: of `NAMES`. classifier: the network of top1, frechet and kernel. perceptual: the network
-    of lpips. weights: {variable: value}; a variable that is not in it is `auto`.
+    asked: of `NAMES`; another one is a `UserError`. classifier: the network of top1, frechet and
+    kernel. perceptual: the network of lpips. weights: {variable: value}; a variable that is not in
+    it is `auto`.
     """
 
     asked: tuple[str, ...] = NAMES
     classifier: str = CLASSIFIER
     perceptual: str = PERCEPTUAL
     weights: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        unknown = [name for name in self.asked if name not in NAMES]
+        if unknown:
+            raise UserError(
+                f"There is no metric {unknown[0] or 'of an empty name'}. METRICS is all, "
+                f"or some of {','.join(NAMES)}; the others are always there."
+            )
 
     def load(self, names: list[str], size: int) -> "Networks":
         """The networks for these pictures, whose sides are `size`."""
@@ -264,7 +168,7 @@ class Networks:
             [key for key in keys if key not in self._lacks],
             ", ".join(titles[key] for key in keys),
             weights == "auto",
-            lambda: load(name, weights, variable, top="fid" not in titles),
+            lambda: feature_networks.load(name, weights, variable, top="fid" not in titles),
         )
         for key in keys:
             if network and key in _SWITCHES:
@@ -287,7 +191,9 @@ class Networks:
                 "true picture."
             )
             return
-        known = self._available(["top1"], "Top-1", True, classes, lacks="no classes")
+        known = self._available(
+            ["top1"], "Top-1", True, feature_networks.classes, lacks="no classes"
+        )
         if known:
             self.targets = [known.get(folder) for folder in folders]
             if self.targets.count(None) == len(names):
@@ -412,7 +318,7 @@ class Outputs:
         positions = [start + at for at in present]
         self.positions += positions
         if self._networks.distance and true is not None:
-            (distances,) = _in_batches(
+            (distances,) = feature_networks.in_batches(
                 lambda rgb, other: [
                     keras.ops.convert_to_numpy(
                         self._networks.distance(np.float32(rgb) / 255, np.float32(other) / 255)
@@ -482,52 +388,3 @@ class _Rows:
 
     def __getitem__(self, index):
         return np.asarray(self._array[self._at[index]])
-
-
-# --- the command ------------------------------------------------------------------------------
-
-
-def add_arguments(parser):
-    """Add the flags of the metrics that networks compute."""
-    parser.add_argument(
-        "--metrics", help=f"of networks, beside the others: all, or some of {','.join(NAMES)}"
-    )
-    parser.add_argument(
-        "--classifier",
-        choices=imagenet.NETWORKS,
-        default=CLASSIFIER,
-        help="the ImageNet network of top1, frechet and kernel",
-    )
-    parser.add_argument(
-        "--perceptual",
-        default=PERCEPTUAL,
-        choices=sorted({*perceptual.LPIPS, *perceptual.FEATURES}),
-        help="the network of lpips, by its own name where it is not LPIPS",
-    )
-    for network, help in WEIGHTS.items():
-        pretrained.add_weights(parser, network, help)
-
-
-WEIGHTS = {  # network: help text of its flag of weights
-    "classifier": f"of the classifier: {pretrained.WEIGHTS_HELP}",
-    "inception_v3": "the same, of Inception-v3 for fid and kid",
-    "vgg16": "the same, of VGG16's features for lpips",
-    "mobilenet_v2": "the same, of MobileNetV2's features for lpips",
-    "lpips": perceptual.WEIGHTS_HELP,
-}
-
-
-def request(flags: dict[str, Any]) -> Request | None:
-    """What the flags of `add_arguments` ask for, None without a metric. flags: {name: value}."""
-    asked = flags["metrics"]
-    if not asked:
-        return None
-    names = NAMES if asked == "all" else tuple(asked.split(","))
-    unknown = [name for name in names if name not in NAMES]
-    if unknown:
-        raise UserError(
-            f"There is no metric {unknown[0] or 'of an empty name'}. METRICS is all, "
-            f"or some of {','.join(NAMES)}; the others are always there."
-        )
-    weights = {pretrained.variable_of(network): flags[f"{network}_weights"] for network in WEIGHTS}
-    return Request(names, flags["classifier"], flags["perceptual"], weights)

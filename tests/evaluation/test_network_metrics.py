@@ -15,7 +15,7 @@ from common import cli, datasets, metrics
 from common.cli import UserError
 from common.color import lab
 from common.commands import evaluate as evaluate_command
-from common.evaluation import network_metrics, table
+from common.evaluation import feature_networks, network_metrics, table
 from common.evaluation.rows import Summary
 from common.networks import imagenet, perceptual, pretrained
 from tests import drawn
@@ -75,7 +75,7 @@ def networks(tmp_path, monkeypatch):
             name,
             dataclasses.replace(imagenet.NETWORKS[name], build=tiny, size=SEEN),
         )
-    monkeypatch.setattr(network_metrics, "classes", lambda: CLASSES)
+    monkeypatch.setattr(feature_networks, "classes", lambda: CLASSES)
     monkeypatch.setattr(pretrained, "fetch", offline)
 
     def networks(*asked, weights=None, **more):
@@ -176,10 +176,10 @@ def test_without_class_folders_there_is_agreement_alone(dataset, networks, monke
 
 
 def test_classes_that_are_none_of_imagenets_have_no_accuracy(dataset, networks, monkeypatch):
-    monkeypatch.setattr(network_metrics, "classes", lambda: {"n00000001": 1})
+    monkeypatch.setattr(feature_networks, "classes", lambda: {"n00000001": 1})
     _, rows = scored(dataset, networks("top1"))
     assert rows["grey"].figures["top1"].n == 4, "of one class in three"
-    monkeypatch.setattr(network_metrics, "classes", lambda: {"n00000009": 1})
+    monkeypatch.setattr(feature_networks, "classes", lambda: {"n00000009": 1})
     report, rows = scored(dataset, networks("top1"))
     assert "top1" not in rows["grey"].figures
     assert any("WordNet" in note for note in report.notes)
@@ -189,7 +189,7 @@ def test_without_the_classes_numbers_the_accuracy_says_so(dataset, networks, mon
     def classes():
         raise UserError("The numbers of ImageNet's classes are not to be downloaded.")
 
-    monkeypatch.setattr(network_metrics, "classes", classes)
+    monkeypatch.setattr(feature_networks, "classes", classes)
     report, rows = scored(dataset, networks("top1"))
     assert rows["grey"].figures["top1"].lacks == "no classes"
     assert rows["grey"].figures["top1_agreement"].n == 12
@@ -331,11 +331,11 @@ def test_a_file_may_have_a_background_class_or_for_features_no_top(networks, tmp
         network.save_weights(tmp_path / f"{name}.weights.h5")
     for name, top in (("wide", True), ("wide", False), ("bare", False)):
         path = str(tmp_path / f"{name}.weights.h5")
-        result = network_metrics.load("mobilenet_v2", path, "X", top)(rgb)
+        result = feature_networks.load("mobilenet_v2", path, "X", top)(rgb)
         assert result[0] == pytest.approx(features, abs=1e-4)
         assert not top or result[1].argmax(-1).tolist() == answers.tolist()
     with pytest.raises(UserError, match="does not hold weights of MobileNetV2"):
-        network_metrics.load("mobilenet_v2", str(tmp_path / "bare.weights.h5"), "X")
+        feature_networks.load("mobilenet_v2", str(tmp_path / "bare.weights.h5"), "X")
 
 
 @pytest.mark.slow
@@ -352,7 +352,7 @@ def test_a_file_may_have_a_background_class_or_for_features_no_top(networks, tmp
 )
 def test_features_enter_the_last_layer_of_each_network(name, size, dimensions):
     assert imagenet.NETWORKS[name].size == size
-    network = network_metrics.load(name, "random", "X")
+    network = feature_networks.load(name, "random", "X")
     features, logits = network(np.stack([drawn.picture(0, 40)] * 3))
     assert features.shape == (3, dimensions) and logits.shape == (3, 1000)
     assert network.dimensions == dimensions and np.isfinite(logits).all()
@@ -366,11 +366,11 @@ def test_the_classes_are_those_of_keras(monkeypatch):
     )
     monkeypatch.setattr(keras.applications, "imagenet_utils", decode)
     monkeypatch.setattr(pretrained, "fetch", lambda build, name, cached: build())
-    result = network_metrics.classes()
+    result = feature_networks.classes()
     assert len(result) == 1000 and result["n00000207"] == 207
     monkeypatch.setattr(pretrained, "fetch", offline)
     with pytest.raises(UserError, match="imagenet_class_index.json.* neither in Keras's cache"):
-        network_metrics.classes()
+        feature_networks.classes()
 
 
 # --- notes and outputs ----------------------------------------------------------------------------
@@ -439,4 +439,4 @@ def test_the_command_takes_all(dataset, networks, tmp_path, monkeypatch, capsys)
     out = capsys.readouterr().out
     assert code == 0 and "no weights" in out and "too small" in out
     assert "MobileNetV2 kernel distance" in out and "Top-1, MobileNetV2" in out
-    assert network_metrics.request({"metrics": None}) is None
+    assert evaluate_command.parse([]).options.networks is None
