@@ -1,11 +1,11 @@
-"""Does colorization teach an encoder to see what is in a picture? `make pretext-feup`.
+"""Does colorization teach an encoder what is in a picture? `make pretext-feup`.
 
 One classifier, ResNet's encoder and a dense layer, trained from encoders that differ in nothing
-but their weights: random; of a colorizer that began from nothing; of ImageNet; and of ImageNet and
-then colorization, the report's "pretrained". Each with some or all of the labels, fine-tuned or
+but their weights: random; of a colorizer that began from random weights; of ImageNet; and of ImageNet
+and then colorization, the report's "pretrained". Each with some or all of the labels, fine-tuned or
 with the encoder frozen, by the same seeds, in the same order. P17 to P20.
 
-It leaves pretext.md, curves.png and results.json in reports/pretext/<data>. A stopped
+It writes pretext.md, curves.png and results.json in reports/pretext/<data>. A stopped
 comparison goes on after the last classifier that ended.
 """
 
@@ -188,9 +188,9 @@ def _encoders(args, config, folder):
     """
     weights, about = {}, {"random": "Glorot-uniform kernels, biases of zero, by the seed"}
     starts = {"colorization": "random"}
-    found, reason = _imagenet(args, config)
-    if found:
-        weights["imagenet"], about["imagenet"] = found
+    imagenet, reason = _imagenet(args, config)
+    if imagenet:
+        weights["imagenet"], about["imagenet"] = imagenet
         starts["pretrained"] = args.resnet18_weights
     else:
         print(f"no rows for imagenet and pretrained: {reason}", flush=True)
@@ -225,9 +225,9 @@ def _imagenet(args, config):
     if args.resnet18_weights == "random":
         return None, "RESNET18_WEIGHTS=random."
     colorizer = build_model(config)
-    asked = "imagenet" if args.resnet18_weights == "auto" else args.resnet18_weights
+    chosen = "imagenet" if args.resnet18_weights == "auto" else args.resnet18_weights
     try:
-        about = resnet18.load(colorizer, config, asked)
+        about = resnet18.load(colorizer, config, chosen)
     except UserError as error:
         if args.resnet18_weights != "auto":
             raise
@@ -239,15 +239,15 @@ def _imagenet(args, config):
 
 
 def labelled(dataset, percent, seed):
-    """Places in the training split whose labels are used: a share of each class, at least one.
+    """Positions in the training split whose labels are used: a share of each class, at least one.
 
     Smaller shares are part of larger ones of the same seed.
     """
     labels, rng = dataset.labels_of("train"), np.random.default_rng([seed, 1])
     chosen = []
     for label in range(len(dataset.labels)):
-        places = rng.permutation(np.flatnonzero(labels == label))
-        chosen.append(places[: max(1, round(len(places) * percent / 100))])
+        of_class = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(of_class[: max(1, round(len(of_class) * percent / 100))])
     return np.sort(np.concatenate(chosen))
 
 
@@ -293,11 +293,11 @@ class Task:
             sums = np.zeros(2)
             for x, y in datasets.ahead(batch, range(epoch * steps, (epoch + 1) * steps)):
                 classifier.reset_metrics()
-                told = classifier.train_on_batch(x, y, return_dict=True)
-                sums += float(told["loss"]), float(told["accuracy"])
+                result = classifier.train_on_batch(x, y, return_dict=True)
+                sums += float(result["loss"]), float(result["accuracy"])
             if not np.isfinite(sums).all():
                 raise UserError(
-                    f"The loss of {cell.name} is no number in epoch {epoch + 1}. Try "
+                    f"The loss of {cell.name} is not finite in epoch {epoch + 1}. Try "
                     "PRECISION=float32."
                 )
             loss, accuracy = (sums / steps).tolist()
@@ -346,7 +346,7 @@ class Task:
 
     @functools.lru_cache(2)  # noqa: B019 - a task lives as long as its process
     def _features(self, encoder, seed=0):
-        """A reader of (features (N, 128), labels), the encoder's map averaged over places.
+        """A reader of (features (N, 128), labels), the encoder's map averaged over positions.
 
         The encoder's normalisation first takes the statistics of the data: those of a random or
         another network's are none of these pictures'.
@@ -385,11 +385,11 @@ def _head(classifier):
     return head
 
 
-# --- what it says -----------------------------------------------------------------------------
+# --- the report -------------------------------------------------------------------------------
 
 
 def interval(values):
-    """(mean, half of the 95 % interval of the mean by Student's t); the half is None of one."""
+    """(mean, half of the 95 % interval of the mean by Student's t), None for one value."""
     values = np.asarray(values, np.float64)
     if len(values) < 2:
         return float(values.mean()), None
@@ -436,17 +436,17 @@ def report(results, dataset, config, about, epochs):
                 [
                     f"{percent:g} % ({cells[0]['pictures']})",
                     name,
-                    _told(first),
-                    _told(interval([100 * cell["test"]["accuracy"] for cell in cells])),
+                    _shown(first),
+                    _shown(interval([100 * cell["test"]["accuracy"] for cell in cells])),
                     ""
                     if name == "random"
-                    else _told(
+                    else _shown(
                         interval(100 * np.array(gaps(results, name, tuning, percent))), sign="+"
                     ),
-                    _told(interval([cell["test"]["loss"] for cell in cells]), digits=3),
+                    _shown(interval([cell["test"]["loss"] for cell in cells]), digits=3),
                     ""
                     if name == "random"
-                    else _told(
+                    else _shown(
                         interval(gaps(results, name, tuning, percent, "loss")), sign="+", digits=3
                     ),
                 ]
@@ -476,34 +476,38 @@ def report(results, dataset, config, about, epochs):
 CLAIM = (
     "The report's claim: the pretrained classifier starts higher and ends a little higher, with a "
     "lower test loss; it prints no figures. Its encoder had ImageNet's weights before it learned "
-    "to colour, so what it shows is not colorization's doing alone: colorization here began from "
-    "nothing, and imagenet never saw a colour to predict."
+    "to colour, so what it shows is not due to colorization alone: colorization here began from "
+    "random weights, and imagenet was never trained to colour."
 )
 
 
 def verdict(results):
     """Where an encoder is better or worse than a random one by more than its interval: a list."""
-    said = []
+    lines = []
     for name, tuning, percent in sorted(
         {(cell.encoder, cell.tuning, cell.percent) for cell in results if cell.encoder != "random"}
     ):
         mean, half = interval(100 * np.array(gaps(results, name, tuning, percent)))
         if half is None:
-            return ["One classifier of each kind says nothing of chance: take SEEDS=5."]
-        found = (
-            "no telling from" if abs(mean) <= half else "better than" if mean > 0 else "worse than"
+            return ["One classifier of each kind leaves chance unmeasured: take SEEDS=5."]
+        outcome = (
+            "not distinct from"
+            if abs(mean) <= half
+            else "better than"
+            if mean > 0
+            else "worse than"
         )
-        said.append(
-            f"{name}, {tuning}, {percent:g} % of the labels: {found} random, {mean:+.1f} "
+        lines.append(
+            f"{name}, {tuning}, {percent:g} % of the labels: {outcome} random, {mean:+.1f} "
             f"points ({mean - half:+.1f} to {mean + half:+.1f})"
         )
-    return said
+    return lines
 
 
-def _told(of, sign="", digits=1):
+def _shown(of, sign="", digits=1):
     mean, half = of
-    told = f"{mean:{sign}.{digits}f}"
-    return told if half is None else f"{told} ± {half:.{digits}f}"
+    text = f"{mean:{sign}.{digits}f}"
+    return text if half is None else f"{text} ± {half:.{digits}f}"
 
 
 def draw_curves(path, results):

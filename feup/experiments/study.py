@@ -1,6 +1,6 @@
 """The report's table anew: every colorizer under one protocol (`make study-feup DATA=cifar10`).
 
-It trains each config, or takes up where its run is, and leaves study.md, curves.png and
+It trains each config, or resumes its run, and writes study.md, curves.png and
 epochs.csv in reports/study/<data>, beside the evaluation of all of them on the test split.
 """
 
@@ -19,7 +19,7 @@ from common.training import logs
 from feup.claims import REPORTED
 from feup.config import CONFIGS
 
-AT_96 = ("resnet18_mse",)  # P14: STL-10 went through this network alone
+AT_96 = ("resnet18_mse",)  # P14: the report trained this network alone on STL-10
 CURVES = ("ssim_ab", "ssim_rgb", "psnr_ab", "psnr_rgb")
 TABLE = ("mse_ab", "ssim_ab", "psnr_ab", "ssim_rgb", "psnr_rgb", "lpips", "colourfulness")
 PERCEPTUAL = ("vgg16", "lpips")  # whose weights compute every row's `lpips`
@@ -109,7 +109,7 @@ _names.__name__ = f"list of configs ({', '.join(CONFIGS)})"  # what argparse cal
 
 
 class Studied:
-    """A colorizer of the study: what it is, how it went by epoch, how it does on test."""
+    """A colorizer of the study: its history by epoch and its row of the evaluation."""
 
     def __init__(self, name, history, path, row):
         self.name, self.history, self.row = name, history, row
@@ -117,7 +117,7 @@ class Studied:
 
     @property
     def loss(self):
-        """What its loss is, in words."""
+        """Its loss, in words."""
         if distance := self.metadata.get("distance"):
             return distance["name"]
         if self.metadata["config"]["classify"]:
@@ -126,12 +126,12 @@ class Studied:
 
     @property
     def weights(self):
-        """Where its encoder began, in words."""
+        """The weights that its encoder began from, in words."""
         kinds = [about["weights"] for about in self.metadata["pretrained"].values()]
         return ", ".join("RANDOM" if kind == "random" else kind for kind in kinds) or "RANDOM"
 
 
-# --- what it says -----------------------------------------------------------------------------
+# --- the report -------------------------------------------------------------------------------
 
 
 def report(evaluation, studied, dataset):
@@ -205,42 +205,42 @@ def reasons(evaluation, studied, dataset):
     """Why our figures are not the report's, as far as it shows."""
     grey = evaluation.grey
     forms = [f"{_title(key)} {table.cell(grey, table.Column(key))}" for key in CURVES]
-    found = [
-        "The report does not say what its SSIM and PSNR are of, nor their window and range. "
+    differences = [
+        "The report does not state what its SSIM and PSNR are of, nor their window and range. "
         f"A grey picture alone has {', '.join(forms)} here, so 0.2 and 21 dB are of neither "
         "form, or computed otherwise."
     ]
     counts = {split: dataset.count(split) for split in PICTURES}
     if dataset.name != "cifar10" or counts != PICTURES:
-        found.append(
+        differences.append(
             f"The report's are of CIFAR-10, {PICTURES['train']:,} pictures for training "
             f"and {PICTURES['test']:,} for test, uncompressed; these are of "
             f"{dataset.name}, {counts['train']:,} and {counts['test']:,}."
         )
     if all(name.lower().endswith((".jpg", ".jpeg")) for name in dataset.names("test")):
-        found.append(
-            "These pictures are JPEG, which has smoothed their colours before any model "
-            "saw them: no figure here compares with one of the uncompressed pictures."
+        differences.append(
+            "These pictures are JPEG, which has smoothed their colours before any "
+            "model got them: no figure here compares with one of the uncompressed pictures."
         )
     epochs = {len(model.history) for model in studied.values()}
     if epochs != {EPOCHS}:
-        told = " to ".join(str(number) for number in sorted({min(epochs), max(epochs)}))
-        found.append(f"The report trained for {EPOCHS} epochs, these models for {told}.")
+        ours = " to ".join(str(number) for number in sorted({min(epochs), max(epochs)}))
+        differences.append(f"The report trained for {EPOCHS} epochs, these models for {ours}.")
     if any(
         model.weights == "RANDOM" and model.metadata["pretrained"] for model in studied.values()
     ):
-        found.append(
+        differences.append(
             "The report's ResNet began with ImageNet's weights; encoders marked RANDOM "
-            "here began from nothing."
+            "here began from random weights."
         )
     if any(
         model.metadata.get("distance") and "LPIPS" not in model.loss for model in studied.values()
     ):
-        found.append(
-            "Where the published LPIPS weights and their network were not at hand, the "
+        differences.append(
+            "Where the published LPIPS weights and their network were not available, the "
             "loss is the distance named in its row, and its values are not LPIPS."
         )
-    return found
+    return differences
 
 
 def comparisons(evaluation, studied):

@@ -158,10 +158,10 @@ def test_gaps_are_taken_seed_by_seed():
     [
         ((0.30, 0.61, 0.90), "better than"),
         ((0.10, 0.41, 0.70), "worse than"),
-        ((0.10, 0.61, 0.80), "no telling from"),
+        ((0.10, 0.61, 0.80), "not distinct from"),
     ],
 )
-def test_better_is_said_where_the_interval_leaves_out_zero(theirs, word):
+def test_better_stands_where_the_interval_leaves_out_zero(theirs, word):
     (said,) = pretext.verdict(results((0.2, 0.5, 0.8), theirs))
     assert said.startswith(f"colorization, frozen, 10 % of the labels: {word} random, ")
 

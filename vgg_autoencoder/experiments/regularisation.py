@@ -1,7 +1,8 @@
 """Train with and without the penalties, and set both side by side: the report's main comparison.
 
 `make compare-vgg_autoencoder` leaves curves.png, grid.png, comparison.md and index.html in
-reports/compare/vgg_autoencoder. Runs that are under way go on, finished ones are taken as they are.
+reports/compare/vgg_autoencoder. Runs that were stopped are resumed, finished ones are used as they
+are.
 """
 
 import sys
@@ -27,7 +28,7 @@ OUT = Path("reports/compare/vgg_autoencoder")
 SHOWN = 8  # pictures in grid.png
 HEADER = 28  # pixels above them
 
-# key of a metric, what the report says that penalties make of it, and the words for yes and no
+# key of a metric, what penalties do to it according to the report, the words for yes and no
 CLAIMS = (
     ("colourfulness", "higher", "more vibrant", "less vibrant"),
     ("mse_ab", "lower", "closer to the truth", "further from the truth"),
@@ -92,7 +93,7 @@ def _columns(history):
     }
 
 
-# --- what it says -----------------------------------------------------------------------------
+# --- the comparison ---------------------------------------------------------------------------
 
 
 def comparison(evaluation, sides, histories):
@@ -160,9 +161,9 @@ def verdict(evaluation, sides):
         ]
         gain = float(after) - float(before)
         held.append(gain > 0 if better == "higher" else gain < 0)
-        said = yes if held[-1] else no if gain else f"not {yes}"
+        outcome = yes if held[-1] else no if gain else f"not {yes}"
         findings.append(
-            f"{said} ({metrics.METRICS[key].title} {after} against {before}, {better} "
+            f"{outcome} ({metrics.METRICS[key].title} {after} against {before}, {better} "
             f"on {sum(gains)} of {len(gains)} pictures)"
         )
     answer = "holds" if all(held) else "holds in part" if any(held) else "does not hold"
@@ -174,7 +175,7 @@ def verdict(evaluation, sides):
     )
 
 
-# --- what it shows ----------------------------------------------------------------------------
+# --- the pictures -----------------------------------------------------------------------------
 
 
 def draw_curves(path, histories, ab_scale):
