@@ -1,7 +1,7 @@
 """Does colorization teach an encoder what is in a picture? `make pretext-feup`.
 
 One classifier, ResNet's encoder and a dense layer, trained from encoders that differ in nothing
-but their weights: random; of a colorizer that began from random weights; of ImageNet; and of ImageNet
+but their weights: random; of a colorizer that began from random weights; of ImageNet; of ImageNet
 and then colorization, the report's "pretrained". Each with some or all of the labels, fine-tuned or
 with the encoder frozen, by the same seeds, in the same order. P17 to P20.
 
