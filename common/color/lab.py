@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from common.config import Config
+
 # Linear sRGB -> XYZ as shares of the white point (0.95047, 1, 1.08883), and back.
 _TO_XYZ = np.array(
     [
@@ -148,22 +150,22 @@ def unscale(values: Any, by: float, offset: float = 0.0) -> Any:
     return (values - offset) / by
 
 
-def scale_l(l, scaling):
+def scale_l(l: Any, scaling: Config) -> Any:
     """L* -> the network's: by `l_scale` and `l_offset` of a config."""
     return scale(l, scaling.l_scale, scaling.l_offset)
 
 
-def unscale_l(l, scaling):
+def unscale_l(l: Any, scaling: Config) -> Any:
     """The network's L* -> L*: the inverse of `scale_l`."""
     return unscale(l, scaling.l_scale, scaling.l_offset)
 
 
-def scale_ab(ab, scaling):
+def scale_ab(ab: Any, scaling: Config) -> Any:
     """ab in Lab units -> the network's: by `ab_scale` and `ab_offset` of a config."""
     return scale(ab, scaling.ab_scale, scaling.ab_offset)
 
 
-def unscale_ab(ab, scaling):
+def unscale_ab(ab: Any, scaling: Config) -> Any:
     """The network's ab -> ab in Lab units: the inverse of `scale_ab`."""
     return unscale(ab, scaling.ab_scale, scaling.ab_offset)
 

@@ -5,6 +5,7 @@ Each is called with a `Batch` and returns ab (N, S, S, 2) in Lab units.
 
 import functools
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class Constant:
         """What its row records."""
         return rows.Colour(tuple(self.ab.tolist()))
 
-    def __call__(self, batch: Batch, pool=None) -> np.ndarray:
+    def __call__(self, batch: Batch, pool: Executor | None = None) -> np.ndarray:
         """The ab of a batch."""
         return np.broadcast_to(self.ab, (*batch.rgb.shape[:3], 2))
 
@@ -76,7 +77,7 @@ class NearestNeighbour:
             ],
         )
 
-    def __call__(self, batch: Batch, pool=None) -> np.ndarray:
+    def __call__(self, batch: Batch, pool: Executor | None = None) -> np.ndarray:
         """The ab of a batch."""
         similar = self._nearest[0][batch.places]
         return lab.rgb_to_lab(self.dataset.read("train", similar)["rgb"])[..., 1:]

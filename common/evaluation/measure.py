@@ -31,7 +31,9 @@ class TruePictures:
     def __init__(self, dataset: datasets.Dataset):
         self.name, self.dataset = "true pictures", dataset
 
-    def __call__(self, batch: baselines.Batch, pool=None) -> np.ndarray:
+    def __call__(
+        self, batch: baselines.Batch, pool: concurrent.futures.Executor | None = None
+    ) -> np.ndarray:
         """The batch's RGB."""
         return batch.rgb
 

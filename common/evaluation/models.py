@@ -1,5 +1,6 @@
 """An exported model, applied to the pictures of a data set."""
 
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ class Model:
         known = {self._trained_on[at : at + 12] for at in range(0, len(self._trained_on), 12)}
         return sum(digest[:12] in known for digest in digests)
 
-    def __call__(self, batch: Batch, pool=None) -> np.ndarray:
+    def __call__(self, batch: Batch, pool: Executor | None = None) -> np.ndarray:
         """The ab of a batch, (N, S, S, 2) float32 in Lab units, finite."""
         l, embedding = batch.lab[..., :1], batch.embedding
         count, side = len(l), l.shape[1]

@@ -5,6 +5,7 @@ Their lightness is their own: its difference from the true one shows as L* drift
 
 import collections
 import dataclasses
+from concurrent.futures import Executor
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -96,7 +97,7 @@ class Predictions:
             return None
         return f"No picture of {self.folder} can be read: {errors[0]}."
 
-    def __call__(self, batch: Batch, pool=None) -> list[Read]:
+    def __call__(self, batch: Batch, pool: Executor | None = None) -> list[Read]:
         """The pictures of a batch.
 
         Another size is brought to the data set's by its own cut, grey becomes three equal channels,

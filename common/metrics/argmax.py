@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from common.metrics.picture import per_picture
+from common.metrics.picture import Picture, per_picture
 
 
 @per_picture
-def argmax_ab(ab, ab_predicted, /) -> float:
+def argmax_ab(ab: Picture, ab_predicted: Picture, /) -> float:
     """Share of pixels where the larger of a*, b* is the same one in both: Keras's "accuracy" of ab.
 
     No accuracy of colour: half of noise is right, and scaling a prediction up or down changes

@@ -5,11 +5,13 @@ import math
 import numpy as np
 
 from common.color import bins
-from common.metrics.picture import per_picture
+from common.metrics.picture import Picture, per_picture
 
 
 @per_picture
-def auc_ab(ab, ab_predicted, /, *, top: float = 150, weights: np.ndarray | None = None) -> float:
+def auc_ab(
+    ab: Picture, ab_predicted: Picture, /, *, top: float = 150, weights: np.ndarray | None = None
+) -> float:
     """Area under the share of pixels whose ab is off by at most 0 to `top` Lab units, in %.
 
     Zhang, Isola, Efros 2016, table 1, "AuC": the distance is Euclidean, the area exact, not a sum
@@ -35,6 +37,6 @@ def _bins(picture):
 
 
 @per_picture
-def rarity(ab, /, *, weights: np.ndarray) -> float:
+def rarity(ab: Picture, /, *, weights: np.ndarray) -> float:
     """The mean weight of a picture's colours, by which the balanced AuC is averaged."""
     return np.asarray(weights)[ab.once(_bins)].mean(dtype=np.float64)

@@ -7,14 +7,16 @@ polynomials. One angle is left, how far the mean hue is from blue.
 
 import numpy as np
 
-from common.metrics.picture import per_picture
+from common.metrics.picture import Picture, per_picture
 
 _BLOCK = 1 << 14  # pixels worked on at a time, so that intermediate arrays stay in the cache
 _TINY = np.float32(1e-30)  # added to a chroma, so that grey has the hue (0, 0)
 
 
 @per_picture
-def ciede2000(lab, lab_predicted, /, *, kL: float = 1, kC: float = 1, kH: float = 1) -> float:
+def ciede2000(
+    lab: Picture, lab_predicted: Picture, /, *, kL: float = 1, kC: float = 1, kH: float = 1
+) -> float:
     """CIEDE2000 colour difference, the mean over pixels: 1 is just seen, side by side.
 
     The formula of Sharma et al. 2005. The evaluation takes the Lab of the 8-bit pictures, what a

@@ -6,11 +6,11 @@ import math
 import cv2
 import numpy as np
 
-from common.metrics.picture import per_picture
+from common.metrics.picture import Picture, per_picture
 
 
 @per_picture
-def colourfulness(rgb, /, *, absolute: bool = False) -> float:
+def colourfulness(rgb: Picture, /, *, absolute: bool = False) -> float:
     """Colourfulness of one picture by Hasler and Süsstrunk 2003: 0 for grey, 15 slight, 82 high.
 
     With the opponents rg = R - G and yb = (R + G) / 2 - B over all pixels:
@@ -55,7 +55,9 @@ def _opponents(picture):
 
 
 @per_picture
-def colourfulness_error(rgb, rgb_predicted, /, *, absolute: bool = False) -> float:
+def colourfulness_error(
+    rgb: Picture, rgb_predicted: Picture, /, *, absolute: bool = False
+) -> float:
     """How far a picture's colourfulness is off the true picture's, up or down.
 
     Its mean over pictures is the mean of differences. It is never below the difference of means,

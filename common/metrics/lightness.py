@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 
-from common.metrics.picture import per_picture
+from common.metrics.picture import Picture, per_picture
 
 
 @per_picture
-def l_drift(lab, lab_predicted, /, *, largest: bool = False) -> float:
+def l_drift(lab: Picture, lab_predicted: Picture, /, *, largest: bool = False) -> float:
     """How far L* is off the true one, as a mean over pixels: |L* of the 8-bit result - true L*|.
 
     A prediction with the true L* has it from clipping to the gamut and from rounding alone; the

@@ -6,7 +6,7 @@ from common.metrics.picture import Picture, per_picture
 
 
 @per_picture
-def mse_ab(ab, ab_predicted, /) -> float:
+def mse_ab(ab: Picture, ab_predicted: Picture, /) -> float:
     """Mean squared error of ab in squared Lab units, over pixels and both channels."""
     return mean_square(ab, ab_predicted)
 

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ class Picture:
         self._cache: dict[tuple, Any] = {}
         self._checked: set[str] = set()
 
-    def once(self, function: Callable, *arguments) -> Any:
+    def once(self, function: Callable[..., Any], *arguments: Hashable) -> Any:
         """function(self, *arguments), computed the first time only; arguments are hashable."""
         if (function, arguments) not in self._cache:
             self._cache[function, arguments] = function(self, *arguments)
@@ -51,7 +51,7 @@ def _off(picture, true):
     return [ours - theirs for ours, theirs in zip(picture.planes, true.planes, strict=True)]
 
 
-def per_picture(metric: Callable) -> Callable:
+def per_picture(metric: Callable[..., float]) -> Callable[..., Any]:
     """Decorate a metric of single pictures: check its arguments, and accept batches as well."""
     names = [
         name

@@ -5,17 +5,17 @@ import math
 import numpy as np
 
 from common.metrics.mse import mean_square
-from common.metrics.picture import per_picture
+from common.metrics.picture import Picture, per_picture
 
 
 @per_picture
-def psnr_rgb(rgb, rgb_predicted, /, *, data_range: float = 255) -> float:
+def psnr_rgb(rgb: Picture, rgb_predicted: Picture, /, *, data_range: float = 255) -> float:
     """Peak signal-to-noise ratio on 8-bit RGB, in dB; the error is over pixels and channels."""
     return _psnr(rgb, rgb_predicted, data_range)
 
 
 @per_picture
-def psnr_ab(ab, ab_predicted, /, *, data_range: float = 255) -> float:
+def psnr_ab(ab: Picture, ab_predicted: Picture, /, *, data_range: float = 255) -> float:
     """Peak signal-to-noise ratio on ab, in dB; the peak is that of 8-bit Lab, -128 to 127."""
     return _psnr(ab, ab_predicted, data_range)
 

@@ -18,8 +18,8 @@ _TRUNCATE = 3.5  # standard deviations at which the Gaussian ends, as in scikit-
 
 @per_picture
 def ssim_rgb(
-    rgb,
-    rgb_predicted,
+    rgb: Picture,
+    rgb_predicted: Picture,
     /,
     *,
     data_range: float = 255,
@@ -50,8 +50,8 @@ def ssim_rgb(
 
 @per_picture
 def ssim_ab(
-    ab,
-    ab_predicted,
+    ab: Picture,
+    ab_predicted: Picture,
     /,
     *,
     data_range: float = 255,

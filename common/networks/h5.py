@@ -18,6 +18,7 @@ from keras import layers
 from common import files
 from common.cli import UserError, first_line
 from common.color import bins
+from common.config import Config
 from common.networks import provenance
 from common.networks.interface import classifies, input_names, views
 from common.networks.precision import choose_jit, in_precision, rebuilt
@@ -25,7 +26,7 @@ from common.networks.precision import choose_jit, in_precision, rebuilt
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
 
 
-def wrap(network: keras.Model, config: Any) -> keras.Model:
+def wrap(network: keras.Model, config: Config) -> keras.Model:
     """The network in Lab units: `l` (N, H, W, 1) in [0, 100] -> `ab` (N, H, W, 2), float32.
 
     `config.l_scale, l_offset, ab_scale, ab_offset`: network value = Lab value * scale + offset.
@@ -158,7 +159,7 @@ def _refuse_code(path: str | Path, file: h5py.File) -> None:
             )
 
 
-def _classes(config: Any) -> Iterator[tuple[str, str | None]]:
+def _classes(config: Config) -> Iterator[tuple[str, str | None]]:
     """Yield (class name, module) of every object in a configuration, nested ones included."""
     if isinstance(config, dict):
         if "class_name" in config:

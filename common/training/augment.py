@@ -4,6 +4,8 @@ A view depends on the seed and on the picture's number in the run alone, so that
 sees the same ones. It is drawn before the colours are taken apart, so L* and ab stay together.
 """
 
+from collections.abc import Collection
+
 import cv2
 import numpy as np
 
@@ -12,10 +14,10 @@ SHEAR = 0.1  # radians, to either side
 KINDS = ("flip", "zoom", "shear")
 
 
-def augment(rgb, kinds, seed, number):
+def augment(rgb: np.ndarray, kinds: Collection[str], seed: int, number: int) -> np.ndarray:
     """(S, S, 3) uint8 -> another view of the same size; `kinds` is a subset of KINDS.
 
-    number: how many pictures the run has seen before this one.
+    number: how many pictures of the run come before this one.
     """
     rng = np.random.default_rng([seed, number])
     # Every draw is made, asked for or not: a kind then means the same views beside any other.

@@ -1,6 +1,7 @@
 """The batches of a run: their order, their views, and the network's scaling."""
 
 import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -59,11 +60,11 @@ class Batches:
                 batch["embedding"] = self.embedder(in_lab(batch)["l"], pad=True)
         return self.scaled(batch)
 
-    def read(self, split: str, positions) -> dict[str, Any]:
+    def read(self, split: str, positions: Sequence[int]) -> dict[str, Any]:
         """Some pictures of a split, with their embeddings where the config fuses one."""
         return self.dataset.read(split, positions, embedding=self.config.embedding is not None)
 
-    def of_split(self, split: str):
+    def of_split(self, split: str) -> Iterator[dict[str, Any]]:
         """Yield the batches of a split in stored order, not scaled."""
         return self.dataset.batches(
             split, self.config.batch_size, embedding=self.config.embedding is not None

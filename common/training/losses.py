@@ -1,4 +1,6 @@
-"""Losses of ab beside Keras's own: rebalanced by rarity, over the bins, and to a network's eye."""
+"""Losses of ab beside Keras's own: rebalanced by rarity, over the 313 bins, and perceptual."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -6,30 +8,39 @@ from keras import ops
 
 from common.color import bins, lab
 from common.config import Config
+from common.networks.perceptual import Distance
 
 
 class RebalancedMeanSquaredError(keras.losses.Loss):
     """The mean squared error of ab, each pixel weighted by how rare its true colour is.
 
-    weights: (313,), one for each bin of `ab_bins`, as `ab_bins.rarity` has them; all 1 make it the
-    mean squared error. `y_true` and `y_pred` are (N, H, W, 2) in the network's scaling, Lab units
-    * `ab_scale` + `ab_offset`. The idea is Zhang, Isola, Efros 2016, section 2.2, where the loss
-    is a cross-entropy.
+    weights: (313,), one for each bin of `color.bins`, as `bins.rarity` returns them; with ones it
+    is the mean squared error. `y_true` and `y_pred` are (N, H, W, 2) in the network's scaling, Lab
+    units * `ab_scale` + `ab_offset`. The idea is from Zhang, Isola, Efros 2016, section 2.2, where
+    the loss is a cross-entropy. Weights of another shape raise ValueError.
     """
 
     def __init__(
-        self, weights, ab_scale, ab_offset=0.0, *, name="rebalanced_mean_squared_error", **options
+        self,
+        weights: np.ndarray,
+        ab_scale: float,
+        ab_offset: float = 0.0,
+        *,
+        name: str = "rebalanced_mean_squared_error",
+        **options: Any,
     ):
         super().__init__(name=name, dtype="float32", **options)
         self.weights = _checked(weights)
         self.ab_scale, self.ab_offset = ab_scale, ab_offset
         self._of_cells = self.weights[bins.nearest_of_cells()]
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """(N, H, W, 2) twice -> the loss of each pixel, (N, H, W)."""
         cells = bins.cells(lab.unscale(y_true, self.ab_scale, self.ab_offset))
         return ops.take(self._of_cells, cells) * ops.mean(ops.square(y_pred - y_true), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as Keras saves them."""
         return {
             **super().get_config(),
             "weights": self.weights.tolist(),
@@ -39,30 +50,37 @@ class RebalancedMeanSquaredError(keras.losses.Loss):
 
 
 class BinCrossEntropy(keras.losses.Loss):
-    """The cross-entropy between true ab, softly encoded, and logits of the 313 bins.
+    """The cross-entropy between softly encoded true ab and logits of the 313 bins.
 
-    `y_true` is (N, H, W, 2) in the network's scaling, `y_pred` (N, h, w, 313), H and W being whole
-    multiples of h and w: true ab is averaged over each place. weights: (313,) or None; with them a
-    place counts by the weight of its nearest bin. Zhang, Isola, Efros 2016, section 2.2.
+    `y_true` is (N, H, W, 2) in the network's scaling, `y_pred` (N, h, w, 313), where H and W are
+    multiples of h and w: true ab is averaged over each position of the logits. weights: (313,) or
+    None; each position is weighted by its nearest bin. Zhang, Isola, Efros 2016, section 2.2.
 
-    Raises ValueError where the sizes do not fit.
+    Sizes that do not fit raise ValueError.
     """
 
     def __init__(
-        self, ab_scale, ab_offset=0.0, weights=None, *, name="bin_cross_entropy", **options
+        self,
+        ab_scale: float,
+        ab_offset: float = 0.0,
+        weights: np.ndarray | None = None,
+        *,
+        name: str = "bin_cross_entropy",
+        **options: Any,
     ):
         super().__init__(name=name, dtype="float32", **options)
         self.weights = None if weights is None else _checked(weights)
         self.ab_scale, self.ab_offset = ab_scale, ab_offset
 
-    def call(self, y_true, y_pred):
-        size, places = y_true.shape[1:3], y_pred.shape[1:3]
-        factors = tuple(full // few for full, few in zip(size, places, strict=True))
-        if tuple(few * by for few, by in zip(places, factors, strict=True)) != tuple(size):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """(N, H, W, 2) and (N, h, w, 313) -> the loss of each position, (N, h, w)."""
+        size, logits_size = y_true.shape[1:3], y_pred.shape[1:3]
+        factors = tuple(full // few for full, few in zip(size, logits_size, strict=True))
+        if tuple(few * by for few, by in zip(logits_size, factors, strict=True)) != tuple(size):
             raise ValueError(
                 "BinCrossEntropy needs true ab of a whole multiple of the logits' size, because "
-                f"it averages ab over each place. Received: ab {size}, logits {places}. Make "
-                "config.image_size a multiple of 4."
+                f"it averages ab over each position. Received: ab {size}, logits {logits_size}. "
+                "Make config.image_size a multiple of 4."
             )
         if factors != (1, 1):
             y_true = ops.average_pool(y_true, factors, factors, data_format="channels_last")
@@ -70,7 +88,8 @@ class BinCrossEntropy(keras.losses.Loss):
         loss = ops.logsumexp(y_pred, axis=-1) - ops.sum(shares * _picked(y_pred, chosen), axis=-1)
         return loss if self.weights is None else loss * ops.take(self.weights, chosen[..., 0])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as Keras saves them."""
         weights = None if self.weights is None else self.weights.tolist()
         return {
             **super().get_config(),
@@ -81,18 +100,26 @@ class BinCrossEntropy(keras.losses.Loss):
 
 
 class PerceptualLoss(keras.losses.Loss):
-    """The distance, as a network sees it, of the coloured picture from the true one.
+    """A perceptual distance between the coloured picture and the true one.
 
     `y_true` is (N, H, W, 3), L* and ab in the network's scaling, `y_pred` ab (N, H, W, 2): both
-    are turned into sRGB with the true L*, clipped to the gamut as every result is. distance: a
-    `perceptual.Distance`. scaling: an object with `l_scale`, `l_offset`, `ab_scale`, `ab_offset`.
+    are converted to sRGB with the true L*, clipped to the gamut as every result is. distance: a
+    `perceptual.Distance`. scaling: the config, for `l_scale`, `l_offset`, `ab_scale`, `ab_offset`.
     """
 
-    def __init__(self, distance, scaling, *, name="perceptual_loss", **options):
+    def __init__(
+        self,
+        distance: Distance,
+        scaling: Config,
+        *,
+        name: str = "perceptual_loss",
+        **options: Any,
+    ):
         super().__init__(name=name, dtype="float32", **options)
         self.distance, self.scaling = distance, scaling
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """(N, H, W, 3) and (N, H, W, 2) -> the distance of each picture, (N,)."""
         l = lab.unscale_l(y_true[..., :1], self.scaling)
         both = [lab.unscale_ab(ab, self.scaling) for ab in (y_true[..., 1:], y_pred)]
         return self.distance(*(lab.lab_to_rgb(ops.concatenate([l, ab], -1), ops) for ab in both))
@@ -111,20 +138,20 @@ def of_ab(config: Config, classifies: bool, prior: np.ndarray | None) -> keras.l
     return None
 
 
-def _checked(weights):
+def _checked(weights: np.ndarray) -> np.ndarray:
     weights = np.asarray(weights, np.float32)
     if weights.shape != (len(bins.CENTRES),):
         raise ValueError(
             f"weights must be one for each of the {len(bins.CENTRES)} bins, because a pixel is "
-            f"weighted by its bin. Received: shape {weights.shape}. Use ab_bins.rarity."
+            f"weighted by its bin. Received: shape {weights.shape}. Use bins.rarity."
         )
     return weights
 
 
-def _picked(values, indices):
+def _picked(values: Any, indices: Any) -> Any:
     """`take_along_axis` of the last axis, whose gradient is twice as fast on flat tensors."""
     rows = ops.reshape(
         ops.arange(ops.size(indices[..., 0]), dtype="int32"), ops.shape(indices[..., :1])
     )
-    places = rows * values.shape[-1] + indices
-    return ops.take(ops.reshape(values, (-1,)), places)
+    flat = rows * values.shape[-1] + indices
+    return ops.take(ops.reshape(values, (-1,)), flat)
