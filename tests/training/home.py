@@ -1,0 +1,86 @@
+"""A folder to train in, and runs of the tiny report of tests/tiny.py."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from common import cli, training
+from tests import drawn, tiny
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ["--data", "photos", "--precision", "float32", "--run", "r"]
+
+
+def make(folder):
+    """40 drawn pictures in folder/photos; returns the folder."""
+    drawn.folder(folder / "photos", 40, 40)
+    return folder
+
+
+def command(*flags):
+    """The training command in this process; returns its exit code."""
+    return cli.run(tiny.main, [*FLAGS, *flags])
+
+
+def train(config="plain", **options):
+    """`training.train` in float32, its export in the run's folder alone."""
+    settings = {"precision": "float32", "run": "r", "published": False} | options
+    return training.train(tiny.REPORT, config, "photos", **settings)
+
+
+def start(folder, *flags):
+    """The training command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.tiny", *FLAGS, *flags],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def progress(folder, run="r"):
+    """What a checkpoint holds beside the variables."""
+    try:
+        with np.load(folder / "runs" / run / "checkpoint.npz") as stored:
+            return json.loads(str(stored["progress"]))
+    except FileNotFoundError:
+        return {"epoch": 0, "step": 0, "history": []}
+
+
+def state(folder, run="r"):
+    """{number: bytes} of the variables in a checkpoint."""
+    with np.load(folder / "runs" / run / "checkpoint.npz") as stored:
+        return {key: stored[key].tobytes() for key in stored.files if key != "progress"}
+
+
+def without_time(history):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+class Stop(keras.callbacks.Callback):
+    """Sends its own process a signal after some steps."""
+
+    def __init__(self, steps, number=signal.SIGTERM):
+        super().__init__()
+        self.steps, self.number = steps, number
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps -= 1
+        if not self.steps:
+            os.kill(os.getpid(), self.number)
+
+
+@contextlib.contextmanager
+def current(folder):
+    """The folder as the current one."""
+    with contextlib.chdir(folder):
+        yield folder
