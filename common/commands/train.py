@@ -77,7 +77,8 @@ def _parser(report: Report) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--init",
-        help="an exported model of the same network, whose weights the training begins from",
+        help="a name in models/, or a file: an exported model of the same network, whose weights "
+        "the training begins from",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--run", help="name of the run's folder in runs/")

@@ -43,7 +43,7 @@ class Options(Named):
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # {variable: weights} of the report's pretrained networks, {"VGG16_WEIGHTS": "random"}. What
     # is not given, here and above, is taken from the environment variable, else `auto`.
-    init: str | Path | None = None  # an exported model of the same network
+    init: str | Path | None = None  # an exported model of the same network: a name or a file
 
     # The run.
     precision: str = "auto"  # of common.networks.precision.PRECISIONS

@@ -60,6 +60,7 @@ def train(
     report = Report.of(report)
     options = dataclasses.replace(options or Options(), **changes)
     data = str(data)
+    init = h5.named(str(options.init)) if options.init else None
     name, config = report.config(config)
     config = configured(report, name, config, data, options)
     if options.size:
@@ -86,8 +87,8 @@ def train(
         for layer, load in report.pretrained.items()
         if any(layer == known.name for known in network.layers)
     }
-    if options.init:
-        about = h5.metadata(options.init).get("pretrained", {})
+    if init:
+        about = h5.metadata(init).get("pretrained", {})
     else:
         about = {
             layer: load(network, config, options.weights_of(layer))
@@ -114,8 +115,8 @@ def train(
         "steps": config.steps,
         "seed": options.seed,
     }
-    if options.init:
-        identity["init"] = begin_from(options.init, network, config)
+    if init:
+        identity["init"] = begin_from(init, network, config)
     if distance:
         identity["distance"] = distance.metadata
         print(f"loss: {distance.title}", flush=True)
