@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 import cs230
-from common import cli, datasets, training
+from common import datasets, training
 from common.cli import UserError
 from common.networks import h5
-from common.networks.interface import predict
 from common.training import augment
 from cs230 import train
-from tests import drawn, learning
+from tests import drawn, learning, stopping
 
 # The report's list, in its order, with the upsampling that it leaves out: layer, output shape,
 # parameters.
@@ -66,8 +65,21 @@ TABLES = {"fusion": FUSION, "plain": PLAIN}
 COUNTS = {"fusion": 6_970_786, "plain": 3_892_194}
 
 
-def small(name, image_size=32):
-    return dataclasses.replace(cs230.CONFIGS[name], image_size=image_size)
+@pytest.fixture(scope="module")
+def networks():
+    """Every config's network at full width."""
+    return {name: cs230.build_model(config) for name, config in cs230.CONFIGS.items()}
+
+
+def narrow(name):
+    """A config at an eighth of the encoder's width and a quarter of the decoder's, at 32 x 32."""
+    config = cs230.CONFIGS[name]
+    return dataclasses.replace(
+        config,
+        image_size=32,
+        encoder=(8, (8, 2), 16, (16, 2), 32, (32, 2), 64, 32),
+        decoder=tuple(row if row == "up" else max(row // 4, 8) for row in config.decoder),
+    )
 
 
 def inputs(count=2):
@@ -80,28 +92,25 @@ def inputs(count=2):
 
 
 @pytest.mark.parametrize("name", cs230.CONFIGS)
-def test_the_list_to_the_letter(name):
-    model = cs230.build_model(cs230.CONFIGS[name])
-    layers = {layer.name: layer for layer in model.layers}
+def test_the_list_to_the_letter(networks, name):
+    layers = {layer.name: layer for layer in networks[name].layers}
     assert layers.keys() == {name for name, _, _ in TABLES[name]}
     for layer, shape, parameters in TABLES[name]:
         assert layers[layer].output.shape[1:] == shape, layer
         assert layers[layer].count_params() == parameters, layer
 
 
-def test_every_config_has_a_pinned_count():
+def test_every_config_has_a_pinned_count(networks):
     assert cs230.CONFIGS.keys() == COUNTS.keys() == TABLES.keys()
-    for name, config in cs230.CONFIGS.items():
-        assert cs230.build_model(config).count_params() == COUNTS[name], name
+    for name, network in networks.items():
+        assert network.count_params() == COUNTS[name], name
         assert sum(parameters for _, _, parameters in TABLES[name]) == COUNTS[name], name
 
 
 @pytest.mark.parametrize(("name", "count"), [("fusion", 14), ("plain", 11)])
-def test_activations_are_relu_inside_and_tanh_last(name, count):
+def test_activations_are_relu_inside_and_tanh_last(networks, name, count):
     convolutions = [
-        layer
-        for layer in cs230.build_model(small(name)).layers
-        if isinstance(layer, keras.layers.Conv2D)
+        layer for layer in networks[name].layers if isinstance(layer, keras.layers.Conv2D)
     ]
     assert [layer.activation.__name__ for layer in convolutions] == ["relu"] * count + ["tanh"]
     assert {layer.kernel_size for layer in convolutions} == {(3, 3)}
@@ -113,10 +122,10 @@ def test_the_fusion_begins_as_the_first_half_of_plain():
 
 
 def test_what_is_fused_is_the_softmax_of_the_logits():
-    network = cs230.build_model(small("fusion"))
+    network = cs230.build_model(narrow("fusion"))
     fused = keras.Model(network.input, network.get_layer("fusion_concatenate").output)
     given = inputs()
-    out = keras.ops.convert_to_numpy(fused.predict_on_batch(given))[..., 256:]
+    out = keras.ops.convert_to_numpy(fused.predict_on_batch(given))[..., -1000:]
     assert out.shape == (2, 4, 4, 1000)
     assert out.sum(-1) == pytest.approx(np.ones((2, 4, 4)), abs=1e-5)  # a thousand roundings
     exponentials = np.exp(given["embedding"].astype(np.float64))
@@ -125,8 +134,8 @@ def test_what_is_fused_is_the_softmax_of_the_logits():
         assert out[:, *place] == pytest.approx(expected, rel=1e-4)
 
 
-def test_plain_asks_no_classifier():
-    assert set(cs230.build_model(small("plain")).input) == {"l"}
+def test_plain_asks_no_classifier(networks):
+    assert set(networks["plain"].input) == {"l"}
 
 
 def test_the_default_config_comes_first_and_is_frozen():
@@ -142,7 +151,7 @@ def test_the_default_config_comes_first_and_is_frozen():
 def test_each_network_has_the_reports_recipe(name, optimizer, batch_size):
     config = cs230.CONFIGS[name]
     assert (config.batch_size, config.epochs, config.decay) == (batch_size, 20, None)
-    network = cs230.build_model(small(name))
+    network = cs230.build_model(narrow(name))
     training.compile_model(cs230, network, config, steps=1)
     assert type(network.optimizer) is optimizer
     assert float(network.optimizer.learning_rate) == pytest.approx(1e-3)
@@ -150,7 +159,7 @@ def test_each_network_has_the_reports_recipe(name, optimizer, batch_size):
 
 
 def test_another_loss_of_ab_takes_the_place_of_the_reports():
-    network, loss = cs230.build_model(small("plain")), keras.losses.MeanAbsoluteError()
+    network, loss = cs230.build_model(narrow("plain")), keras.losses.MeanAbsoluteError()
     training.compile_model(cs230, network, cs230.CONFIGS["plain"], steps=1, loss=loss)
     assert network.loss is loss
 
@@ -167,31 +176,15 @@ def test_the_pictures_are_split_and_changed_as_the_report_says(name, monkeypatch
     assert sorted(config.augment) == sorted(augment.KINDS) == ["flip", "shear", "zoom"]
 
 
-@pytest.mark.parametrize("name", cs230.CONFIGS)
-def test_it_learns(name):
-    share = learning.share_of_mean_colour(cs230, small(name), steps=150)
-    assert share < 0.5
+# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# fusion: 0.010, 0.009, 0.009. plain: 0.054, 0.055, 0.034.
+STEPS = {"fusion": 200, "plain": 250}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", cs230.CONFIGS)
-def test_it_learns_well(name):
-    share = learning.share_of_mean_colour(cs230, small(name, 64), steps=600)
-    assert share < 0.1
-
-
-@pytest.mark.parametrize("name", cs230.CONFIGS)
-def test_the_export_is_the_network_in_lab_units(tmp_path, name):
-    config = small(name)
-    network = cs230.build_model(config)
-    h5.export(h5.wrap(network, config), tmp_path / "m.h5", {})
-    given = inputs()
-    exported = predict(h5.load(tmp_path / "m.h5"), given)
-    wanted = {key: given[key] for key in network.input}
-    direct = network.predict_on_batch(wanted | {"l": given["l"] / 50 - 1})
-    assert exported == pytest.approx(  # float32, values up to 128
-        128 * keras.ops.convert_to_numpy(direct), abs=1e-3
-    )
+@pytest.mark.parametrize("name", STEPS)
+def test_it_learns(name, seed=0):
+    share = learning.share_of_mean_colour(cs230, narrow(name), STEPS[name], seed=seed)
+    assert share < 0.2
 
 
 BARE = """
@@ -206,53 +199,25 @@ for name in ("fusion", "plain"):
 """
 
 
-def test_exports_open_in_an_empty_folder_without_us(tmp_path):
+def test_exports_open_without_us_as_the_networks_in_lab_units(tmp_path):
+    """In another process, in another folder."""
     given, expected = inputs(), {}
     np.savez(tmp_path / "inputs.npz", **given)
     for name in cs230.CONFIGS:
-        exported = h5.wrap(cs230.build_model(small(name)), small(name))
-        h5.export(exported, tmp_path / f"{name}.h5", {})
-        expected[name] = predict(exported, given)
+        network = cs230.build_model(narrow(name))
+        h5.export(h5.wrap(network, narrow(name)), tmp_path / f"{name}.h5", {})
+        wanted = {key: given[key] for key in network.input}
+        direct = network.predict_on_batch(wanted | {"l": given["l"] / 50 - 1})
+        expected[name] = 128 * keras.ops.convert_to_numpy(direct)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     subprocess.run([sys.executable, "-c", BARE], cwd=tmp_path, check=True, env=environment)
     for name, ab in expected.items():
-        assert np.load(tmp_path / f"{name}.npy") == pytest.approx(ab, abs=1e-3)
+        assert np.load(tmp_path / f"{name}.npy") == pytest.approx(ab, abs=1e-3)  # float32, to 128
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    """Views and all, to the same weights as a run that never stopped."""
+    """With changed pictures and RMSprop, in mid-epoch."""
     monkeypatch.chdir(tmp_path)
     drawn.folder("photos", 60, 40)
-    config = dataclasses.replace(small("plain"), batch_size=2)
-    monkeypatch.setattr("cs230.CONFIGS", {"plain": config})
-
-    def train_to(epochs, run):
-        assert (
-            cli.run(
-                train.main,
-                [
-                    "--data",
-                    "photos",
-                    "--steps",
-                    "2",
-                    "--epochs",
-                    str(epochs),
-                    "--run",
-                    run,
-                    "--precision",
-                    "float32",
-                ],
-            )
-            == 0
-        )
-
-    def state(run):
-        with np.load(tmp_path / "runs" / run / "checkpoint.npz") as stored:
-            return {key: stored[key] for key in stored.files if key != "progress"}
-
-    train_to(2, "whole")
-    train_to(1, "parts")
-    train_to(2, "parts")
-    whole, parts = state("whole"), state("parts")
-    assert whole.keys() == parts.keys() and len(whole) > 30
-    assert all(whole[key].tobytes() == parts[key].tobytes() for key in whole)
+    config = dataclasses.replace(narrow("plain"), batch_size=2, steps=2, epochs=3)
+    stopping.assert_goes_on_to_the_same_bits(cs230, config, "photos", before=1, after=2)

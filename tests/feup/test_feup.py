@@ -16,10 +16,9 @@ from common import cli, files, training
 from common.cli import UserError
 from common.color import bins
 from common.networks import h5, pretrained
-from common.networks.interface import predict
 from common.training import losses
 from feup import densenet, resnet18, train
-from tests import drawn, learning
+from tests import drawn, learning, stopping
 from tests.networks.test_torch_files import saved
 
 # Layer, output shape at 32 x 32, parameters: k * k * in * out (+ out) of a convolution, 4 * out of
@@ -123,8 +122,16 @@ COUNTS = {
 COUNTS |= dict.fromkeys(("resnet18_lpips", "resnet18_mobilenet_v2"), COUNTS["resnet18_mse"])
 
 
-def small(name, image_size=32, **changes):
-    return dataclasses.replace(feup.CONFIGS[name], image_size=image_size, **changes)
+# One config of each network, since a loss of pictures leaves the network as it is.
+DISTINCT = ("resnet18_mse", "densenet_mse", "eccv16_mse", "eccv16_rebalanced")
+
+
+def narrow(name, **changes):
+    """A config with an eighth of the width, where its network's width is a field, at 32 x 32."""
+    config = feup.CONFIGS[name]
+    blocks = tuple((count, filters // 8, *rest) for count, filters, *rest in config.blocks)
+    narrower = {"decoder": ((16, 2), (8, 1), (8, 2), (8, 1), (2, 2)), "blocks": blocks}
+    return dataclasses.replace(config, **{**narrower, "upsampled": 32, **changes})
 
 
 def lightness(count=2, size=32, seed=0):
@@ -133,23 +140,33 @@ def lightness(count=2, size=32, seed=0):
 
 @pytest.fixture(scope="module")
 def networks():
-    """Every config's network, with other statistics in its normalisation than fresh ones."""
+    """Every config's network at full width."""
+    return {name: feup.build_model(config) for name, config in feup.CONFIGS.items()}
+
+
+@pytest.fixture(scope="module")
+def small_networks(networks):
+    """The networks of `DISTINCT`, the ECCV ones narrow, with normalisation that has seen data."""
     keras.utils.set_random_seed(0)
-    built = {name: feup.build_model(config) for name, config in feup.CONFIGS.items()}
+    built = {
+        name: feup.build_model(narrow(name)) if name.startswith("eccv16") else networks[name]
+        for name in DISTINCT
+    }
     rng = np.random.default_rng(0)
     for network in built.values():
         for layer in network._flatten_layers():
             if isinstance(layer, keras.layers.BatchNormalization):
                 gamma, beta, mean, variance = layer.get_weights()
-                layer.set_weights(
-                    [
-                        gamma,
-                        beta,
-                        mean + rng.normal(size=mean.shape),
-                        variance * rng.uniform(0.5, 2, variance.shape),
-                    ]
-                )
+                mean = mean + rng.normal(size=mean.shape)
+                variance = variance * rng.uniform(0.5, 2, variance.shape)
+                layer.set_weights([gamma, beta, mean, variance])
     return built
+
+
+@pytest.fixture
+def resnet(networks):
+    """A colorizer with ResNet-18's encoder; each test that takes it puts weights into it."""
+    return networks["resnet18_mse"]
 
 
 # --- the networks -----------------------------------------------------------------------------
@@ -204,8 +221,8 @@ def test_the_deconvolutions(networks):
         )
 
 
-def test_dilations_and_what_follows_the_313_channels(networks):
-    network = networks["eccv16_mse"]
+def test_dilations_and_what_follows_the_313_channels(small_networks):
+    network = small_networks["eccv16_mse"]
     for i, dilation in enumerate([1, 1, 1, 1, 2, 2, 1], start=1):
         for j in (1, 2):
             layer = network.get_layer(f"conv{i}_{j}")
@@ -224,16 +241,15 @@ def test_dilations_and_what_follows_the_313_channels(networks):
     assert ab[:, 15, 15] == pytest.approx(between * 5 / 8 + next_row * 3 / 8, rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", feup.CONFIGS)
-@pytest.mark.parametrize("size", [32, 96])
-def test_cifars_and_stls_size_and_any_multiple_of_8(name, size):
-    if name == "densenet_mse" or size == 32:
-        network = feup.build_model(small(name, size))
-    else:
-        network = feup.build_model(small(name, size - 8))
-        size -= 8
-    side = size // 4 if name == "eccv16_rebalanced" else size
-    assert network.output.shape[1:3] == (side, side)
+@pytest.mark.parametrize(
+    ("name", "size"),  # DenseNet's is 40 in test_it_learns
+    [("resnet18_mse", 88), ("eccv16_mse", 88), ("eccv16_rebalanced", 88)],
+)
+def test_cifars_size_and_any_multiple_of_8(networks, name, size):
+    whole = 4 if name == "eccv16_rebalanced" else 1
+    assert networks[name].output.shape[1:3] == (32 // whole, 32 // whole)
+    network = feup.build_model(narrow(name, image_size=size))
+    assert network.output.shape[1:3] == (size // whole, size // whole)
 
 
 def test_the_reports_protocol():
@@ -333,16 +349,15 @@ def in_numpy(state, x):
 
 
 @pytest.mark.parametrize("zip_format", [True, False])
-def test_a_pytorch_file_gives_the_outputs_that_pytorch_would(tmp_path, zip_format):
+def test_a_pytorch_file_gives_the_outputs_that_pytorch_would(tmp_path, resnet, zip_format):
     """On a grey picture the one-channel encoder does what the network does to three channels."""
     state = torch_state()
     path = saved(tmp_path / "resnet18.pth", state, zip_format)
-    network = feup.build_model(feup.CONFIGS["resnet18_mse"])
-    about = resnet18.load(network, feup.CONFIGS["resnet18_mse"], str(path))
+    about = resnet18.load(resnet, feup.CONFIGS["resnet18_mse"], str(path))
     assert (about["network"], about["weights"]) == ("resnet18", "resnet18.pth")
-    assert about["sha256"] == pretrained.weights_sha256(network.get_layer("resnet18"))
+    assert about["sha256"] == pretrained.weights_sha256(resnet.get_layer("resnet18"))
     l = lightness()
-    ours = keras.ops.convert_to_numpy(network.get_layer("resnet18").predict_on_batch(l))
+    ours = keras.ops.convert_to_numpy(resnet.get_layer("resnet18").predict_on_batch(l))
     theirs = in_numpy(state, np.repeat(l.transpose(0, 3, 1, 2).astype(np.float64), 3, axis=1))
     assert np.abs(theirs).max() > 1
     assert ours == pytest.approx(theirs.transpose(0, 2, 3, 1), rel=1e-3, abs=1e-2)
@@ -388,14 +403,13 @@ def test_other_networks_weights_are_refused(tmp_path, change, match):
 @pytest.mark.parametrize(
     ("channels", "whole"), [(1, {"stages": 2}), (3, {"stages": 2}), (3, {"classes": 1000})]
 )
-def test_a_keras_file_of_the_network_whole_or_cut(tmp_path, channels, whole):
+def test_a_keras_file_of_the_network_whole_or_cut(tmp_path, resnet, channels, whole):
     keras.utils.set_random_seed(3)
     source = resnet18.network(32, channels, **whole)
     source.save_weights(tmp_path / "a.weights.h5")
-    network = feup.build_model(feup.CONFIGS["resnet18_mse"])
-    about = resnet18.load(network, feup.CONFIGS["resnet18_mse"], str(tmp_path / "a.weights.h5"))
+    about = resnet18.load(resnet, feup.CONFIGS["resnet18_mse"], str(tmp_path / "a.weights.h5"))
     assert about["weights"] == "a.weights.h5"
-    for layer in filter(lambda layer: layer.weights, network.get_layer("resnet18").layers):
+    for layer in filter(lambda layer: layer.weights, resnet.get_layer("resnet18").layers):
         for ours, theirs in zip(
             layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True
         ):
@@ -406,23 +420,22 @@ def test_a_keras_file_of_the_network_whole_or_cut(tmp_path, channels, whole):
 
 def test_random_weights_say_so_and_are_the_same_each_time(networks):
     for module, name in ((resnet18, "resnet18"), (densenet, "densenet")):
-        config = feup.CONFIGS[f"{name}_mse"]
-        hashes = []
+        network = networks[f"{name}_mse"]
+        hashes = {pretrained.weights_sha256(network.get_layer(name))}
         for seed in (1, 2):
             keras.utils.set_random_seed(seed)
-            about = module.load(feup.build_model(config), config, "random")
+            about = module.load(network, feup.CONFIGS[f"{name}_mse"], "random")
             assert (about["network"], about["weights"]) == (name, "random")
-            hashes.append(about["sha256"])
-        assert hashes[0] == hashes[1]
+            hashes.add(about["sha256"])
+        assert len(hashes) == 2  # what it was built with, and another
 
 
-def test_no_network_and_no_file_are_one_line(tmp_path, monkeypatch, capsys):
+def test_no_network_and_no_file_are_one_line(tmp_path, resnet, monkeypatch, capsys):
     def fail(*_, **__):
         raise Exception("no network here")
 
     monkeypatch.setattr(keras.utils, "get_file", fail)
-    config = feup.CONFIGS["resnet18_mse"]
-    network = feup.build_model(config)
+    config, network = feup.CONFIGS["resnet18_mse"], resnet
     with pytest.raises(UserError, match="RESNET18_WEIGHTS=file"):
         resnet18.load(network, config, "imagenet")
     assert resnet18.load(network, config, "auto")["weights"] == "random"
@@ -434,24 +447,23 @@ def test_no_network_and_no_file_are_one_line(tmp_path, monkeypatch, capsys):
         resnet18.load(network, config, str(tmp_path / "text.pth"))
 
 
-def test_a_download_is_checked_by_its_name(tmp_path, monkeypatch):
+def test_a_download_is_checked_by_its_name(tmp_path, resnet, monkeypatch):
     path = saved(tmp_path / "resnet18.pth", torch_state())
     monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: str(path))
     config = feup.CONFIGS["resnet18_mse"]
     with pytest.raises(UserError, match="SHA-256"):
-        resnet18.load(feup.build_model(config), config, "imagenet")
+        resnet18.load(resnet, config, "imagenet")
     digest = files.sha256(path)
     monkeypatch.setattr(resnet18, "IMAGENET", f"resnet18-{digest[:8]}.pth")
-    assert resnet18.load(feup.build_model(config), config, "imagenet")["weights"] == "imagenet"
+    assert resnet18.load(resnet, config, "imagenet")["weights"] == "imagenet"
 
 
-def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path):
+def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path, small_networks):
     keras.utils.set_random_seed(4)
     whole = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=(32, 32, 3))
     whole.save_weights(tmp_path / "densenet.weights.h5")
-    config = feup.CONFIGS["densenet_mse"]
-    network = feup.build_model(config)
-    densenet.load(network, config, str(tmp_path / "densenet.weights.h5"))
+    network = small_networks["densenet_mse"]
+    densenet.load(network, feup.CONFIGS["densenet_mse"], str(tmp_path / "densenet.weights.h5"))
     cut = keras.Model(whole.input, whole.get_layer(densenet.CUT).output)
     l = lightness()
     assert network.get_layer("densenet").predict_on_batch(l) == pytest.approx(
@@ -461,28 +473,26 @@ def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path):
 
 # --- learning, and what comes out -------------------------------------------------------------
 
-STEPS = {
-    "resnet18_mse": 200,
-    "densenet_mse": 160,
-    "eccv16_mse": 250,
-    "eccv16_rebalanced": 250,
-    "resnet18_lpips": 160,
-    "resnet18_mobilenet_v2": 100,
+# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# resnet18_mse: 0.020, 0.019, 0.026. densenet_mse: 0.127, 0.152, 0.134.
+# eccv16_rebalanced: 0.008, 0.008, 0.008. resnet18_mobilenet_v2: 0.185, 0.104, 0.202.
+# The distance of pictures is learned the same way with the features of VGG16 (`resnet18_lpips`).
+# Narrow layers sum fewer weights to reach the same colours, hence the higher rates.
+LEARNED = {  # steps, changes
+    "resnet18_mse": (150, {"learning_rate": 1e-2}),
+    "densenet_mse": (100, {"learning_rate": 1e-2, "image_size": 40}),  # any multiple of 8
+    "eccv16_mse": (400, {"learning_rate": 3e-3}),
+    "eccv16_rebalanced": (100, {}),
+    "resnet18_mobilenet_v2": (130, {"learning_rate": 1e-2}),
 }
-OF_AB = [name for name, config in feup.CONFIGS.items() if not config.distance]
 
 
-@pytest.mark.parametrize("name", feup.CONFIGS)
-def test_it_learns(name, narrow):
-    share = learning.share_of_mean_colour(feup, small(name), steps=STEPS[name])
+@pytest.mark.parametrize("name", LEARNED)
+def test_it_learns(name, seed=0):
+    steps, changes = LEARNED[name]
+    config = narrow(name, **changes)
+    share = learning.share_of_mean_colour(feup, config, steps, seed=seed)
     assert share < 0.5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OF_AB)
-def test_it_learns_well(name, narrow):
-    share = learning.share_of_mean_colour(feup, small(name), steps=600)
-    assert share < 0.1
 
 
 def expected(name, network, l):
@@ -500,15 +510,6 @@ def expected(name, network, l):
     )
 
 
-@pytest.mark.parametrize("name", feup.CONFIGS)
-def test_the_export_is_the_network_in_lab_units(tmp_path, networks, name):
-    h5.export(h5.wrap(networks[name], feup.CONFIGS[name]), tmp_path / "m.h5", {})
-    l = lightness()
-    exported = predict(h5.load(tmp_path / "m.h5"), {"l": l})
-    assert exported.shape == (2, 32, 32, 2)
-    assert exported == pytest.approx(expected(name, networks[name], l), rel=1e-3, abs=1e-2)
-
-
 BARE = """
 import sys
 import keras, numpy as np
@@ -522,16 +523,16 @@ assert not any(name.split(".")[0] in ("common", "feup", "tests") for name in sys
 """
 
 
-def test_exports_open_in_an_empty_folder_without_us(tmp_path, networks):
+def test_exports_open_without_us_as_the_networks_in_lab_units(tmp_path, small_networks):
+    """In another process, in another folder."""
     l, colours = lightness(), {}
     np.save(tmp_path / "l.npy", l)
-    for name, network in networks.items():
-        exported = h5.wrap(network, feup.CONFIGS[name])
-        h5.export(exported, tmp_path / f"{name}.h5", {})
-        colours[name] = predict(exported, {"l": l})
+    for name, network in small_networks.items():
+        h5.export(h5.wrap(network, feup.CONFIGS[name]), tmp_path / f"{name}.h5", {})
+        colours[name] = expected(name, network, l)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", BARE, *networks],
+        [sys.executable, "-c", BARE, *colours],
         cwd=tmp_path,
         env=environment,
         text=True,
@@ -539,79 +540,71 @@ def test_exports_open_in_an_empty_folder_without_us(tmp_path, networks):
     )
     assert done.returncode == 0, done.stderr
     for name, ab in colours.items():
-        assert np.load(tmp_path / f"{name}.npy") == pytest.approx(ab, rel=1e-3, abs=1e-2)
+        ours = np.load(tmp_path / f"{name}.npy")
+        assert ours.shape == (2, 32, 32, 2)
+        assert ours == pytest.approx(ab, rel=1e-3, abs=1e-2)  # float32 through 20 layers and more
 
 
-# --- by the commands --------------------------------------------------------------------------
+# --- whole runs -------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder to work in with drawn pictures, and configs that end soon."""
+    """A folder to work in with drawn pictures."""
     drawn.folder(tmp_path / "photos", 12, 40)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RESNET18_WEIGHTS", "random")
-    for network in ("DENSENET", "VGG16", "MOBILENET_V2"):
+    for network in ("RESNET18", "VGG16", "MOBILENET_V2"):
         monkeypatch.setenv(f"{network}_WEIGHTS", "random")
     monkeypatch.setenv("LPIPS_WEIGHTS", "none")
-    monkeypatch.setattr(
-        "feup.CONFIGS",
-        {
-            name: dataclasses.replace(
-                config,
-                batch_size=2,
-                epochs=2,
-                decoder=((8, 2), (8, 1), (8, 2), (8, 1), (2, 2)),
-                blocks=((1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2)),
-                upsampled=8,
-            )
-            for name, config in feup.CONFIGS.items()
-        },
-    )
     return tmp_path
 
 
+def tiny(name, **changes):
+    """A config of the ECCV network for runs of a few steps."""
+    blocks = ((1, 8, 2, 1), (1, 8, 2, 1), (2, 8, 2, 1), (1, 8, 1, 2))
+    short = {"batch_size": 2, "steps": 2, "epochs": 1}
+    return narrow(name, **{"blocks": blocks, "upsampled": 8, **short, **changes})
+
+
 def run(*arguments):
-    return cli.run(train.main, ["--data", "photos", "--steps", "2", *arguments])
+    return cli.run(
+        train.main,
+        ["--data", "photos", "--steps", "2", "--epochs", "1", "--batch", "2", *arguments],
+    )
 
 
-@pytest.mark.parametrize("name", feup.CONFIGS)
-def test_a_stopped_run_goes_on_to_the_same_bits(folder, name):
-    def state(run):
-        with np.load(folder / "runs" / run / "checkpoint.npz") as stored:
-            return {key: stored[key] for key in stored.files if key != "progress"}
-
-    common = ["--config", name, "--precision", "float32"]
-    assert run(*common, "--run", "whole") == 0
-    assert run(*common, "--run", "parts", "--epochs", "1") == 0
-    assert run(*common, "--run", "parts") == 0
-    whole, parts = state("whole"), state("parts")
-    assert whole.keys() == parts.keys() and len(whole) > 20
-    assert all(whole[key].tobytes() == parts[key].tobytes() for key in whole)
+def test_a_stopped_run_goes_on_to_the_same_bits(folder):
+    """With batch normalisation, and the prior of the colours in the loss."""
+    config = tiny("eccv16_rebalanced", epochs=2)
+    stopping.assert_goes_on_to_the_same_bits(feup, config, "photos", before=1, after=2)
 
 
 def test_the_original_objective_needs_no_option(folder):
-    """The prior is measured because the config says so; the model's name is the config's."""
-    assert run("--config", "eccv16_rebalanced", "--run", "r") == 0
-    prior = json.loads((folder / "runs/r/prior.json").read_text())
-    assert len(prior) == 313 and sum(prior) == pytest.approx(1)
-    about = h5.metadata(folder / "models/feup-eccv16_rebalanced.h5")
-    assert about["options"] == [] and about["prior"] == pytest.approx(prior, abs=1e-5)
-    assert about["config"]["rebalance"] is True and about["pretrained"] == {}
-    model = h5.load(folder / "models/feup-eccv16_rebalanced.h5")
-    assert model.output_shape == (None, 32, 32, 2)
+    """The prior is measured because the config says so."""
+    made = training.train(feup, tiny("eccv16_rebalanced"), "photos")
+    about = h5.metadata(made.model)
+    assert len(about["prior"]) == 313 and sum(about["prior"]) == pytest.approx(1, abs=1e-4)
+    assert about["options"] == [] and about["pretrained"] == {}
+    assert about["config"]["rebalance"] is True
+    assert h5.load(made.model).output_shape == (None, 32, 32, 2)
 
 
-def test_bins_of_bins_are_refused(folder, capsys):
-    assert run("--config", "eccv16_rebalanced", "--bins") == 2
-    assert "classifies ab already" in capsys.readouterr().err
+def test_bins_of_bins_are_refused(folder):
+    with pytest.raises(UserError, match="classifies ab already"):
+        training.train(feup, tiny("eccv16_rebalanced"), "photos", bins=True)
 
 
 @pytest.mark.parametrize("name", ["resnet18_mse", "densenet_mse", "eccv16_mse"])
-def test_the_options_of_training(folder, name):
-    assert run("--config", name, "--bins", "--rebalance", "--epochs", "1") == 0
-    title = "feup" if name == "resnet18_mse" else f"feup-{name}"
-    assert h5.load(folder / f"models/{title}-bins-rebalance.h5").output_shape[-1] == 2
+def test_bins_take_the_place_of_each_networks_last_layer(small_networks, name):
+    network = bins.with_head(small_networks[name])
+    assert network.output.shape[-1] == 313
+    assert h5.wrap(network, feup.CONFIGS[name]).output.shape == (None, 32, 32, 2)
+
+
+def test_the_options_of_training(folder):
+    made = training.train(feup, tiny("eccv16_mse"), "photos", bins=True, rebalance=True)
+    assert made.model.name.endswith("-bins-rebalance.h5")
+    assert h5.load(made.model).output_shape == (None, 32, 32, 2)
 
 
 @pytest.mark.parametrize("option", ["--bins", "--rebalance"])
@@ -620,55 +613,44 @@ def test_a_perceptual_loss_leaves_no_room_for_another(folder, capsys, option):
     assert "has a loss of whole pictures. Leave it out." in capsys.readouterr().err
 
 
-def test_what_the_loss_looks_through_is_in_the_model(folder, capsys):
-    assert run("--config", "resnet18_lpips", "--epochs", "1") == 0
-    said = capsys.readouterr().out
-    assert "loss: VGG16 feature distance, RANDOM weights" in said
-    assert "loss VGG16 feature distance, RANDOM weights" in said.split("test split")[1]
-    distance = h5.metadata(folder / "models/feup-resnet18_lpips.h5")["distance"]
-    assert (distance["network"], distance["weights"]) == ("vgg16", "random")
-
-
-def test_another_networks_eye_is_another_run(folder, capsys):
+def test_the_network_of_the_loss_is_in_the_model_and_another_is_another_run(folder, capsys):
     command = ["--config", "resnet18_mobilenet_v2", "--run", "r"]
-    assert run(*command, "--epochs", "1") == 0
+    assert run(*command) == 0
+    printed = capsys.readouterr().out
+    assert "loss: MobileNetV2 feature distance, RANDOM weights" in printed
+    assert "loss MobileNetV2 feature distance, RANDOM weights" in printed.split("test split")[1]
+    distance = h5.metadata(folder / "models/feup-resnet18_mobilenet_v2.h5")["distance"]
+    assert (distance["network"], distance["weights"]) == ("mobilenet_v2", "random")
+
     application = keras.applications.MobileNetV2(include_top=False, weights=None)
     application.save_weights("other.weights.h5")
     assert run(*command, "--mobilenet-v2-weights", "other.weights.h5") == 2
     assert "distance.sha256 was" in capsys.readouterr().err
 
 
-def test_loss_ssim_and_psnr_of_ab_by_epoch(folder):
-    assert run("--run", "r") == 0
-    with open(folder / "runs/r/history.csv", newline="", encoding="utf-8") as file:
+def test_figures_by_epoch_another_size_and_weights_of_a_file(folder):
+    saved(folder / "resnet18.pth", torch_state())
+    arguments = ("--size", "40", "--epochs", "2", "--resnet18-weights", "resnet18.pth")
+    assert run(*arguments) == 0
+    (out,) = (folder / "runs").iterdir()
+    assert out.name.endswith("-40")
+    known = json.loads((out / "config.json").read_text())["pretrained"]["resnet18"]
+    assert known["weights"] == "resnet18.pth" and len(known["sha256"]) == 64
+    with open(out / "history.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
     for row in rows:
-        assert np.isfinite(
-            [
-                float(row[key])
-                for key in ("loss", "val_loss", "val_psnr_ab", "val_ssim_ab", "val_psnr_rgb")
-            ]
-        ).all()
-        # The loss is the squared error in units of ab, and PSNR's peak 255.
+        keys = ("loss", "val_loss", "val_psnr_ab", "val_ssim_ab", "val_psnr_rgb")
+        assert np.isfinite([float(row[key]) for key in keys]).all()
+        # The loss is the squared error in units of ab; the difference is bfloat16's, where a
+        # processor has it.
         assert float(row["val_loss"]) == pytest.approx(float(row["val_mse_ab"]), rel=2e-2)
     about = h5.metadata(folder / "models/feup.h5")
-    assert about["pretrained"]["resnet18"]["weights"] == "random"
+    assert about["image_size"] == 40 and about["pretrained"]["resnet18"] == known
     assert about["metrics"]["ssim_ab"] == pytest.approx(float(rows[-1]["val_ssim_ab"]), abs=0.05)
 
 
-def test_other_sizes_by_one_flag(folder, capsys):
-    assert run("--size", "96", "--epochs", "1") == 0
-    assert h5.metadata(folder / "models/feup.h5")["image_size"] == 96
-    assert next((folder / "runs").iterdir()).name.endswith("-96")
-    capsys.readouterr()
+def test_a_size_that_does_not_fit_is_refused_before_anything_begins(folder, capsys):
     assert run("--size", "36") == 2
-    said = capsys.readouterr()
-    assert "cannot see 36 x 36" in said.err and "precision" not in said.out
-
-
-def test_weights_of_a_file_go_into_the_run(folder):
-    saved(folder / "resnet18.pth", torch_state())
-    assert run("--run", "r", "--epochs", "1", "--resnet18-weights", "resnet18.pth") == 0
-    known = json.loads((folder / "runs/r/config.json").read_text())["pretrained"]["resnet18"]
-    assert known["weights"] == "resnet18.pth" and len(known["sha256"]) == 64
+    printed = capsys.readouterr()
+    assert "cannot see 36 x 36" in printed.err and "precision" not in printed.out

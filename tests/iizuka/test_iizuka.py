@@ -1,7 +1,6 @@
 """Iizuka: the report's tables to the letter, two inputs, a classification head, any size."""
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -12,11 +11,11 @@ import numpy as np
 import pytest
 
 import iizuka
-from common import cli, training
+from common import datasets, training
 from common.networks import h5
 from common.networks.interface import input_names
-from iizuka import train
-from tests import drawn, learning
+from common.training import options
+from tests import drawn, learning, stopping
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,12 +82,31 @@ def _normalisation(model):
     )
 
 
-def _small(name, size=32, **changes):
-    return dataclasses.replace(iizuka.CONFIGS[name], image_size=size, **changes)
+@pytest.fixture(scope="module")
+def networks():
+    """Every config's network at full width."""
+    return {name: iizuka.build_model(config) for name, config in iizuka.CONFIGS.items()}
 
 
-def test_the_tables_to_the_letter():
-    model = iizuka.build_model(iizuka.CONFIGS["jain"])
+def _narrow(name, **changes):
+    """A config at an eighth of its width, at 32 x 32."""
+    config = iizuka.CONFIGS[name]
+    tables = {
+        field: tuple(_eighth(row) for row in getattr(config, field))
+        for field in ("low", "middle", "whole", "dense", "colour")
+    }
+    return dataclasses.replace(config, **{"image_size": 32, **tables, **changes})
+
+
+def _eighth(row):
+    """A row of a table of convolutions, with an eighth of its filters but 8 at least."""
+    if isinstance(row, tuple):
+        return (_eighth(row[0]), *row[1:])
+    return row if row == "up" else max(row // 8, 8)
+
+
+def test_the_tables_to_the_letter(networks):
+    model = networks["jain"]
     layers = {layer.name: layer for layer in model.layers}
     for name, shape, parameters in JAIN:
         assert layers[name].output.shape[1:] == shape, name
@@ -101,8 +119,8 @@ def test_the_tables_to_the_letter():
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 41_982_626
 
 
-def test_normalisation_follows_every_convolution_but_the_last_and_comes_before_relu():
-    model = iizuka.build_model(_small("jain"))
+def test_normalisation_follows_every_convolution_but_the_last_and_comes_before_relu(networks):
+    model = networks["jain"]
     for name, _, _ in JAIN:
         if "_conv" in name:
             (follower,) = [node.operation for node in model.get_layer(name)._outbound_nodes]
@@ -115,16 +133,17 @@ def test_normalisation_follows_every_convolution_but_the_last_and_comes_before_r
     ] * 3
 
 
-def test_the_colour_network_is_of_transposed_convolutions():
-    model = iizuka.build_model(_small("jain"))
+def test_the_colour_network_is_of_transposed_convolutions(networks):
     strides = [
-        layer.strides for layer in model.layers if isinstance(layer, keras.layers.Conv2DTranspose)
+        layer.strides
+        for layer in networks["jain"].layers
+        if isinstance(layer, keras.layers.Conv2DTranspose)
     ]
     assert strides == [(1, 1), (2, 2), (1, 1), (2, 2), (2, 2)]
 
 
-def test_without_normalisation_the_rest_is_the_same():
-    model = iizuka.build_model(iizuka.CONFIGS["jain_unnormalised"])
+def test_without_normalisation_the_rest_is_the_same(networks):
+    model = networks["jain_unnormalised"]
     assert model.count_params() == 41_973_218 and not _normalisation(model)
     ours, report = (
         dataclasses.asdict(iizuka.CONFIGS[name]) for name in ("jain_unnormalised", "jain")
@@ -132,15 +151,23 @@ def test_without_normalisation_the_rest_is_the_same():
     assert {key for key in ours if ours[key] != report[key]} == {"momentum"}
 
 
-def test_the_originals_weights():
-    config = iizuka.CONFIGS["iizuka2016"]
-    model = iizuka.build_model(dataclasses.replace(config, momentum=None))
+def test_the_originals_weights(networks):
+    model = networks["iizuka2016"]
     for name, parameters in ORIGINAL.items():
-        assert model.get_layer(name).count_params() == parameters, name
-    assert sum(ORIGINAL.values()) == model.count_params() == 42_169_826
-    model = iizuka.build_model(dataclasses.replace(config, classes=5))
-    assert model.count_params() - _normalisation(model) == 42_169_826 + 131_328 + 257 * 5
+        layer = model.get_layer(name)
+        normalisation = _normalisation(layer) if name == "low" else 0
+        assert layer.count_params() - normalisation == parameters, name
     assert _normalisation(model) == 4 * NORMALISED
+    assert sum(ORIGINAL.values()) == model.count_params() - 4 * NORMALISED == 42_169_826
+
+
+def test_the_head_hangs_on_the_second_dense_layer():
+    """In the original 512 * 256 + 256 and 256 * 5 + 5, of five classes."""
+    without, model = (iizuka.build_model(_narrow("iizuka2016", classes=count)) for count in (0, 5))
+    assert model.get_layer("label_dense").input.shape == (None, 512 // 8)
+    assert model.get_layer("label_dense").units == 256
+    head = (512 // 8) * 256 + 256 + 257 * 5
+    assert model.count_params() - without.count_params() == head
 
 
 def test_every_config_is_counted():
@@ -157,7 +184,7 @@ def test_the_reports_run():
 
 
 def test_one_set_of_weights_sees_both_inputs():
-    config = _small("iizuka2016", momentum=None)
+    config = _narrow("iizuka2016", momentum=None)
     model = iizuka.build_model(config)
     rng = np.random.default_rng(0)
     l = rng.normal(size=(1, 24, 48, 1)).astype(np.float32)
@@ -169,19 +196,16 @@ def test_one_set_of_weights_sees_both_inputs():
     assert len(model.get_layer("low")._inbound_nodes) >= 2
 
 
-def test_the_colours_are_those_of_a_sigmoid():
+def test_the_colours_are_those_of_a_sigmoid(networks):
     config = iizuka.CONFIGS["iizuka2016"]
     for ab, s in ((-100, 0), (0, 0.5), (100, 1)):
         assert ab * config.ab_scale + config.ab_offset == pytest.approx(s)
-    assert (
-        iizuka.build_model(_small("iizuka2016")).get_layer("colour_ab").activation.__name__
-        == "sigmoid"
-    )
+    assert networks["iizuka2016"].get_layer("colour_ab").activation.__name__ == "sigmoid"
 
 
 def test_adadelta_and_the_weight_of_the_classes():
     """The loss by hand: the mean squared error + 1/300 of the cross-entropy of labelled ones."""
-    config = _small("iizuka2016", classes=3, momentum=None)
+    config = _narrow("iizuka2016", classes=3, momentum=None)
     model = iizuka.build_model(config)
     training.compile_model(iizuka, model, config, 1)
     assert isinstance(model.optimizer, keras.optimizers.Adadelta)
@@ -198,17 +222,20 @@ def test_adadelta_and_the_weight_of_the_classes():
     assert model.test_on_batch(x, y, return_dict=True)["loss"] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", iizuka.CONFIGS)
-def test_it_learns(name):
-    share = learning.share_of_mean_colour(iizuka, _small(name), steps=80)
+# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# jain_unnormalised: 0.023, 0.034, 0.024. iizuka2016: 0.066, 0.061, 0.077.
+LEARNED = {  # steps, changes
+    "jain": (300, {}),
+    "jain_unnormalised": (300, {}),
+    "iizuka2016": (120, {}),
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_it_learns(name, seed=0):
+    steps, changes = LEARNED[name]
+    share = learning.share_of_mean_colour(iizuka, _narrow(name, **changes), steps, seed=seed)
     assert share < 0.5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", iizuka.CONFIGS)
-def test_it_learns_well(name):
-    share = learning.share_of_mean_colour(iizuka, _small(name), steps=200)
-    assert share < 0.1
 
 
 BARE = """
@@ -227,7 +254,7 @@ assert not any(name.split(".")[0] in ("common", "iizuka") for name in sys.module
 @pytest.mark.parametrize(("name", "shape"), [("jain", (32, 32)), ("iizuka2016", (40, 72))])
 def test_the_export_loads_bare_and_takes_l_alone(name, shape, tmp_path):
     """With its head cut off, and the original at any multiple of 8."""
-    config = _small(name, **({"classes": 4} if name == "iizuka2016" else {}))
+    config = _narrow(name, **({"classes": 4} if name == "iizuka2016" else {}))
     keras.utils.set_random_seed(0)
     network = iizuka.build_model(config)
     h5.export(h5.wrap(network, config), tmp_path / "iizuka.h5", {})
@@ -251,79 +278,54 @@ def test_the_export_loads_bare_and_takes_l_alone(name, shape, tmp_path):
     assert ab == pytest.approx(expected, abs=1e-2)  # float32 through 20 layers, ab up to 128
 
 
+def _tiny(**changes):
+    return _narrow(
+        "iizuka2016",
+        batch_size=2,
+        steps=2,
+        epochs=1,
+        low=((8, 2), (8, 2), (8, 2)),
+        middle=(8,),
+        whole=((8, 2),),
+        dense=(16, 8, 8),
+        colour=(8, "up", 8, "up", 8),
+        **changes,
+    )
+
+
 @pytest.fixture
 def classes(tmp_path, monkeypatch):
     """A folder to work in, with drawn pictures in two class folders and one in neither."""
-    drawn.folder(tmp_path / "photos" / "day", 12, 40)
-    for seed, path in enumerate(sorted((tmp_path / "photos" / "day").iterdir())):
-        if seed % 2:
-            (tmp_path / "photos" / "night").mkdir(exist_ok=True)
-            path.rename(tmp_path / "photos" / "night" / path.name)
-    loose = sorted((tmp_path / "photos" / "day").iterdir())[0]
-    loose.rename(tmp_path / "photos" / loose.name)
+    photos = sorted(drawn.folder(tmp_path / "photos", 12, 40).iterdir())
+    for seed, path in enumerate(photos[1:]):
+        label = tmp_path / "photos" / ("day", "night")[seed % 2]
+        label.mkdir(exist_ok=True)
+        path.rename(label / path.name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "iizuka.CONFIGS",
-        {
-            name: dataclasses.replace(
-                config,
-                image_size=32,
-                batch_size=2,
-                steps=2,
-                epochs=2,
-                low=((8, 2), (8, 2), (8, 2)),
-                middle=(8,),
-                whole=((8, 2),),
-                dense=(16, 8, 8),
-                colour=((8, 2), (8, 2)) if name != "iizuka2016" else (8, "up", 8, "up", 8),
-            )
-            for name, config in iizuka.CONFIGS.items()
-        },
-    )
     return tmp_path
 
 
 def test_classes_are_learned_where_there_are_folders(classes, capsys):
-    assert cli.run(train.main, ["--data", "photos", "--config", "iizuka2016", "--run", "r"]) == 0
-    said = capsys.readouterr().out
-    assert "classification head: 2 classes" in said
-    header = (classes / "runs" / "r" / "history.csv").read_text().splitlines()[0].split(",")
-    assert {
-        "loss",
-        "label_loss",
-        "label_accuracy",
-        "val_label_accuracy",
-        "accuracy",
-        "val_accuracy",
-        "mse_ab",
-    } - set(header) <= {"mse_ab"}
-    metadata = h5.metadata(classes / "models" / "iizuka-iizuka2016.h5")
-    assert metadata["config"]["classes"] == 2
-    model = h5.load(classes / "models" / "iizuka-iizuka2016.h5")
-    assert input_names(model) == ["l"]
+    run = training.train(iizuka, _tiny(), "photos", precision="float32")
+    assert "classification head: 2 classes" in capsys.readouterr().out
+    for key in ("loss", "label_loss", "label_accuracy", "val_label_accuracy", "val_accuracy"):
+        assert all(row[key] >= 0 for row in run.history), key
+    config = h5.metadata(run.model)["config"]
+    assert (config["classes"], config["steps"]) == (2, 2)
+    assert input_names(h5.load(run.model)) == ["l"]
 
 
-def test_without_class_folders_there_is_no_head_and_it_says_so(classes, capsys):
-    for path in [*(classes / "photos").glob("*/*.png")]:
-        path.rename(classes / "photos" / path.name)
-    assert cli.run(train.main, ["--data", "photos", "--config", "iizuka2016"]) == 0
-    assert "no classification head: photos-" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", iizuka.CONFIGS)
-def test_a_stopped_run_goes_on_to_the_same_bits(classes, name):
+def test_a_stopped_run_goes_on_to_the_same_bits(classes):
     """Batch normalisation's moving statistics and ADADELTA's included."""
+    config = dataclasses.replace(_tiny(), epochs=2)
+    stopping.assert_goes_on_to_the_same_bits(iizuka, config, "photos", before=1, after=2)
 
-    def state(run):
-        with np.load(classes / "runs" / run / "checkpoint.npz") as stored:
-            return {key: stored[key] for key in stored.files if key != "progress"}
 
-    common = ["--data", "photos", "--config", name, "--precision", "float32"]
-    assert cli.run(train.main, [*common, "--run", "whole"]) == 0
-    assert cli.run(train.main, [*common, "--run", "parts", "--epochs", "1"]) == 0
-    assert cli.run(train.main, [*common, "--run", "parts"]) == 0
-    whole, parts = state("whole"), state("parts")
-    assert whole.keys() == parts.keys() and len(whole) > 20
-    assert all(whole[key].tobytes() == parts[key].tobytes() for key in whole)
-    identity = json.loads((classes / "runs" / "whole" / "config.json").read_text())
-    assert identity["steps"] == 2
+def test_without_class_folders_there_is_no_head_and_it_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    drawn.folder("photos", 12, 40)
+    dataset = datasets.prepare("photos", 32, "squash")
+    config = options.for_data(_tiny(), dataset)
+    assert not config.classes
+    assert "no classification head: photos-" in capsys.readouterr().out
+    assert not isinstance(iizuka.build_model(config).output, dict)

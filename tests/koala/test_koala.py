@@ -46,8 +46,25 @@ COUNTS = {
 }
 
 
-def test_the_table_to_the_letter():
-    model = koala.build_model(koala.CONFIGS["lee2021"])
+@pytest.fixture(scope="module")
+def networks():
+    """Every config's network at full width."""
+    return {name: koala.build_model(config) for name, config in koala.CONFIGS.items()}
+
+
+def narrow(name):
+    """A config at an eighth of the encoder's width and a quarter of the decoder's, at 32 x 32."""
+    config = koala.CONFIGS[name]
+    return dataclasses.replace(
+        config,
+        image_size=32,
+        encoder=((8, 2), 16, (16, 2), 32, (32, 2), 64, 64, 32),
+        decoder=tuple(row if row == "up" else max(row // 4, 8) for row in config.decoder),
+    )
+
+
+def test_the_table_to_the_letter(networks):
+    model = networks["lee2021"]
     layers = {layer.name: layer for layer in model.layers}
     assert layers.keys() == {name for name, _, _ in LEE2021}
     for name, shape, parameters in LEE2021:
@@ -56,16 +73,15 @@ def test_the_table_to_the_letter():
     assert model.count_params() == 6_541_202
 
 
-def test_every_config_has_a_pinned_count():
+def test_every_config_has_a_pinned_count(networks):
     assert koala.CONFIGS.keys() == COUNTS.keys()
-    for name, config in koala.CONFIGS.items():
-        assert koala.build_model(config).count_params() == COUNTS[name], name
+    for name, network in networks.items():
+        assert network.count_params() == COUNTS[name], name
 
 
-def test_the_original_keeps_its_size_and_width():
+def test_the_original_keeps_its_size_and_width(networks):
     config = koala.CONFIGS["baldassarre2017"]
-    model = koala.build_model(config)
-    assert model.output_shape == (None, 224, 224, 2)
+    assert networks["baldassarre2017"].output_shape == (None, 224, 224, 2)
     assert (config.cut, config.ab_scale, config.batch_size) == ("letterbox", 1 / 127, 100)
 
 
@@ -77,33 +93,29 @@ def test_the_default_config_comes_first_and_is_the_report():
         config.epochs = 3
 
 
-def test_activations_are_relu_inside_and_tanh_last():
-    model = koala.build_model(koala.CONFIGS["lee2021"])
+def test_activations_are_relu_inside_and_tanh_last(networks):
     activations = [
         layer.activation.__name__
-        for layer in model.layers
+        for layer in networks["lee2021"].layers
         if isinstance(layer, keras.layers.Conv2D)
     ]
     assert activations == ["relu"] * 13 + ["tanh"]
 
 
-@pytest.mark.parametrize("name", koala.CONFIGS)
-def test_it_learns(name):
-    config = dataclasses.replace(koala.CONFIGS[name], image_size=32)
-    share = learning.share_of_mean_colour(koala, config, steps=150)
-    assert share < 0.5
+# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# lee2021: 0.040, 0.017, 0.025. baldassarre2017: 0.027, 0.017, 0.013.
+# lee2021_decay: 0.036, 0.023, 0.056.
+STEPS = {"lee2021": 300, "baldassarre2017": 300, "lee2021_decay": 400}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", koala.CONFIGS)
-def test_it_learns_well(name):
-    config = dataclasses.replace(koala.CONFIGS[name], image_size=64)
-    share = learning.share_of_mean_colour(koala, config, steps=600)
-    assert share < 0.1
+@pytest.mark.parametrize("name", STEPS)
+def test_it_learns(name, seed=0):
+    share = learning.share_of_mean_colour(koala, narrow(name), STEPS[name], seed=seed)
+    assert share < 0.2
 
 
 def test_the_export_is_the_network_in_lab_units(tmp_path):
-    config = dataclasses.replace(koala.CONFIGS["lee2021"], image_size=32)
+    config = narrow("lee2021")
     network = koala.build_model(config)
     h5.export(h5.wrap(network, config), tmp_path / "koala.h5", {})
     rng = np.random.default_rng(0)

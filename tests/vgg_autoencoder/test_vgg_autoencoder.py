@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +13,12 @@ import numpy as np
 import pytest
 
 import vgg_autoencoder
-from common import cli, datasets, training
+from common import datasets, training
 from common.color import lab
 from common.evaluation import rows
 from common.networks import h5
 from common.networks.precision import choose_jit, in_precision
-from tests import drawn, learning
+from tests import drawn, learning, stopping
 from vgg_autoencoder import train
 from vgg_autoencoder.experiments import regularisation
 
@@ -93,8 +92,20 @@ COUNTS = {
 }
 
 
-def _small(name="zaman2020", size=32, **changes):
-    return dataclasses.replace(vgg_autoencoder.CONFIGS[name], image_size=size, **changes)
+@pytest.fixture(scope="module")
+def networks():
+    """Every config's network at full width."""
+    return {
+        name: vgg_autoencoder.build_model(config)
+        for name, config in vgg_autoencoder.CONFIGS.items()
+    }
+
+
+def _narrow(name="zaman2020", **changes):
+    """A config with an eighth of its decoder's width, at 32 x 32; the encoder is as it is."""
+    config = vgg_autoencoder.CONFIGS[name]
+    decoder = tuple(max(filters // 8, 8) for filters in config.decoder)
+    return dataclasses.replace(config, **{"image_size": 32, "decoder": decoder, **changes})
 
 
 def _drawn(config):
@@ -112,15 +123,15 @@ def _batch(config, count=2):
 # --- the network ------------------------------------------------------------------------------
 
 
-def test_the_encoder_is_the_reports_table_to_the_letter():
-    encoder = vgg_autoencoder.build_model(vgg_autoencoder.CONFIGS["zaman2020"]).get_layer("vgg16")
+def test_the_encoder_is_the_reports_table_to_the_letter(networks):
+    encoder = networks["zaman2020"].get_layer("vgg16")
     rows = [layer for layer in encoder.layers if not isinstance(layer, keras.layers.InputLayer)]
     assert [(layer.name, layer.output.shape[1:], layer.count_params()) for layer in rows] == VGG16
     assert encoder.count_params() == 14_714_688 and encoder.input_shape == (None, 224, 224, 3)
 
 
-def test_the_decoder_layer_by_layer():
-    network = vgg_autoencoder.build_model(vgg_autoencoder.CONFIGS["zaman2020"])
+def test_the_decoder_layer_by_layer(networks):
+    network = networks["zaman2020"]
     for name, shape, parameters in DECODER:
         layer = network.get_layer(name)
         assert layer.output.shape[1:] == shape, name
@@ -131,10 +142,9 @@ def test_the_decoder_layer_by_layer():
     assert sum(v.shape.num_elements() for v in network.trainable_variables) == 4_009_730
 
 
-def test_every_config_has_a_pinned_count():
+def test_every_config_has_a_pinned_count(networks):
     assert vgg_autoencoder.CONFIGS.keys() == COUNTS.keys()
-    for name, config in vgg_autoencoder.CONFIGS.items():
-        network = vgg_autoencoder.build_model(config)
+    for name, network in networks.items():
         assert network.count_params() == COUNTS[name], name
         assert network.output_shape == (None, 224, 224, 2), name
 
@@ -161,7 +171,7 @@ def test_the_default_config_comes_first_and_is_the_report():
     ],
 )
 def test_the_encoder_sees_the_grey_picture_it_was_trained_on(name, preprocess):
-    network = vgg_autoencoder.build_model(_small(name))
+    network = vgg_autoencoder.build_model(_narrow(name))
     l = np.append(np.linspace(0, 100, 32 * 32 * 64 - 1), 100).astype(np.float32)
     seen = (
         keras.Model(network.input, network.get_layer("l_to_grey").output)
@@ -181,7 +191,7 @@ def test_the_encoder_sees_the_grey_picture_it_was_trained_on(name, preprocess):
 @pytest.mark.parametrize("name", ["zaman2020", "mobilenet_v2"])
 def test_training_moves_the_decoder_alone(name, policy):
     """Rebuilt under a policy, as training does: batch normalisation stays as it is, too."""
-    config = _small(name)
+    config = _narrow(name, decoder=vgg_autoencoder.CONFIGS[name].decoder)  # so that none is dead
     network = in_precision(_drawn(config), policy)
     assert not network.get_layer(config.encoder).trainable
     assert network.get_layer("l_to_grey").compute_dtype == "float32"
@@ -196,20 +206,21 @@ def test_training_moves_the_decoder_alone(name, policy):
             assert (old == new).all() == (layer.name in frozen), layer.name
 
 
-def test_penalties_are_part_of_the_loss():
-    network = vgg_autoencoder.build_model(_small())
-    for name, _, parameters in DECODER:
-        if parameters:
-            kernel = network.get_layer(name).kernel
-            kernel.assign(np.full(kernel.shape, 0.1))
-    # 4,009,730 less 1,218 biases, each kernel's weight at 1e-7 * 0.1 + 1e-6 * 0.1²
-    assert float(sum(network.losses)) == pytest.approx(4_008_512 * 2e-8, rel=1e-5)
-    config = _small("zaman2020_unregularised")
-    assert vgg_autoencoder.build_model(config).losses == []
+def test_penalties_are_part_of_the_loss(networks):
+    """1e-7 * |w| + 1e-6 * w² of every weight of the decoder's kernels, and of no bias."""
+    network = networks["zaman2020"]
+    kernels = [network.get_layer(name).get_weights()[0] for name, _, count in DECODER if count]
+    assert sum(kernel.size for kernel in kernels) == 4_009_730 - 1_218  # less the biases
+    expected = sum(
+        1e-7 * np.abs(kernel, dtype=np.float64).sum() + 1e-6 * np.square(kernel, dtype="f8").sum()
+        for kernel in kernels
+    )
+    assert float(sum(network.losses)) == pytest.approx(expected, rel=1e-4)  # sums in float32
+    assert networks["zaman2020_unregularised"].losses == []
 
 
 def test_the_loss_is_the_error_and_the_penalties():
-    config = _small()
+    config = _narrow()
     network = vgg_autoencoder.build_model(config)
     training.compile_model(vgg_autoencoder, network, config, 10)
     penalties = float(sum(network.losses))
@@ -227,74 +238,43 @@ def _drawn_report():
 # --- learning ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", vgg_autoencoder.CONFIGS)
-def test_it_learns(name):
-    share = learning.share_of_mean_colour(_drawn_report(), _small(name), steps=100)
-    assert share < 0.5
+# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# The other configs are `zaman2020` with no penalties, and with a later phase of training.
+STEPS = {"zaman2020": 100, "mobilenet_v2": 200}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", vgg_autoencoder.CONFIGS)
-def test_it_learns_well(name):
-    share = learning.share_of_mean_colour(
-        _drawn_report(), _small(name), steps=600 if name == "mobilenet_v2" else 300
-    )
-    assert share < 0.1
+@pytest.mark.parametrize("name", STEPS)
+def test_it_learns(name, seed=0):
+    config = _narrow(name, learning_rate=3e-3)  # so few steps need ten times the rate
+    share = learning.share_of_mean_colour(_drawn_report(), config, STEPS[name], seed=seed)
+    assert share < 0.2
 
 
-@pytest.mark.slow
 def test_a_run_stopped_after_unfreezing_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     drawn.folder("photos", 12, 40)
-    config = _small("mobilenet_v2", decoder=(8,) * 5, epochs=3, unfreeze_after=1, batch_size=2)
-    monkeypatch.setitem(vgg_autoencoder.CONFIGS, "mobilenet_v2", config)
-
-    def run(name, stop_at=None):
-        batch = training.Batches.__call__
-
-        def stopping(self, step):
-            if step == stop_at:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return batch(self, step)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(training.Batches, "__call__", stopping)
-            code = cli.run(
-                train.main,
-                [
-                    "--data=photos",
-                    "--config=mobilenet_v2",
-                    "--mobilenet-v2-weights=random",
-                    "--steps=4",
-                    "--precision=float32",
-                    f"--run={name}",
-                ],
-            )
-        with np.load(Path("runs", name, "checkpoint.npz")) as stored:
-            return (
-                code,
-                json.loads(str(stored["progress"])),
-                {key: stored[key] for key in stored.files if key != "progress"},
-            )
-
-    code, progress, whole = run("whole")
-    assert (code, progress["epoch"], progress["unfrozen"]) == (0, 3, True)
-    code, progress, stopped = run("stopped", stop_at=7)
-    assert code == 128 + signal.SIGTERM and progress["epoch"] < 3 and progress["unfrozen"]
-    assert any((stopped[key] != whole[key]).any() for key in whole)
-    code, progress, resumed = run("stopped")
-    assert (code, progress["epoch"]) == (0, 3)
-    assert all(resumed[key].tobytes() == value.tobytes() for key, value in whole.items())
-    metadata = h5.metadata("runs/stopped/vgg_autoencoder-mobilenet_v2.h5")
-    assert metadata["pretrained"]["mobilenet_v2"]["weights"] == "random"
-    start = _drawn(config).get_layer("mobilenet_v2").get_weights()
-    trained = (
-        h5.load("runs/stopped/vgg_autoencoder-mobilenet_v2.h5")
-        .get_layer("vgg_autoencoder")
-        .get_layer("mobilenet_v2")
-        .get_weights()
+    config = _narrow(
+        "mobilenet_v2", decoder=(8,) * 5, steps=2, epochs=3, unfreeze_after=1, batch_size=2
     )
-    assert any((a != b).any() for a, b in zip(start, trained, strict=True))
+    whole = stopping.assert_goes_on_to_the_same_bits(
+        vgg_autoencoder,
+        config,
+        "photos",
+        before=3,  # in the second epoch, when the encoder trains
+        after=1,
+        weights={"MOBILENET_V2_WEIGHTS": "random"},
+    )
+    identity = json.loads(Path("runs/whole/config.json").read_text())
+    assert identity["pretrained"]["mobilenet_v2"]["weights"] == "random"
+    # The checkpoint's first arrays are the network's variables, in their order.
+    start = _drawn(config)
+    encoder = {id(variable) for variable in start.get_layer("mobilenet_v2").variables}
+    moved = [
+        (keras.ops.convert_to_numpy(variable) != whole[f"{number:05d}"]).any()
+        for number, variable in enumerate(start.variables)
+        if id(variable) in encoder
+    ]
+    assert len(moved) == len(encoder) and any(moved)
 
 
 # --- the export -------------------------------------------------------------------------------
@@ -303,7 +283,7 @@ def test_a_run_stopped_after_unfreezing_goes_on_to_the_same_bits(tmp_path, monke
 @pytest.mark.parametrize("name", ["zaman2020", "mobilenet_v2"])
 def test_the_export_loads_bare_and_is_the_network_in_lab_units(tmp_path, name):
     """In another process, in another folder, with nothing of ours to import."""
-    config = _small(name)
+    config = _narrow(name)
     network = _drawn(config)
     for layer in ("a", "b"):  # drawn, since they begin at zero
         kernel = network.get_layer(layer).kernel
