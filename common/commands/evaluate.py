@@ -50,12 +50,14 @@ def main(argv: list[str] | None = None) -> int:
         print(
             "No model in models/: the baselines alone. Train one: `make train-koala`.", flush=True
         )
+    # What was named alone must work; a broken file that merely lies in models/ is left out.
+    keep_going = len(named) + len(folders) != 1 or len(named) < len(paths)
     evaluation = evaluate(
         paths,
         _dataset(request, paths, skip=len(named) != 1),
         request.split or "test",
         request.out,
-        dataclasses.replace(request.options, keep_going=len(named) + len(folders) != 1),
+        dataclasses.replace(request.options, keep_going=keep_going),
     )
     report(evaluation, request.out)
     return 1 if evaluation.failed else 0

@@ -8,7 +8,7 @@ import tifffile
 from common import cli, datasets, metrics
 from common.cli import UserError
 from common.commands import evaluate as evaluate_command
-from common.evaluation import predictions, table
+from common.evaluation import predictions, rows, table
 from tests import drawn
 from tests.evaluation.scoring import evaluated
 
@@ -223,6 +223,22 @@ def test_predictions_stand_in_the_table_and_on_the_page(dataset, tmp_path, monke
     assert code == 0 and "grey against them: worse" in out and "1 missing" in out
     text = (tmp_path / "reports/eval/index.html").read_text(encoding="utf-8")
     assert "pictures in theirs" in text and text.count("<img") == 4 * 2 + 3
+
+
+def test_a_broken_model_in_the_folder_does_not_stop_predictions(
+    dataset, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/broken.h5").write_bytes(b"")
+    for name, rgb in truth(dataset).items():
+        write(tmp_path / "theirs" / name, rgb)
+    code = cli.run(
+        evaluate_command.main, ["--data", str(dataset.folder), "--predictions", "theirs"]
+    )
+    assert code == 1 and "broken.h5" in capsys.readouterr().err
+    result = rows.read(tmp_path / "reports/eval/metrics.json")
+    assert result.row("theirs").counts["used"] == 4 and len(result.failed) == 1
 
 
 def test_two_rows_of_one_name_are_refused(dataset, tmp_path):
