@@ -6,19 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TYPED = [
-    "common/*.py",
-    "common/color/*.py",
-    "common/photos/*.py",
-    "common/networks/*.py",
-    "common/datasets/*.py",
-    "common/colorize/*.py",
-    "*/model.py",
-    "feup/densenet.py",
-    "feup/eccv16.py",
-    "feup/resnet18.py",
-]
-FILES = sorted({path for pattern in TYPED for path in ROOT.glob(pattern)})
+PACKAGES = ("common", "koala", "iizuka", "vgg_autoencoder", "cs230", "feup")
+FILES = sorted(path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py"))
 
 
 def public_functions(nodes):

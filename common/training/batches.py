@@ -60,7 +60,7 @@ class Batches:
                 batch["embedding"] = self.embedder(in_lab(batch)["l"], pad=True)
         return self.scaled(batch)
 
-    def read(self, split: str, positions: Sequence[int]) -> dict[str, Any]:
+    def read(self, split: str, positions: Sequence[int] | np.ndarray) -> dict[str, Any]:
         """Some pictures of a split, with their embeddings where the config fuses one."""
         return self.dataset.read(split, positions, embedding=self.config.embedding is not None)
 

@@ -124,7 +124,7 @@ def _difference(model, network, config):
 
 def _weights(network):
     """{"layer/variable": variable}, those of nested networks included."""
-    weights = {}
+    weights: dict[str, Any] = {}
     for layer in network.layers:
         inner = _weights(layer) if isinstance(layer, keras.Model) else None
         if inner is None:

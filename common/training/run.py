@@ -219,7 +219,7 @@ def _completed(known, identity):
 
 
 def _flat(content, prefix=""):
-    out = {}
+    out: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict):
             out |= _flat(value, f"{prefix}{key}.")

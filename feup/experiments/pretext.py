@@ -14,7 +14,9 @@ import functools
 import itertools
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,7 +33,7 @@ from common.training import logs
 from common.training.options import check_size
 from common.training.run import claim, plain
 from feup import resnet18
-from feup.config import CONFIGS
+from feup.config import CONFIGS, Config
 from feup.model import build_classifier, build_model
 
 CONFIG = "resnet18_mse"
@@ -40,6 +42,17 @@ TUNINGS = ("fine-tuned", "frozen")
 STEPS = 10  # the least of an epoch: a hundredth of the labels is a handful of pictures
 LEVEL = 0.95
 SETTLING = 50  # batches that a frozen encoder's normalisation takes its statistics from
+
+
+Weights = list[np.ndarray]
+
+
+class Stopped(Exception):
+    """A signal stopped the training of a colorizer."""
+
+    def __init__(self, signal: int | None):
+        super().__init__()
+        self.signal = signal or 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +65,15 @@ class Cell:
     seed: int
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The file of its result."""
         return f"{self.encoder}-{self.tuning}-{self.percent:g}-{self.seed}"
 
 
-def main(argv=None):
+Results = dict[Cell, dict[str, Any]]  # what `Task.train` returns of each
+
+
+def main(argv: list[str] | None = None) -> int:
     """From pictures in class folders to reports/pretext/<data>."""
     args = _parser().parse_args(argv)
     config = dataclasses.replace(CONFIGS[CONFIG], image_size=args.size, batch_size=args.batch)
@@ -68,9 +84,18 @@ def main(argv=None):
     _check(dataset, args.labels)
 
     folder = Path("runs", args.run or f"pretext-{dataset.name}-{config.image_size}")
-    weights, about = _encoders(args, config, folder)
-    if weights is None:
-        return about  # a signal stopped a colorizer
+    colorizers = training.Options(
+        split_by=args.split_by,
+        size=args.size,
+        epochs=args.colorizer_epochs,
+        batch=args.batch,
+        precision=args.precision,
+        published=False,
+    )
+    try:
+        weights, about = _encoders(args.data, colorizers, args.resnet18_weights, config, folder)
+    except Stopped as stopped:
+        return 128 + stopped.signal
     claim(
         folder,
         {
@@ -93,7 +118,7 @@ def main(argv=None):
             range(args.seeds),
         )
     ]
-    results = {}
+    results: Results = {}
     with cli.progress(total=len(cells), unit="classifier") as bar:
         for cell in cells:
             bar.set_description(cell.name, refresh=False)
@@ -110,6 +135,7 @@ def main(argv=None):
     )
     draw_curves(out / "curves.png", results)
     print("\n" + document.write(out / "pretext.md"))
+    return 0
 
 
 def _parser():
@@ -159,7 +185,7 @@ def _percents(text):
 _percents.__name__ = "list of percents from 0 to 100"  # what argparse calls it in an error
 
 
-def _check(dataset, percents):
+def _check(dataset: datasets.Dataset, percents: tuple[float, ...]) -> None:
     """`UserError` unless there are classes, and pictures of them in every split."""
     if not dataset.labels:
         raise UserError(
@@ -181,35 +207,35 @@ def _check(dataset, percents):
 # --- the encoders -----------------------------------------------------------------------------
 
 
-def _encoders(args, config, folder):
+def _encoders(
+    data: str, colorizers: training.Options, imagenet: str, config: Config, folder: Path
+) -> tuple[dict[str, Weights], dict[str, str]]:
     """({name: an encoder's weights}, {name: what it is}) of all but `random`.
 
-    (None, exit code) where a signal stopped a colorizer's training.
+    colorizers: options of their training. imagenet: the source of the ImageNet weights, as in
+    `pretrained.load`. Raises `Stopped`.
     """
-    weights, about = {}, {"random": "Glorot-uniform kernels, biases of zero, by the seed"}
+    weights: dict[str, Weights] = {}
+    about = {"random": "Glorot-uniform kernels, biases of zero, by the seed"}
     starts = {"colorization": "random"}
-    imagenet, reason = _imagenet(args, config)
-    if imagenet:
-        weights["imagenet"], about["imagenet"] = imagenet
-        starts["pretrained"] = args.resnet18_weights
-    else:
-        print(f"no rows for imagenet and pretrained: {reason}", flush=True)
+    try:
+        weights["imagenet"], about["imagenet"] = _imagenet(imagenet, config)
+        starts["pretrained"] = imagenet
+    except UserError as error:
+        if imagenet not in ("auto", "random"):
+            raise
+        print(f"no rows for imagenet and pretrained: {error}", flush=True)
     for name, start in starts.items():
         run = training.train(
             feup,
             CONFIG,
-            args.data,
-            split_by=args.split_by,
-            size=args.size,
-            epochs=args.colorizer_epochs,
-            batch=args.batch,
-            precision=args.precision,
+            data,
+            colorizers,
             run=f"{folder.name}-{name}",
             weights={resnet18.VARIABLE: start},
-            published=False,
         )
-        if run.stopped_by:
-            return None, 128 + run.stopped_by
+        if run.model is None:
+            raise Stopped(run.stopped_by)
         network = h5.load(run.model).get_layer("resnet18_colorizer")
         weights[name] = network.get_layer("resnet18").get_weights()
         metadata = h5.metadata(run.model)
@@ -220,25 +246,19 @@ def _encoders(args, config, folder):
     return weights, about
 
 
-def _imagenet(args, config):
-    """((weights, what they are), None), or (None, why there are none)."""
-    if args.resnet18_weights == "random":
-        return None, "RESNET18_WEIGHTS=random."
+def _imagenet(source: str, config: Config) -> tuple[Weights, str]:
+    """(the encoder's ImageNet weights, what they are); `UserError` where there are none."""
+    if source == "random":
+        raise UserError("RESNET18_WEIGHTS=random.")
     colorizer = build_model(config)
-    chosen = "imagenet" if args.resnet18_weights == "auto" else args.resnet18_weights
-    try:
-        about = resnet18.load(colorizer, config, chosen)
-    except UserError as error:
-        if args.resnet18_weights != "auto":
-            raise
-        return None, str(error)
-    return (colorizer.get_layer("resnet18").get_weights(), f"{about['weights']} weights"), None
+    about = resnet18.load(colorizer, config, "imagenet" if source == "auto" else source)
+    return colorizer.get_layer("resnet18").get_weights(), f"{about['weights']} weights"
 
 
 # --- the classifiers --------------------------------------------------------------------------
 
 
-def labelled(dataset, percent, seed):
+def labelled(dataset: datasets.Dataset, percent: float, seed: int) -> np.ndarray:
     """Positions in the training split whose labels are used: a share of each class, at least one.
 
     Smaller shares are part of larger ones of the same seed.
@@ -254,11 +274,18 @@ def labelled(dataset, percent, seed):
 class Task:
     """The classification of a data set's pictures by their L*, from some encoders' weights."""
 
-    def __init__(self, dataset, config, weights, epochs, policy):
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        config: Config,
+        weights: dict[str, Weights],
+        epochs: int,
+        policy: str,
+    ):
         self.dataset, self.config, self.weights = dataset, config, weights
         self.epochs, self.policy = epochs, policy
 
-    def train(self, cell):
+    def train(self, cell: Cell) -> dict[str, Any]:
         """Train a cell's classifier; {"pictures", "history", "test"} of it, all plain numbers."""
         keras.backend.clear_session()
         classifier = self._classifier(cell.encoder, cell.seed)
@@ -388,7 +415,7 @@ def _head(classifier):
 # --- the report -------------------------------------------------------------------------------
 
 
-def interval(values):
+def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float | None]:
     """(mean, half of the 95 % interval of the mean by Student's t), None for one value."""
     values = np.asarray(values, np.float64)
     if len(values) < 2:
@@ -397,7 +424,9 @@ def interval(values):
     return float(values.mean()), float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * error)
 
 
-def gaps(results, encoder, tuning, percent, key="accuracy"):
+def gaps(
+    results: Results, encoder: str, tuning: str, percent: float, key: str = "accuracy"
+) -> list[float]:
     """What an encoder's classifiers have over the random ones on test, seed by seed."""
 
     def of(name, seed):
@@ -407,7 +436,13 @@ def gaps(results, encoder, tuning, percent, key="accuracy"):
     return [of(encoder, seed) - of("random", seed) for seed in seeds]
 
 
-def report(results, dataset, config, about, epochs):
+def report(
+    results: Results,
+    dataset: datasets.Dataset,
+    config: Config,
+    about: dict[str, str],
+    epochs: int,
+) -> markdown.Document:
     """The comparison as a `markdown.Document`."""
     encoders = [name for name in ENCODERS if any(cell.encoder == name for cell in results)]
     percents = sorted({cell.percent for cell in results})
@@ -481,7 +516,7 @@ CLAIM = (
 )
 
 
-def verdict(results):
+def verdict(results: Results) -> list[str]:
     """Where an encoder is better or worse than a random one by more than its interval: a list."""
     lines = []
     for name, tuning, percent in sorted(
@@ -510,7 +545,7 @@ def _shown(of, sign="", digits=1):
     return text if half is None else f"{text} ± {half:.{digits}f}"
 
 
-def draw_curves(path, results):
+def draw_curves(path: Path, results: Results) -> None:
     """Accuracy and loss by epoch, means over the seeds, as a PNG: a row a tuning and figure."""
     from matplotlib.figure import Figure
 

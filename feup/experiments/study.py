@@ -7,13 +7,16 @@ epochs.csv in reports/study/<data>, beside the evaluation of all of them on the 
 import csv
 import io
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import feup
 from common import cli, datasets, files, metrics, training
 from common.cli import UserError
 from common.commands import train
 from common.evaluation import evaluate, markdown, network_metrics, statistics, table
+from common.evaluation.rows import Evaluation, Row
 from common.networks import h5, pretrained
 from common.training import logs
 from feup.claims import REPORTED
@@ -26,7 +29,7 @@ PERCEPTUAL = ("vgg16", "lpips")  # whose weights compute every row's `lpips`
 PICTURES, EPOCHS = {"train": 45_000, "test": 10_000}, 50  # the report's
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """From pictures to reports/study/<data>."""
     args, others = _parser().parse_known_args(argv)  # others: the training knows more flags
     size = args.size or datasets.source_of(args.data).size
@@ -42,24 +45,25 @@ def main(argv=None):
         passed += [
             f"--{variable.lower().replace('_', '-')}={value}" for variable, value in weights.items()
         ]
-    runs = {}
+    runs: dict[str, training.Run] = {}
+    paths: dict[str, Path] = {}
     for name in names:
-        run = f"study-{name}-{Path(args.data).name}-{size}"
+        title = f"study-{name}-{Path(args.data).name}-{size}"
         print(f"\n{name}", flush=True)
-        flags = [*passed, f"--config={name}", f"--run={run}", "--unpublished"]
+        flags = [*passed, f"--config={name}", f"--run={title}", "--unpublished"]
         request = train.parse(flags, feup)
-        runs[name] = training.train(feup, request.config, request.data, request.options)
-        if runs[name].stopped_by:
-            return 128 + runs[name].stopped_by
+        run = training.train(feup, request.config, request.data, request.options)
+        if run.model is None:
+            return 128 + (run.stopped_by or 0)
+        runs[name], paths[name] = run, run.model
     dataset = runs[names[0]].dataset
     if not dataset.count("test"):
         raise UserError(
             f"{dataset.folder} has no test pictures. Use more pictures, or another SPLIT_BY."
         )
     out = Path("reports", "study", dataset.name)
-    paths = [run.model for run in runs.values()]
     evaluation = evaluate.evaluate(
-        paths,
+        list(paths.values()),
         dataset,
         "test",
         out / "evaluation",
@@ -69,12 +73,13 @@ def main(argv=None):
         ),
     )
     models_of = {
-        name: Studied(name, run.history, run.model, evaluation.row_of(run.model))
+        name: Studied(name, run.history, paths[name], evaluation.row_of(paths[name]))
         for name, run in runs.items()
     }
     write_epochs(out / "epochs.csv", models_of.values())
     draw_curves(out / "curves.png", models_of.values())
     print("\n" + report(evaluation, models_of, dataset).write(out / "study.md"))
+    return 0
 
 
 def _parser():
@@ -111,12 +116,12 @@ _names.__name__ = f"list of configs ({', '.join(CONFIGS)})"  # what argparse cal
 class Studied:
     """A colorizer of the study: its history by epoch and its row of the evaluation."""
 
-    def __init__(self, name, history, path, row):
+    def __init__(self, name: str, history: list[dict[str, Any]], path: Path, row: Row):
         self.name, self.history, self.row = name, history, row
         self.metadata = h5.metadata(path)
 
     @property
-    def loss(self):
+    def loss(self) -> str:
         """Its loss, in words."""
         if distance := self.metadata.get("distance"):
             return distance["name"]
@@ -125,7 +130,7 @@ class Studied:
         return "squared error of ab"
 
     @property
-    def weights(self):
+    def weights(self) -> str:
         """The weights that its encoder began from, in words."""
         kinds = [about["weights"] for about in self.metadata["pretrained"].values()]
         return ", ".join("RANDOM" if kind == "random" else kind for kind in kinds) or "RANDOM"
@@ -134,7 +139,9 @@ class Studied:
 # --- the report -------------------------------------------------------------------------------
 
 
-def report(evaluation, studied, dataset):
+def report(
+    evaluation: Evaluation, studied: Mapping[str, Studied], dataset: datasets.Dataset
+) -> markdown.Document:
     """The study as a `markdown.Document`."""
     data = evaluation.data
     document = markdown.Document(f"Colorizers of small pictures: {dataset.name}")
@@ -201,7 +208,9 @@ def report(evaluation, studied, dataset):
     return document
 
 
-def reasons(evaluation, studied, dataset):
+def reasons(
+    evaluation: Evaluation, studied: Mapping[str, Studied], dataset: datasets.Dataset
+) -> list[str]:
     """Why our figures are not the report's, as far as it shows."""
     grey = evaluation.grey
     forms = [f"{_title(key)} {table.cell(grey, table.Column(key))}" for key in CURVES]
@@ -243,7 +252,7 @@ def reasons(evaluation, studied, dataset):
     return differences
 
 
-def comparisons(evaluation, studied):
+def comparisons(evaluation: Evaluation, studied: Mapping[str, Studied]) -> list[str]:
     """Each model against the first, picture by picture, with the interval of the difference."""
     (first, reference), *others = studied.items()
     lines = []
@@ -275,7 +284,7 @@ def _title(key, evaluation=None):
 # --- by epoch ---------------------------------------------------------------------------------
 
 
-def write_epochs(path, studied):
+def write_epochs(path: Path, studied: Iterable[Studied]) -> None:
     """epochs.csv: a line an epoch and model, with the losses and the validation figures."""
     text = io.StringIO()
     columns = ["loss", "val_loss", *(f"val_{key}" for key in CURVES)]
@@ -289,7 +298,7 @@ def write_epochs(path, studied):
     files.write_text(path, text.getvalue())
 
 
-def draw_curves(path, studied):
+def draw_curves(path: Path, studied: Iterable[Studied]) -> None:
     """Validation loss, a panel a kind of loss, then SSIM and PSNR of every model, as a PNG."""
     from matplotlib.figure import Figure
 

@@ -6,6 +6,7 @@ are.
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -15,10 +16,11 @@ import vgg_autoencoder
 from common import cli, datasets, files, metrics, photos
 from common.color import lab
 from common.evaluation import evaluate, table
+from common.evaluation.rows import Evaluation, Row
 from common.networks import h5, pretrained
 from common.networks.interface import predict
 from common.networks.precision import PRECISIONS
-from common.training import Options, logs, train
+from common.training import Options, Run, logs, train
 from vgg_autoencoder.config import CONFIGS
 
 WITH, WITHOUT = "zaman2020", "zaman2020_unregularised"
@@ -36,7 +38,7 @@ CLAIMS = (
 )
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """From pictures to reports/compare/vgg_autoencoder."""
     args = _parser().parse_args(argv)
     options = Options(
@@ -49,14 +51,15 @@ def main(argv=None):
         embedding_weights=args.embedding_weights,
         weights={"VGG16_WEIGHTS": args.vgg16_weights},
     )
-    runs = {}
+    runs: dict[str, Run] = {}
+    paths: dict[str, Path] = {}
     for side, name in SIDES.items():
-        run = f"compare-{name}-{Path(args.data).name}"
-        runs[side] = train(vgg_autoencoder, name, args.data, options, run=run)
-        if runs[side].stopped_by:
-            return 128 + runs[side].stopped_by
+        title = f"compare-{name}-{Path(args.data).name}"
+        run = train(vgg_autoencoder, name, args.data, options, run=title)
+        if run.model is None:
+            return 128 + (run.stopped_by or 0)
+        runs[side], paths[side] = run, run.folder / run.model.name
     dataset = runs[PENALISED].dataset
-    paths = {side: run.folder / run.model.name for side, run in runs.items()}
     evaluation = evaluate.evaluate(
         list(paths.values()), dataset, "test", OUT, evaluate.Options(keep_going=False)
     )
@@ -96,7 +99,11 @@ def _columns(history):
 # --- the comparison ---------------------------------------------------------------------------
 
 
-def comparison(evaluation, sides, histories):
+def comparison(
+    evaluation: Evaluation,
+    sides: Mapping[str, Row],
+    histories: Mapping[str, dict[str, list[float]]],
+) -> str:
     """The comparison as Markdown: a table of both sides, the baselines and the truth; a verdict.
 
     sides: {side: the model's `rows.Row`}. histories: {side: {column: values by epoch}}.
@@ -149,7 +156,7 @@ def _cell(row, key):
     return f"{figure.mean:.{metrics.METRICS[key].digits}f}"
 
 
-def verdict(evaluation, sides):
+def verdict(evaluation: Evaluation, sides: Mapping[str, Row]) -> str:
     """The answer to the claim, from the figures as printed: what is equal there is the same."""
     without, with_ = sides[UNPENALISED], sides[PENALISED]
     findings, held = [], []
@@ -178,7 +185,9 @@ def verdict(evaluation, sides):
 # --- the pictures -----------------------------------------------------------------------------
 
 
-def draw_curves(path, histories, ab_scale):
+def draw_curves(
+    path: Path, histories: Mapping[str, dict[str, list[float]]], ab_scale: float
+) -> None:
     """Loss, error on ab and "accuracy" of both sides by epoch, training and validation, as a PNG.
 
     histories: {side: {column: values by epoch}}; ab_scale: the network's, to have the error in Lab
@@ -212,7 +221,7 @@ def draw_curves(path, histories, ab_scale):
     logs.save_curves(path, figure, panels)
 
 
-def draw_grid(path, dataset, paths):
+def draw_grid(path: Path, dataset: datasets.Dataset, paths: Mapping[str, Path]) -> None:
     """Unseen test pictures, a row each: grey | one column a model | true, labelled, as a PNG.
 
     paths: {label: exported model}.
