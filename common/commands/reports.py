@@ -30,12 +30,15 @@ def names(part: str = "train") -> list[str]:
 def check(report: str, part: str = "train") -> None:
     """UserError with the nearest name unless the report exists and has the module `part`."""
     known = names(part)
-    if report not in known:
-        what = "report" if report not in names() else f"{part.split('.')[-1]} of the report"
-        raise UserError(
-            f"There is no {what} {report}.{cli.nearest(report, known)} "
-            f"There {'is' if len(known) == 1 else 'are'}: {', '.join(known)}."
-        )
+    if report in known:
+        return
+    if report in names():
+        problem = f"The report {report} has no {part}."
+    elif any(Path(folder, report, "train.py").is_file() for folder in sys.path):
+        problem = f"{report} is no report: its package needs {', '.join(FORM)}."
+    else:
+        problem = f"There is no report {report}.{cli.nearest(report, known)}"
+    raise UserError(f"{problem} There {'is' if len(known) == 1 else 'are'}: {', '.join(known)}.")
 
 
 def module(report: str, part: str) -> ModuleType:

@@ -85,7 +85,7 @@ def test_help_of_a_subcommand_with_a_report_lists_the_reports(capsys):
         ("trian", "There is no subcommand trian. Did you mean train?"),
         ("train", "The name of a report is missing"),
         ("train koalla", "There is no report koalla. Did you mean koala?"),
-        ("compare koala", "There is: vgg_autoencoder."),
+        ("compare koala", "koala has no experiments.regularisation. There is: vgg_autoencoder."),
         ("reproduce koala --config=lee", "Did you mean lee2021?"),
         ("data --sedd=1", "unknown argument --sedd=1. Did you mean --seed?"),
     ],
@@ -134,3 +134,12 @@ def test_a_switch_is_on_or_off_and_a_home_is_expanded():
     assert not parser.parse_args(["--overwrite=0"]).overwrite
     with pytest.raises(SystemExit):
         parser.parse_args(["--overwrite=2"])
+
+
+def test_a_package_without_the_form_of_a_report_is_none(tmp_path, monkeypatch, capsys):
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "train.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert cli.run(colorization.main, ["train", "half"]) == 2
+    error = capsys.readouterr().err
+    assert "half is no report" in error and all(name in error for name in reports.FORM)
