@@ -174,13 +174,13 @@ def resnet(networks):
 
 @pytest.mark.parametrize("name", feup.CONFIGS)
 def test_the_layers_to_the_letter(networks, name):
-    found = {layer.name: layer for layer in networks[name]._flatten_layers()}
+    by_name = {layer.name: layer for layer in networks[name]._flatten_layers()}
     for layer, shape, parameters in TABLES[name]:
-        assert found[layer].output.shape[1:] == shape, layer
-        assert found[layer].count_params() == parameters, layer
+        assert by_name[layer].output.shape[1:] == shape, layer
+        assert by_name[layer].count_params() == parameters, layer
     weighted = {
         layer.name
-        for layer in found.values()
+        for layer in by_name.values()
         if layer.weights and not isinstance(layer, keras.Model)
     }
     assert weighted <= {layer for layer, _, _ in TABLES[name]}
@@ -374,8 +374,8 @@ def test_kernels_over_three_colours_are_kept_where_three_are_seen():
 
 def test_names_of_a_parallel_training_and_one_channel_are_understood():
     state = torch_state(channels=1)
-    found = resnet18.from_torch({f"module.{name}": value for name, value in state.items()})
-    (kernel,) = found.get_layer("conv1").get_weights()
+    network = resnet18.from_torch({f"module.{name}": value for name, value in state.items()})
+    (kernel,) = network.get_layer("conv1").get_weights()
     assert (kernel == state["conv1.weight"].transpose(2, 3, 1, 0)).all()
 
 

@@ -1,4 +1,4 @@
-"""The pretext task: what differs between its classifiers, what is said of them, what is kept."""
+"""The pretext task: what differs between its classifiers, the report on them, what is kept."""
 
 import dataclasses
 import json
@@ -129,7 +129,7 @@ def test_it_learns_to_tell_the_classes(dataset):
     assert result["history"][-1]["accuracy"] > result["history"][0]["accuracy"]
 
 
-# --- what is said -----------------------------------------------------------------------------
+# --- the report -------------------------------------------------------------------------------
 
 
 def test_the_interval_is_students():
@@ -149,8 +149,8 @@ def results(*accuracies, tuning="frozen"):
 
 
 def test_gaps_are_taken_seed_by_seed():
-    found = results((0.2, 0.5, 0.8), (0.3, 0.6, 0.9))
-    assert pretext.gaps(found, "colorization", "frozen", 10.0) == pytest.approx([0.1] * 3)
+    two_encoders = results((0.2, 0.5, 0.8), (0.3, 0.6, 0.9))
+    assert pretext.gaps(two_encoders, "colorization", "frozen", 10.0) == pytest.approx([0.1] * 3)
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_gaps_are_taken_seed_by_seed():
     ],
 )
 def test_better_stands_where_the_interval_leaves_out_zero(theirs, word):
-    (said,) = pretext.verdict(results((0.2, 0.5, 0.8), theirs))
-    assert said.startswith(f"colorization, frozen, 10 % of the labels: {word} random, ")
+    (line,) = pretext.verdict(results((0.2, 0.5, 0.8), theirs))
+    assert line.startswith(f"colorization, frozen, 10 % of the labels: {word} random, ")
 
 
 def test_one_seed_tells_nothing():
@@ -177,8 +177,8 @@ def test_one_seed_tells_nothing():
 def test_from_pictures_to_the_table_and_on_after_a_stop(folder, capsys, monkeypatch):
     command = ("--labels=10,100", "--seeds=2", "--run=r")
     assert run(*command) == 0
-    said = capsys.readouterr().out
-    assert "no rows for imagenet and pretrained: RESNET18_WEIGHTS=random." in said
+    output = capsys.readouterr().out
+    assert "no rows for imagenet and pretrained: RESNET18_WEIGHTS=random." in output
     out = next((folder / "reports/pretext").iterdir())
     assert {path.name for path in out.iterdir()} == {
         "pretext.md",
@@ -237,9 +237,9 @@ def test_a_mistake_is_one_line(folder, capsys, arguments, message):
         code = run(*arguments)
     except SystemExit as end:  # of argparse
         code = end.code
-    said = capsys.readouterr().err
-    assert code == 2 and message in said
-    assert [line for line in said.splitlines() if "error" in line] == said.splitlines()[-1:]
+    errors = capsys.readouterr().err
+    assert code == 2 and message in errors
+    assert [line for line in errors.splitlines() if "error" in line] == errors.splitlines()[-1:]
     assert not (folder / "reports").exists()
 
 
@@ -264,5 +264,5 @@ def test_a_split_without_pictures_is_named(folder, capsys):
 
 def test_the_labels_of_a_split_are_those_of_its_pictures(dataset):
     for split in datasets.SPLITS:
-        found = dataset.read(split, np.arange(dataset.count(split)))["label"]
-        assert dataset.labels_of(split).tolist() == found.tolist()
+        labels = dataset.read(split, np.arange(dataset.count(split)))["label"]
+        assert dataset.labels_of(split).tolist() == labels.tolist()

@@ -100,8 +100,8 @@ def test_table_curves_and_reasons(folder, capsys):
     # Again: the runs are taken as they are.
     capsys.readouterr()
     assert run(f"--config={','.join(names)}") == 0
-    said = capsys.readouterr().out
-    assert said.count("is finished") == 3 and text in said
+    output = capsys.readouterr().out
+    assert output.count("is finished") == 3 and text in output
 
 
 def test_stl10s_size_is_for_resnet_alone(folder, capsys):
@@ -130,8 +130,8 @@ def test_a_mistake_is_one_line(folder, capsys, arguments, message):
         code = run(*arguments)
     except SystemExit as end:  # of argparse
         code = end.code
-    said = capsys.readouterr().err
-    assert code == 2 and message in said and len(said.splitlines()) == 1
+    errors = capsys.readouterr().err
+    assert code == 2 and message in errors and len(errors.splitlines()) == 1
     assert not (folder / "reports").exists()
 
 

@@ -152,14 +152,14 @@ def test_the_gradient_of_the_rebalanced_error(drawn):
     true, predicted, weights = drawn
     nearest = squared_distances(true[0]).argmin(-1)
     expected = weights[nearest][..., None] * (predicted - true)[0] * 2 / predicted[0].size
-    found = gradient(losses.RebalancedMeanSquaredError(weights, SCALE, OFFSET), true, predicted)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    ours = gradient(losses.RebalancedMeanSquaredError(weights, SCALE, OFFSET), true, predicted)
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
 def test_the_gradient_of_the_cross_entropy(drawn):
     """At equal logits: weight * (1/313 - share) of a place, over the number of places."""
     true, _, weights = drawn
-    found = gradient(
+    ours = gradient(
         losses.BinCrossEntropy(SCALE, OFFSET, weights), true, np.zeros((1, 4, 4, 313), np.float32)
     )
     mean = true[0].reshape(4, 2, 4, 2, 2).mean((1, 3))
@@ -167,7 +167,7 @@ def test_the_gradient_of_the_cross_entropy(drawn):
     shares = np.exp(-squared / 50) * (squared <= np.sort(squared, -1)[..., 4:5])
     shares /= shares.sum(-1, keepdims=True)
     expected = weights[squared.argmin(-1)][..., None] * (1 / 313 - shares) / 16
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -129,9 +129,9 @@ def test_finished_extended_and_claimed(home, capsys):
         (("--rebalance",), "options was [], is ['rebalance']"),
         (("--steps", "7"), "config.steps was 19, is 7"),
     ):
-        code, said = runs.command(*flags), capsys.readouterr().err
-        line = said.strip().splitlines()[-1]
-        assert code == 2 and line.startswith("error: ") and "Traceback" not in said
+        code, errors = runs.command(*flags), capsys.readouterr().err
+        line = errors.strip().splitlines()[-1]
+        assert code == 2 and line.startswith("error: ") and "Traceback" not in errors
         assert named in line and "RUN=name" in line
     assert runs.progress(home)["epoch"] == 2
 
@@ -243,8 +243,8 @@ def test_wrong_arguments_are_one_line_and_exit_2(home, flags, capsys):
         code = runs.command(*flags)
     except SystemExit as stop:
         code = stop.code
-    said = [line for line in capsys.readouterr().err.splitlines() if "picture" not in line]
-    assert code == 2 and len(said) == 1 and said[0].startswith("error: ")
+    errors = [line for line in capsys.readouterr().err.splitlines() if "picture" not in line]
+    assert code == 2 and len(errors) == 1 and errors[0].startswith("error: ")
 
 
 # --- from an exported model ----------------------------------------------------------------------

@@ -224,11 +224,11 @@ def test_the_loss_is_the_error_and_the_penalties():
     network = vgg_autoencoder.build_model(config)
     training.compile_model(vgg_autoencoder, network, config, 10)
     penalties = float(sum(network.losses))
-    told = network.test_on_batch(*_batch(config), return_dict=True)
-    assert told["loss"] == pytest.approx(told["mse"] + penalties, rel=1e-5)
-    assert 0 < told["accuracy"] < 1 and penalties > 0
+    results = network.test_on_batch(*_batch(config), return_dict=True)
+    assert results["loss"] == pytest.approx(results["mse"] + penalties, rel=1e-5)
+    assert 0 < results["accuracy"] < 1 and penalties > 0
     # A network that has not learned gives grey.
-    assert told["mse"] == pytest.approx(np.mean(_batch(config)[1] ** 2), rel=1e-4)
+    assert results["mse"] == pytest.approx(np.mean(_batch(config)[1] ** 2), rel=1e-4)
 
 
 def _drawn_report():
@@ -352,7 +352,7 @@ def _evaluation(without, with_):
 
 
 @pytest.mark.parametrize(
-    ("with_", "said", "answer"),
+    ("with_", "words", "answer"),
     [
         (
             (20, 240, 0.75),
@@ -365,9 +365,9 @@ def _evaluation(without, with_):
         ((15, 250, 0.7), "not more vibrant", "does not hold"),
     ],
 )
-def test_the_verdict_is_made_from_the_numbers(with_, said, answer):
+def test_the_verdict_is_made_from_the_numbers(with_, words, answer):
     verdict = regularisation.verdict(*_evaluation((15, 250, 0.7), with_))
-    assert said in verdict and answer in verdict and "44.10" in verdict
+    assert words in verdict and answer in verdict and "44.10" in verdict
 
 
 def test_the_comparison_has_both_sides_the_baselines_and_the_truth(tmp_path):
