@@ -167,7 +167,7 @@ _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 
 
 def lpips(network: str = "alexnet", weights: str = "auto") -> Distance:
-    """LPIPS 0.1 as a `Distance`; `UserError` where its weights are not at hand.
+    """LPIPS 0.1 as a `Distance`; `UserError` where its weights are not available.
 
     network: alexnet, which its authors use for comparisons, or vgg16, which they use as a loss.
     weights: `auto`, Keras's cache or a download into it, or a folder with torchvision's file of the
@@ -289,7 +289,7 @@ def features(network: str = "vgg16", weights: str = "auto") -> Distance:
 
 
 def load(network: str, weights: str = "auto", lpips_weights: str = "auto") -> Distance:
-    """LPIPS on a network for which it is published, if its weights are at hand, else `features`.
+    """LPIPS on a network for which it is published, if its weights are available, else `features`.
 
     weights: of `features`. lpips_weights: `auto`; `none` for the features in any case; or a folder,
     from which a missing file is a `UserError`. A line on standard output gives the reason for the

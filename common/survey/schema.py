@@ -1,7 +1,7 @@
 """The JSON files of a survey: its key, which stays here, and a person's verdicts, which come back.
 
-A key says of every picture, by the SHA-256 of its file, whether it is recoloured; a file of
-verdicts says of every picture what the person took it for.
+A key records of every picture, by the SHA-256 of its file, whether it is recoloured; a file
+of verdicts records what the person took each picture for.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Seeded views of a training picture: flip, zoom, shear.
 
 A view depends on the seed and on the picture's number in the run alone, so that a resumed run
-sees the same ones. It is drawn before the colours are taken apart, so L* and ab stay together.
+gets the same ones. It is drawn before the colours are separated, so L* and ab stay together.
 """
 
 from collections.abc import Collection

@@ -25,7 +25,7 @@ GRID = 8  # pictures in grid.png
 
 
 class Trainer:
-    """A network in training. The config says how many `steps` of how many `epochs`.
+    """A network in training. The config gives how many `steps` of how many `epochs`.
 
     compile_model(model, config, steps) gives the network its optimizer and loss. thawed: the
     layers that train from the epoch `config.unfreeze_after` on, at `config.unfrozen_rate`.
