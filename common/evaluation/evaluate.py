@@ -250,7 +250,7 @@ def _result(plan, options, networks, true, measured, failed):
         ),
         versions={
             **provenance.versions(),
-            "scikit-image": skimage.__version__,
+            "scikit-image": skimage.__version__,  # type: ignore[attr-defined]  # it is lazy
             "opencv": cv2.__version__,
         },
         commit=provenance.commit(),

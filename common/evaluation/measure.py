@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,8 @@ def _score(methods, colours, rgb, true_lab, predicted):
     Without a picture all metrics are None, nothing is counted and the picture is None.
     """
     truth, scores = metrics.Truth(rgb, true_lab), []
+    values: Mapping[str, float | None]
+    counts: np.ndarray | int
     for method, picture in zip(methods, predicted, strict=True):
         if picture is None:
             values, counts, made = dict.fromkeys(metrics.chosen(colours is not None)), 0, None

@@ -73,7 +73,7 @@ class Trainer:
         """Begin the last phase: the pretrained layers train too."""
         for name in self.thawed:
             self.model.get_layer(name).trainable = True
-        epochs = max(1, self.config.epochs - self.config.unfreeze_after)
+        epochs = max(1, self.config.epochs - (self.config.unfreeze_after or 0))
         self._compile(self.config.unfrozen_rate, epochs)
 
     def resume(self) -> bool:

@@ -387,16 +387,13 @@ class Task:
         pooled = choose_jit(keras.Model(classifier.input, classifier.get_layer("pool").output))
         features = {}
         for split in datasets.SPLITS:
-            count = self.dataset.count(split)
+            positions = np.arange(self.dataset.count(split))
+            parts = [positions[start : start + size] for start in range(0, len(positions), size)]
+            batches = datasets.ahead(functools.partial(self._pictures, split), parts)
             features[split] = np.concatenate(
                 [
                     keras.ops.convert_to_numpy(pooled.predict_on_batch(x)).astype(np.float32)
-                    for x, _ in datasets.ahead(
-                        lambda start, split=split, count=count: self._pictures(
-                            split, np.arange(start, min(start + size, count))
-                        ),
-                        range(0, count, size),
-                    )
+                    for x, _ in batches
                 ]
             )
         labels = {split: self.dataset.labels_of(split) for split in datasets.SPLITS}

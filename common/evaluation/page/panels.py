@@ -42,15 +42,15 @@ def colours(evaluation: Evaluation) -> list[Charts]:
 
 
 def _histogram(name, counts, truth, channel):
-    ends = histograms.CENTRES[[0, -1]]
-    x = charts.Axis(*ends, tuple((tick, f"{tick}".replace("-", "−")) for tick in TICKS))
+    low, high = histograms.CENTRES[0], histograms.CENTRES[-1]
+    x = charts.Axis(low, high, tuple((tick, f"{tick}".replace("-", "−")) for tick in TICKS))
     y = charts.Axis(
         SHARES[0], SHARES[-1], tuple((share, f"{100 * share:g} %") for share in SHARES), log=True
     )
     edges = np.linspace(-histograms.LIMIT, histograms.LIMIT, histograms.BINS + 1)
     colours = np.zeros((STRIP, 3), np.float32)
     colours[:, 0] = STRIP_LIGHTNESS
-    colours[:, 1 + histograms.CHANNELS.index(channel)] = np.linspace(*ends, STRIP)
+    colours[:, 1 + histograms.CHANNELS.index(channel)] = np.linspace(low, high, STRIP)
     rgb = np.rint(255 * lab.lab_to_rgb(colours)).astype(np.uint8)
     distance = histograms.distance(counts, truth)
     return charts.panel(

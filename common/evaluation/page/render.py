@@ -128,7 +128,7 @@ def _version(evaluation, position, methods, method, image):
 
 def _reasons(evaluation, reasons):
     """Lines like "koala: worst by PSNR RGB · MSE ab; best by SSIM ab"."""
-    titles = {}
+    titles: dict[str, dict[str, list[str]]] = {}
     for reason in reasons:
         of_method = titles.setdefault(reason.method, {})
         of_method.setdefault(reason.which, []).append(table.title_of(evaluation, reason.key))
