@@ -475,7 +475,8 @@ def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path, small_netwo
 
 # The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
 # resnet18_mse: 0.020, 0.019, 0.026. densenet_mse: 0.127, 0.152, 0.134.
-# eccv16_mse: 0.013, 0.020, 0.055. eccv16_rebalanced: 0.008, 0.008, 0.008. resnet18_mobilenet_v2: 0.185, 0.104, 0.202.
+# eccv16_mse: 0.013, 0.020, 0.055. eccv16_rebalanced: 0.008, 0.008, 0.008.
+# resnet18_mobilenet_v2: 0.185, 0.104, 0.202.
 # The distance of pictures is learned the same way with the features of VGG16 (`resnet18_lpips`).
 # Narrow layers sum fewer weights to reach the same colours, hence the higher rates.
 LEARNED = {  # steps, changes

@@ -223,7 +223,8 @@ def test_adadelta_and_the_weight_of_the_classes():
 
 
 # The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
-# jain: 0.054, 0.059, 0.087. jain_unnormalised: 0.023, 0.034, 0.024. iizuka2016: 0.066, 0.061, 0.077.
+# jain: 0.054, 0.059, 0.087. jain_unnormalised: 0.023, 0.034, 0.024.
+# iizuka2016: 0.066, 0.061, 0.077.
 LEARNED = {  # steps, changes
     "jain": (300, {}),
     "jain_unnormalised": (300, {}),
