@@ -122,6 +122,10 @@ def train(
         print(f"loss: {distance.title}", flush=True)
     title = report.title(name, options.extras)
     folder = Path("runs", options.run or f"{title}-{dataset.name}-{config.image_size}")
+    own = folder / f"{title}.h5"
+    if init and own.exists() and files.sha256(own) == identity["init"]["sha256"]:
+        # This run's export has taken the place, in models/, of the model that it began from.
+        identity["init"] = h5.metadata(own).get("init", identity["init"])
     claim(folder, identity)
 
     prior = statistics.prior(dataset) if options.rebalance or config.rebalance else None
@@ -142,14 +146,14 @@ def train(
         callbacks=options.callbacks,
     )
     if trainer.resume():
-        progress, path = trainer.progress, folder / f"{title}.h5"
-        if trainer.finished and path.exists() and not options.overwrite:
+        progress = trainer.progress
+        if trainer.finished and own.exists() and not options.overwrite:
             print(
                 f"{folder} is finished, {progress.epoch} epochs. A larger EPOCHS extends it, "
                 "RUN=name begins another."
             )
-            metrics = h5.metadata(path)["metrics"]
-            return Run(folder, path, progress.history, metrics, dataset, trained=False)
+            metrics = h5.metadata(own)["metrics"]
+            return Run(folder, own, progress.history, metrics, dataset, trained=False)
         print(
             f"{folder} goes on after {progress.epoch} epochs and {progress.step} steps", flush=True
         )

@@ -273,6 +273,16 @@ def test_a_second_leg_begins_from_the_weights_of_the_first(home, extras):
     }
 
 
+def test_a_leg_that_replaced_its_first_model_is_known_again(home):
+    """Under the name that it began from, which is then its own export."""
+    runs.train(epochs=1, steps=1, published=True)
+    leg = {"run": "leg2", "init": "tiny", "steps": 1, "published": True}
+    began = h5.metadata(runs.train(epochs=1, **leg).model)["init"]
+    assert not runs.train(epochs=1, **leg).trained
+    extended = runs.train(epochs=2, **leg)
+    assert len(extended.history) == 2 and h5.metadata(extended.model)["init"] == began
+
+
 def test_weights_of_another_network_are_refused(home):
     model = runs.train(epochs=1, steps=1).model
     for config, options, difference in (
