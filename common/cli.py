@@ -45,7 +45,9 @@ class Parser(argparse.ArgumentParser):
             action = self._option_string_actions.get(flag)
             if value not in ("0", "1") or action is None or action.nargs != 0:
                 words.append(word)
-            elif value == "1":
+                continue
+            words = [earlier for earlier in words if earlier != flag]  # the last one counts
+            if value == "1":
                 words.append(flag)
         return super().parse_known_args(words, namespace)
 

@@ -51,6 +51,23 @@ def test_numbers_have_a_lower_end():
     assert stop.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        ([], False),
+        (["--bins"], True),
+        (["--bins=1"], True),
+        (["--bins=0"], False),
+        (["--bins", "--bins=0"], False),
+        (["--bins=0", "--bins=1"], True),
+    ],
+)
+def test_a_switch_is_set_and_left_by_numbers_and_the_last_counts(words, chosen):
+    parser = cli.Parser("p")
+    parser.add_argument("--bins", action="store_true")
+    assert parser.parse_args(words).bins is chosen
+
+
 def test_replacing_leaves_the_old_or_the_new_and_nothing_else(tmp_path):
     path = tmp_path / "new folder" / "a.b.txt"
     with files.replacing(path) as temporary:
