@@ -1,6 +1,8 @@
 """The base of every report's config: each field that common/ reads, with its default."""
 
 import dataclasses
+import difflib
+import inspect
 from typing import Any, Self
 
 from common import cli
@@ -11,6 +13,17 @@ FRACTIONS = (0.9, 0.05, 0.05)  # of training, validation and test
 
 class Named:
     """A dataclass whose unknown field names are an error that gives the nearest name."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        bases = [base for base in cls.__mro__[1:] if dataclasses.is_dataclass(base)]
+        known = {field.name for base in bases for field in dataclasses.fields(base)}
+        for name in inspect.get_annotations(cls).keys() - known:
+            if difflib.get_close_matches(name, known, n=1, cutoff=0.8):  # else it is a new one
+                raise UserError(
+                    f"{cls.__module__}.{cls.__qualname__} has a field {name}, which the base does "
+                    f"not know.{cli.nearest(name, known)}"
+                )
 
     def __new__(cls, *_: Any, **values: Any) -> Self:
         known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]

@@ -56,6 +56,15 @@ def test_a_misspelt_name_is_an_error_that_gives_the_nearest():
         training.train(feup, data="photos", options=options)
 
 
+def test_a_field_all_but_named_as_the_bases_is_misspelt():
+    """In a report's Config it would be a field that nothing reads."""
+    with pytest.raises(UserError, match="has a field l_scal, .* Did you mean l_scale?"):
+
+        @dataclasses.dataclass(frozen=True)
+        class Misspelt(Config):
+            l_scal: float = 1 / 100
+
+
 def test_weights_come_from_the_option_else_the_environment(monkeypatch):
     options = training.Options(weights={"VGG16_WEIGHTS": "mine.h5"})
     monkeypatch.setenv("VGG16_WEIGHTS", "random")
