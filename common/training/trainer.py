@@ -168,6 +168,8 @@ class Trainer:
             }
             bar.set_postfix_str(f"loss {progress.sums['loss'] / progress.step:.5f}", refresh=False)
             bar.update()
+            if self.model.stop_training:
+                progress.ended = self.config.epochs
             now = time.monotonic()
             if now - saved >= self.checkpoint_seconds or self.stopped_by:
                 progress.seconds, started = progress.seconds + now - started, now
@@ -176,7 +178,6 @@ class Trainer:
             if self.stopped_by:
                 return
             if self.model.stop_training:
-                progress.ended = self.config.epochs
                 break
         progress.seconds += time.monotonic() - started
         self.save()
