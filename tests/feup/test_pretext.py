@@ -191,7 +191,7 @@ def test_from_pictures_to_the_table_and_on_after_a_stop(folder, capsys, monkeypa
     assert not (folder / "models").exists()  # what is there stays as it is
     text = (out / "pretext.md").read_text()
     assert "| 100 % (" in text and "| colorization |" in text and "imagenet |" not in text
-    assert "from random weights" in text and "not colorization's doing alone" in text
+    assert "- colorization: of a colorizer, 1 epochs from random weights" in text
 
     # Again: nothing is trained; without one result, that one alone, to the same figures.
     kept = next((folder / "runs/r/classifiers").glob("colorization-fine-tuned-100-1.json"))
