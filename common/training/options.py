@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Options(Named):
     split_by: str | None = None  # content, folder or a file, see common.datasets.prepare
     published: bool = True  # the export goes to models/ too
     overwrite: bool = False  # even over a model of other data
-    callbacks: tuple[keras.callbacks.Callback, ...] = ()
+    callbacks: Sequence[keras.callbacks.Callback] = ()  # see common.training.callbacks
 
     @property
     def extras(self) -> list[str]:
@@ -154,6 +154,6 @@ def check_size(report: Report, config: Config) -> None:
             return
         reason = f"its colours would be {' x '.join(map(str, sides))}"
     raise UserError(
-        f"--size: the network cannot see {config.image_size} x {config.image_size} "
+        f"--size: the network cannot take {config.image_size} x {config.image_size} "
         f"({reason}). Take a multiple of 32."
     )

@@ -1,4 +1,4 @@
-"""docs/adding-a-report.md, followed to the letter, gives a report that trains and is reproduced."""
+"""docs/adding-a-report.md, followed to the letter, gives a report that trains, with claims."""
 
 import re
 import sys
