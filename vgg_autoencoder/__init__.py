@@ -1,4 +1,4 @@
-"""The VGG16 autoencoder of Zaman 2020. See README.md."""
+"""zaman2020: Image Colorization with Deep CNNs, T. Zaman, Dhaka 2020."""
 
 from vgg_autoencoder.config import CONFIGS
 from vgg_autoencoder.model import build_model

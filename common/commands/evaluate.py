@@ -189,9 +189,7 @@ def _networks(asked, classifier, network, weights):
 def _check_preset(preset, changed):
     """A preset with something changed is another protocol."""
     if changed:
-        raise UserError(
-            f"PRESET={preset.name} says itself what {changed[0]} is. Leave one of the two away."
-        )
+        raise UserError(f"PRESET={preset.name} fixes {changed[0]}. Leave one of the two away.")
 
 
 def _dataset(request, paths, skip):

@@ -19,7 +19,7 @@ from common.evaluation.rows import GREY, MEAN_COLOUR, NEIGHBOUR
 class Batch(NamedTuple):
     """True pictures of a split, as every method receives them."""
 
-    places: np.ndarray  # (N,) positions in the split
+    positions: np.ndarray  # (N,) positions in the split
     rgb: np.ndarray  # (N, S, S, 3) uint8
     lab: np.ndarray  # (N, S, S, 3) float32
     embedding: np.ndarray | None  # (N, 1000) float32, for those that take it
@@ -79,7 +79,7 @@ class NearestNeighbour:
 
     def __call__(self, batch: Batch, pool: Executor | None = None) -> np.ndarray:
         """The ab of a batch."""
-        similar = self._nearest[0][batch.places]
+        similar = self._nearest[0][batch.positions]
         return lab.rgb_to_lab(self.dataset.read("train", similar)["rgb"])[..., 1:]
 
 

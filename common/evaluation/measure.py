@@ -115,7 +115,7 @@ class _Tally:
         if self._outputs:
             is_truth = self.method.kind == TRUTH
             pictures = [picture for _, _, picture in scores]
-            self._outputs.add(int(batch.places[0]), pictures, None if is_truth else batch.rgb)
+            self._outputs.add(int(batch.positions[0]), pictures, None if is_truth else batch.rgb)
         for values, counts, _ in scores:
             for key, value in values.items():
                 self._values.setdefault(key, []).append(value)

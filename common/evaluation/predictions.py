@@ -103,7 +103,7 @@ class Predictions:
         Another size is brought to the data set's by its own cut, grey becomes three equal channels,
         alpha is laid over white, as the true pictures were.
         """
-        these = [self._files[position] for position in batch.places]
+        these = [self._files[position] for position in batch.positions]
         return list(pool.map(self._read, these) if pool else map(self._read, these))
 
     def _read(self, file):

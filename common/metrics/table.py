@@ -70,7 +70,7 @@ class PictureMetric(Metric):
         parameters = inspect.signature(self.function).parameters.values()
         switches = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | self.given
         if self.by_rarity:
-            switches["weights"] = "ab_bins.balance of the training split"
+            switches["weights"] = "color.bins.balance of the training split"
         return switches
 
 

@@ -289,7 +289,7 @@ class Task:
         """Train a cell's classifier; {"pictures", "history", "test"} of it, all plain numbers."""
         keras.backend.clear_session()
         classifier = self._classifier(cell.encoder, cell.seed)
-        places = labelled(self.dataset, cell.percent, cell.seed)
+        positions = labelled(self.dataset, cell.percent, cell.seed)
         read = self._pictures
         if cell.tuning == "frozen":
             settled = () if cell.encoder in self.weights else (cell.seed,)
@@ -304,16 +304,16 @@ class Task:
         )
         choose_jit(classifier)
 
-        size = min(self.config.batch_size, len(places))
-        steps = max(STEPS, -(-len(places) // size))
+        size = min(self.config.batch_size, len(positions))
+        steps = max(STEPS, -(-len(positions) // size))
         order = functools.lru_cache(2)(
-            lambda turn: np.random.default_rng([cell.seed, 2, turn]).permutation(places)
+            lambda turn: np.random.default_rng([cell.seed, 2, turn]).permutation(positions)
         )
 
         def batch(step):
             numbers = range(step * size, (step + 1) * size)
-            turns = (divmod(number, len(places)) for number in numbers)
-            return read("train", [order(turn)[place] for turn, place in turns])
+            turns = (divmod(number, len(positions)) for number in numbers)
+            return read("train", [order(turn)[at] for turn, at in turns])
 
         history = []
         for epoch in range(self.epochs):
@@ -339,7 +339,7 @@ class Task:
                 }
             )
         return {
-            "pictures": len(places),
+            "pictures": len(positions),
             "history": history,
             "test": self._score(classifier, read, "test"),
         }
@@ -354,10 +354,11 @@ class Task:
 
     def _score(self, classifier, read, split):
         """Loss and accuracy over the pictures of a split that have a class."""
-        places = np.flatnonzero(self.dataset.labels_of(split) >= 0)
+        positions = np.flatnonzero(self.dataset.labels_of(split) >= 0)
         size, losses, right = self.config.batch_size, [], []
         for x, y in datasets.ahead(
-            lambda start: read(split, places[start : start + size]), range(0, len(places), size)
+            lambda start: read(split, positions[start : start + size]),
+            range(0, len(positions), size),
         ):
             logits = np.float64(keras.ops.convert_to_numpy(classifier.predict_on_batch(x)))
             logits -= logits.max(-1, keepdims=True)
@@ -365,9 +366,9 @@ class Task:
             right += (logits.argmax(-1) == y).tolist()
         return {"loss": float(np.mean(losses)), "accuracy": float(np.mean(right))}
 
-    def _pictures(self, split, places):
+    def _pictures(self, split, positions):
         """({"l"}, labels) of some pictures of a split, in the network's scaling."""
-        batch = self.dataset.read(split, places)
+        batch = self.dataset.read(split, positions)
         l = lab.scale_l(lab.rgb_to_l(batch["rgb"])[..., None], self.config)
         return {"l": l}, batch["label"]
 
@@ -397,7 +398,7 @@ class Task:
                 ]
             )
         labels = {split: self.dataset.labels_of(split) for split in datasets.SPLITS}
-        return lambda split, places: (features[split][places], labels[split][places])
+        return lambda split, positions: (features[split][positions], labels[split][positions])
 
 
 def _head(classifier):

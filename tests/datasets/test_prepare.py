@@ -98,7 +98,7 @@ def test_other_fractions_lie_beside_the_usual_split(tmp_path, monkeypatch):
     assert not set(usual.sha256("train")) & set(
         datasets.prepare("photos", 8, "squash", fractions=(0.95, 0.025, 0.025)).sha256("test")
     )
-    # A split that says itself what goes where is one for all.
+    # A split by a list is one for all fractions.
     (tmp_path / "list.csv").write_text(
         "".join(f"picture-{i:03d}.png,{'test' if i % 3 else 'train'}\n" for i in range(120))
     )

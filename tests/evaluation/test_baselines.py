@@ -86,9 +86,9 @@ def one_by_one(dataset, split):
 
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_neighbours_are_those_of_a_search_one_by_one(dataset, split):
-    places, cosines = baselines.neighbours(dataset, split, dataset.count(split))
+    positions, cosines = baselines.neighbours(dataset, split, dataset.count(split))
     expected = one_by_one(dataset, split)
-    assert places.tolist() == [place for place, _ in expected] and len(set(places)) > 2
+    assert positions.tolist() == [place for place, _ in expected] and len(set(positions)) > 2
     assert cosines == pytest.approx([cosine for _, cosine in expected], abs=1e-5)
 
 
@@ -102,8 +102,8 @@ def test_neighbours_are_the_same_from_shards_of_any_size(dataset, monkeypatch):
         ),
     )
     for split, count in (("test", 7), ("train", 12)):
-        places, cosines = baselines.neighbours(dataset, split, count)
-        assert places.tolist() == [place for place, _ in one_by_one(dataset, split)][:count]
+        positions, cosines = baselines.neighbours(dataset, split, count)
+        assert positions.tolist() == [place for place, _ in one_by_one(dataset, split)][:count]
     assert baselines.neighbours(dataset, "test", 7)[0].tolist() == whole[0]
 
 
@@ -116,8 +116,8 @@ def test_the_row_is_the_neighbours_ab_under_the_true_lightness(dataset):
     neighbours = [neighbour["name"] for neighbour in row.source.neighbours]
     assert neighbours == [names[place] for place in expected]
     true, other = (
-        lab.rgb_to_lab(dataset.read(split, places)["rgb"])
-        for split, places in (("test", range(10)), ("train", expected))
+        lab.rgb_to_lab(dataset.read(split, positions)["rgb"])
+        for split, positions in (("test", range(10)), ("train", expected))
     )
     made = metrics.recolour(true[..., :1], other[..., 1:])
     psnr = [

@@ -47,7 +47,7 @@ DENSE_BLOCKS = [(1, 64, 6, 8), (2, 128, 12, 4)]  # number, channels, layers, sid
 DENSENET = [
     ("conv1_conv", (16, 16, 64), 3_136),
     ("conv1_bn", (16, 16, 64), 256),
-    # In each layer 128 channels of 1 x 1, then 32 of 3 x 3, put behind what it saw.
+    # In each layer 128 channels of 1 x 1, then 32 of 3 x 3, concatenated with its input.
     *[
         (f"conv{number + 1}_block{i + 1}_{part}", shape, count)
         for number, first, length, side in DENSE_BLOCKS
@@ -581,7 +581,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(folder):
 
 
 def test_the_original_objective_needs_no_option(folder):
-    """The prior is measured because the config says so."""
+    """The prior is measured because the config asks for it."""
     made = training.train(feup, tiny("eccv16_rebalanced"), "photos")
     about = h5.metadata(made.model)
     assert len(about["prior"]) == 313 and sum(about["prior"]) == pytest.approx(1, abs=1e-4)
@@ -654,4 +654,4 @@ def test_figures_by_epoch_another_size_and_weights_of_a_file(folder):
 def test_a_size_that_does_not_fit_is_refused_before_anything_begins(folder, capsys):
     assert run("--size", "36") == 2
     printed = capsys.readouterr()
-    assert "cannot see 36 x 36" in printed.err and "precision" not in printed.out
+    assert "cannot take 36 x 36" in printed.err and "precision" not in printed.out

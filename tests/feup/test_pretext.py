@@ -227,7 +227,7 @@ def test_imagenets_weights_make_two_more_encoders(folder):
         (("--labels=10,10",), "invalid list of percents"),
         (("--labels=many",), "invalid list of"),
         (("--seeds=0",), "at least 1"),
-        (("--size=36",), "cannot see 36 x 36"),
+        (("--size=36",), "cannot take 36 x 36"),
         (("--resnet18-weights=nowhere.pth",), "There is no weights file nowhere.pth"),
         (("--data=nowhere",), "There is no folder nowhere"),
     ],

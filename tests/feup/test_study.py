@@ -1,4 +1,4 @@
-"""The study: the report's table anew, in miniature, and what it says of the figures."""
+"""The study: the report's table anew, in miniature, and what it states of the figures."""
 
 import csv
 import dataclasses
@@ -67,7 +67,7 @@ def test_table_curves_and_reasons(folder, capsys):
     }
     assert losses["resnet18_lpips"][0] == "VGG16 feature distance, RANDOM weights"
     assert losses["eccv16_rebalanced"][0] == "cross-entropy over 313 bins"
-    # The same eye sees every row: its own loss is what the perceptual model has there.
+    # One network computes every row's: the perceptual model's is its own loss.
     header = next(row for row in rows if row[-1].startswith("Colourfulness"))
     at = header.index("VGG16 feature distance, RANDOM weights")
     seen = {
@@ -120,7 +120,7 @@ def test_stl10s_size_is_for_resnet_alone(folder, capsys):
     [
         (("--config=resnet50",), "invalid list of configs (resnet18_mse, "),
         (("--config=resnet18_mse,resnet18_mse",), "invalid list of configs"),
-        (("--size=36",), "cannot see 36 x 36"),
+        (("--size=36",), "cannot take 36 x 36"),
         (("--data=nowhere",), "There is no folder nowhere"),
         (("--nonsense=1",), "unknown argument --nonsense=1"),
     ],

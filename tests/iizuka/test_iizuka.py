@@ -54,7 +54,7 @@ JAIN = [
     ("colour_conv4", (112, 112, 32), 18_464),
     ("colour_ab", (224, 224, 2), 578),
 ]
-# By the same rules; the shapes of what sees a picture of any size are open.
+# By the same rules; the shapes of what takes a picture of any size are open.
 ORIGINAL = {
     "low": 2_287_488,
     "middle_conv1": 2_359_808,

@@ -452,7 +452,7 @@ def test_reason(read, data, reason):
 
 
 def headed(width, height):
-    """A PNG of one pixel whose header says otherwise."""
+    """A PNG of one pixel whose header claims another size."""
     data = png16(np.zeros((1, 1), np.uint16), 0)
     data = data[:16] + struct.pack(">II", width, height) + data[24:]
     return data[:29] + struct.pack(">I", zlib.crc32(data[12:29])) + data[33:]

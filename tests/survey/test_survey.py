@@ -123,14 +123,14 @@ def test_a_model_gets_the_embeddings_of_its_pictures(dataset):
         name, sha256, takes_embedding = "fused", "0" * 64, True
         dataset = property(lambda self: self)
 
-        def read(self, split, places, embedding):
+        def read(self, split, positions, embedding):
             assert embedding
-            return dataset.read(split, places) | {
-                "embedding": np.array(places, np.float32)[:, None]
+            return dataset.read(split, positions) | {
+                "embedding": np.array(positions, np.float32)[:, None]
             }
 
         def __call__(self, batch):
-            assert len(batch.lab) == len(batch.embedding) == len(batch.places) == 4
+            assert len(batch.lab) == len(batch.embedding) == len(batch.positions) == 4
             return np.broadcast_to(batch.embedding[:, None, None], (*batch.lab.shape[:3], 2))
 
         def count_seen(self, digests):

@@ -20,7 +20,7 @@ def view(kinds, number=0, seed=0, rgb=RGB):
 
 
 def ramp(axis, size=65):
-    """A grey picture that tells how far along an axis a pixel was, three levels a pixel."""
+    """A grey picture whose levels give how far along an axis a pixel was, three levels a pixel."""
     values = 30 + 3 * np.arange(size, dtype=np.uint8)
     grey = np.broadcast_to(values if axis else values[:, None], (size, size))
     return np.repeat(grey[..., None], 3, axis=-1)
@@ -140,8 +140,8 @@ class Pictures:
     def count(self, split):
         return len(self.rgb)
 
-    def read(self, split, places, embedding=False):
-        return {"rgb": self.rgb[places]}
+    def read(self, split, positions, embedding=False):
+        return {"rgb": self.rgb[positions]}
 
 
 def test_a_batch_has_views_of_its_pictures_with_their_own_colours():

@@ -227,8 +227,8 @@ def draw_grid(path: Path, dataset: datasets.Dataset, paths: Mapping[str, Path]) 
     paths: {label: exported model}.
     """
     count = dataset.count("test")
-    places = np.unique(np.linspace(0, count - 1, min(SHOWN, count)).astype(int))
-    rgb = dataset.read("test", places)["rgb"]
+    positions = np.unique(np.linspace(0, count - 1, min(SHOWN, count)).astype(int))
+    rgb = dataset.read("test", positions)["rgb"]
     l = lab.rgb_to_l(rgb)[..., None]
     columns = {"grey": metrics.recolour(l, np.zeros((*l.shape[:3], 2), np.float32))}
     for label, model in paths.items():
