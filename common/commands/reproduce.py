@@ -2,7 +2,8 @@
 
 import dataclasses
 import importlib
-import resource
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from common import cli, datasets, files, metrics
 from common.cli import UserError
-from common.commands import reports
+from common.commands import reports, train
 from common.evaluation import rows
 from common.networks import embeddings
 from common.networks.precision import PRECISIONS
@@ -98,6 +99,7 @@ def main(argv: list[str] | None = None) -> None:
         for name, value in vars(args).items()
         if value is not None and name not in ("report", "config")
     ] + others
+    train.check_unnamed(others)
     report = args.report
     claims = reports.module(report, "claims").ROWS
     if args.config and args.config not in claims:
@@ -115,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
         ]
         lines.append(
             f"| {name} | command | | `make train-{report} CONFIG={name} "
-            f"DATA={args.data}`: {result.folder} |"
+            f"DATA={shlex.quote(args.data)}`: {result.folder} |"
         )
     path = Path("reports", "reproduce", f"{report}.md")
     files.write_text(path, "\n".join(lines) + "\n")
@@ -131,24 +133,20 @@ def main(argv: list[str] | None = None) -> None:
 def _run(report, name, passed, data, parameters):
     """Train one config in a process of its own, whose memory can then be read off."""
     run = f"reproduce-{report}-{name}-{Path(data).name}"
-    code = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "common.commands",
-            "train",
-            report,
-            f"--config={name}",
-            f"--run={run}",
-            *passed,
-        ]
-    ).returncode
+    words = ["common.commands", "train", report, *passed, f"--config={name}", f"--run={run}"]
+    process = subprocess.Popen([sys.executable, "-m", *words])
+    try:
+        _, status, usage = os.wait4(process.pid, 0)  # the memory of this process alone
+    except KeyboardInterrupt:
+        process.wait()  # it received the signal too, and is writing its checkpoint
+        raise
+    process.returncode = code = os.waitstatus_to_exitcode(status)
     if code:
         raise UserError(f"The recipe {name} ended with exit code {code}; its last lines say why.")
     folder = Path("runs", run)
     evaluation = rows.read(folder / "evaluation" / "metrics.json")
     unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    peak = usage.ru_maxrss * unit
     return Result(folder, logs.read_history(folder), evaluation, peak, parameters)
 
 

@@ -5,6 +5,7 @@ import dataclasses
 from types import ModuleType
 
 from common import cli, datasets
+from common.cli import UserError
 from common.evaluation import evaluate, table
 from common.networks import embeddings, perceptual
 from common.networks.precision import PRECISIONS
@@ -51,6 +52,12 @@ def parse(argv: list[str] | None, report: ModuleType | Report) -> Request:
     options = {name: value for name, value in given.items() if name in names}
     published = not args.unpublished
     return Request(args.config, args.data, Options(**options, weights=weights, published=published))
+
+
+def check_unnamed(flags: list[str]) -> None:
+    """`UserError` where flags of `train` name a run, for a command that names its runs itself."""
+    if any(flag.partition("=")[0] == "--run" for flag in flags):
+        raise UserError("--run: each config's run has a name of its own here. Leave it out.")
 
 
 def _parser(report: Report) -> argparse.ArgumentParser:

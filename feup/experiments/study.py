@@ -32,6 +32,7 @@ PICTURES, EPOCHS = {"train": 45_000, "test": 10_000}, 50  # the report's
 def main(argv: list[str] | None = None) -> int:
     """From pictures to reports/study/<data>."""
     args, others = _parser().parse_known_args(argv)  # others: the training knows more flags
+    train.check_unnamed(others)
     size = args.size or datasets.source_of(args.data).size
     names = args.config or (AT_96 if size == 96 else tuple(CONFIGS))
     size = size or CONFIGS[names[0]].image_size

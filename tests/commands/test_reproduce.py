@@ -71,6 +71,12 @@ def test_a_failing_recipe_is_one_line(colorization):
     assert error.strip().splitlines()[-1].startswith("error: The recipe lee2021 ended")
 
 
+@pytest.mark.parametrize("command", ["reproduce", "study"])
+def test_runs_that_are_named_already_take_no_name(colorization, command):
+    error = colorization(command, "feup", "--run=mine", code=2)
+    assert error == "error: --run: each config's run has a name of its own here. Leave it out.\n"
+
+
 @pytest.mark.parametrize(
     ("losses", "text"),
     [([1], "1.00"), ([1, 2, 3], "1.00 -> 2.00 -> 3.00"), ([1, 2, 3, 4], "1.00 -> ... -> 4.00")],
