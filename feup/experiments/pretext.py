@@ -41,7 +41,7 @@ ENCODERS = ("random", "colorization", "imagenet", "pretrained")
 TUNINGS = ("fine-tuned", "frozen")
 STEPS = 10  # the least of an epoch: a hundredth of the labels is a handful of pictures
 LEVEL = 0.95
-SETTLING = 50  # batches that a frozen encoder's normalisation takes its statistics from
+SETTLING = 50
 
 
 Weights = list[np.ndarray]
@@ -73,8 +73,8 @@ class Cell:
 Results = dict[Cell, dict[str, Any]]  # what `Task.train` returns of each
 
 
-def main(argv: list[str] | None = None) -> int:
-    """From pictures in class folders to reports/pretext/<data>."""
+def main(argv: list[str] | None = None, settling: int = SETTLING) -> int:
+    """From pictures in class folders to reports/pretext/<data>; settling: as of `Task`."""
     args = _parser().parse_args(argv)
     config = dataclasses.replace(CONFIGS[CONFIG], image_size=args.size, batch_size=args.batch)
     check_size(training.Report.of(feup), config)
@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
         },
     )
 
-    task = Task(dataset, config, weights, args.epochs, policy)
+    task = Task(dataset, config, weights, args.epochs, policy, settling)
     cells = [
         Cell(*parts)
         for parts in itertools.product(
@@ -272,7 +272,10 @@ def labelled(dataset: datasets.Dataset, percent: float, seed: int) -> np.ndarray
 
 
 class Task:
-    """The classification of a data set's pictures by their L*, from some encoders' weights."""
+    """The classification of a data set's pictures by their L*, from some encoders' weights.
+
+    settling: batches that a frozen encoder's normalisation takes its statistics from.
+    """
 
     def __init__(
         self,
@@ -281,9 +284,10 @@ class Task:
         weights: dict[str, Weights],
         epochs: int,
         policy: str,
+        settling: int = SETTLING,
     ):
         self.dataset, self.config, self.weights = dataset, config, weights
-        self.epochs, self.policy = epochs, policy
+        self.epochs, self.policy, self.settling = epochs, policy, settling
 
     def train(self, cell: Cell) -> dict[str, Any]:
         """Train a cell's classifier; {"pictures", "history", "test"} of it, all plain numbers."""
@@ -382,7 +386,7 @@ class Task:
         classifier = in_precision(self._classifier(encoder, seed), self.policy)
         size, count = self.config.batch_size, self.dataset.count("train")
         order = np.random.default_rng(0).permutation(count)
-        for step in range(SETTLING):
+        for step in range(self.settling):
             x, _ = self._pictures("train", order[np.arange(step * size, (step + 1) * size) % count])
             classifier(x, training=True)
         pooled = choose_jit(keras.Model(classifier.input, classifier.get_layer("pool").output))

@@ -15,6 +15,7 @@ from tests.feup.test_feup import torch_state
 from tests.networks.test_torch_files import saved
 
 ACROSS, DOWN = "across", "down"
+SETTLING = 2  # batches: too few for good statistics, enough for every rule
 
 
 def stripes(seed, label, size=32):
@@ -43,13 +44,12 @@ def folder(tmp_path, monkeypatch):
     }
     monkeypatch.setattr("feup.CONFIGS", narrow)
     monkeypatch.setattr("feup.experiments.pretext.CONFIGS", narrow)
-    monkeypatch.setattr("feup.experiments.pretext.SETTLING", 2)
     return tmp_path
 
 
 def run(*arguments):
     return cli.run(
-        pretext.main,
+        lambda argv: pretext.main(argv, SETTLING),
         [
             "--data=photos",
             "--split-by=folder",
@@ -82,7 +82,7 @@ def test_the_encoders_weights_are_all_that_differs(dataset):
 
     keras.utils.set_random_seed(3)
     drawn = pretext.build_classifier(config(), 2).get_layer("resnet18").get_weights()
-    task = Task(dataset, config(), {"copy": drawn}, 1, "float32")
+    task = Task(dataset, config(), {"copy": drawn}, 1, "float32", SETTLING)
     for tuning in pretext.TUNINGS:
         random = task.train(Cell("random", tuning, 50, 3))
         assert task.train(Cell("copy", tuning, 50, 3)) == random
@@ -110,7 +110,7 @@ def test_a_frozen_encoder_stays_as_it_was_and_the_other_does_not(dataset, monkey
         return seen[-1]
 
     monkeypatch.setattr(pretext, "build_classifier", noted)
-    task = Task(dataset, config(), {}, 3, "float32")
+    task = Task(dataset, config(), {}, 3, "float32", SETTLING)
     frozen = task.train(Cell("random", "frozen", 100, 0))["history"]
     tuned = task.train(Cell("random", "fine-tuned", 100, 0))["history"]
     assert frozen[-1]["loss"] < frozen[0]["loss"] and tuned[-1]["loss"] < tuned[0]["loss"]
@@ -122,7 +122,7 @@ def test_a_frozen_encoder_stays_as_it_was_and_the_other_does_not(dataset, monkey
 
 
 def test_it_learns_to_tell_the_classes(dataset):
-    task = Task(dataset, config(), {}, 10, "float32")
+    task = Task(dataset, config(), {}, 10, "float32", SETTLING)
     result = task.train(Cell("random", "fine-tuned", 100, 0))
     assert result["pictures"] == dataset.count("train")
     assert result["test"]["accuracy"] >= 0.9
