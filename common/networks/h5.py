@@ -67,11 +67,16 @@ def export(model: keras.Model, path: str | Path, metadata: Mapping[str, Any]) ->
     metadata: any JSON object; the versions and the commit are added.
     """
     metadata = {**metadata, "versions": provenance.versions(), "commit": provenance.commit()}
+    save(model, path, {ATTRIBUTE: json.dumps(metadata)})
+
+
+def save(model: keras.Model, path: str | Path, attributes: Mapping[str, str] | None = None) -> None:
+    """Save any network as an uncompiled .h5, with attributes of the file, whole or not at all."""
     with files.replacing(path) as temporary:
         with _without_warnings():  # Keras warns that .h5 is its older format; we rely on it
             model.save(temporary, include_optimizer=False)
         with h5py.File(temporary, "r+") as file:
-            file.attrs[ATTRIBUTE] = json.dumps(metadata)
+            file.attrs.update(attributes or {})
 
 
 def metadata(path: str | Path) -> dict[str, Any]:

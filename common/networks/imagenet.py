@@ -42,18 +42,27 @@ _TORCH = Preprocessing(
 
 
 @dataclasses.dataclass(frozen=True)
-class Application:
-    """A network of keras.applications.
+class Network:
+    """An ImageNet classifier.
 
-    title: its name for people. build: Keras's function. size: the side in pixels of the pictures
-    that it was trained on. cached: the name of its weights file in Keras's cache, without suffix;
-    cached_bare: what follows that name in the file without the top.
+    title: its name for people. build: the function that returns it. size: the side in pixels of the
+    pictures that it was trained on.
     """
 
     title: str
     build: Callable[..., keras.Model]
     size: int
     preprocess: Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class Application(Network):
+    """A network of keras.applications; `build` is Keras's function.
+
+    cached: the name of its weights file in Keras's cache, without suffix; cached_bare: what follows
+    that name in the file without the top.
+    """
+
     cached: str
     cached_bare: str = "_notop"
 

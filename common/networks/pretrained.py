@@ -66,13 +66,16 @@ def load(
     imagenet: Callable[[], keras.Model],
     read: Callable[[Path], keras.Model],
     consequence: str = "",
+    missing: str = "neither in Keras's cache nor to be downloaded",
+    remedy: str = "connect to the internet",
 ) -> tuple[keras.Model, str]:
     """(network, the source of its weights: `imagenet`, `random` or the file's name).
 
     weights: `auto`, `imagenet`, `random` or a path. `auto` returns imagenet() and, where that
     fails, build() with seeded random weights after a warning; `imagenet` raises `UserError`
     instead. A path goes to read(path). consequence: what random weights mean for the results, a
-    sentence of the warning.
+    sentence of the warning. missing, remedy: where imagenet() looked, and what else than a file
+    helps, for the messages.
     """
     if weights not in ("auto", "imagenet", "random"):
         return read(Path(weights)), Path(weights).name
@@ -82,10 +85,14 @@ def load(
         except Exception as error:  # keras.utils.get_file raises a bare Exception
             if weights == "imagenet":
                 raise UserError(
-                    f"ImageNet weights of {name} are neither in Keras's cache nor to be "
-                    f"downloaded ({first_line(error)}). Name a weights file: {variable}=file."
+                    f"ImageNet weights of {name} are {missing} ({first_line(error)}). Name a "
+                    f"weights file, {variable}=file, or {remedy}."
                 ) from None
-            _warn(name, variable, consequence, first_line(error))
+            _warn(
+                f"ImageNet weights of {name} are {missing} ({first_line(error)}). Going on with "
+                f"seeded RANDOM weights: {consequence} Models and tables record `random`. To use "
+                f"trained weights: {variable}=file, or {remedy}."
+            )
     return randomise(build()), "random"
 
 
@@ -265,13 +272,8 @@ def in_float32() -> Iterator[None]:
         keras.config.set_dtype_policy(policy)
 
 
-def _warn(name: str, variable: str, consequence: str, reason: str) -> None:
+def _warn(text: str) -> None:
     width = min(shutil.get_terminal_size().columns, 79)
-    text = (
-        f"No ImageNet weights for {name}: not in Keras's cache, no download ({reason}). "
-        f"Going on with seeded RANDOM weights: {consequence} Models and tables record "
-        f"`random`. To use trained weights: {variable}=file, or connect to the internet."
-    )
     print(
         "",
         "!" * width,

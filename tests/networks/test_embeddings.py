@@ -161,9 +161,9 @@ def test_weights_in_the_cache_are_taken_without_a_word(tmp_path, monkeypatch, ca
 
 
 @pytest.mark.imagenet
-@pytest.mark.parametrize("network", embeddings.NETWORKS)
+@pytest.mark.parametrize("network", embeddings.APPLICATIONS)
 def test_imagenet_logits_classify_a_cat(network):
-    if not (pretrained.cache() / embeddings.NETWORKS[network].file()).exists():
+    if not (pretrained.cache() / embeddings.APPLICATIONS[network].file()).exists():
         pytest.skip(f"the ImageNet weights of {network} are not in Keras's cache")
     skimage = pytest.importorskip("skimage.data")
     cat = embeddings.load(network, "imagenet")(lab.rgb_to_l(skimage.chelsea())[None, ..., None])
