@@ -77,8 +77,9 @@ def stages(variant: Variant) -> Iterator[Stage]:
 def build(name: str, classes: int = 1000, size: int | None = None) -> keras.Model:
     """(N, size, size, 3), preprocessed sRGB (`PREPROCESS`) -> (N, classes) float32 logits.
 
-    name: a key of `VARIANTS`. size: the side of the pictures, the variant's own where None. In built-in layers only, whose
-    names are `stem_...`, `stage3_block1_...` and `head_...`; `features` returns what lies between.
+    name: a key of `VARIANTS`. size: the side of the pictures, the variant's own where None. The
+    layers are built-in ones, named `stem_...`, `stage3_block1_...` and `head_...`; `features`
+    returns the outputs of their stages.
     """
     variant = VARIANTS[name]
     side = size or variant.size
@@ -258,7 +259,7 @@ def _torch_names(name: str) -> dict[str, str]:
 def _value(
     network: str, variable: Any, prefix: str, state: Mapping[str, np.ndarray], path: Path
 ) -> np.ndarray:
-    """A tensor of the state_dict in Keras's order of axes; `UserError` for one that does not fit."""
+    """A tensor of the state_dict in Keras's order of axes; else `UserError`."""
     name = f"{prefix}.{_TORCH_VARIABLES[variable.name]}"
     value = state.get(name)
     if value is not None and value.ndim == 4:  # (out, in, h, w); depthwise (out, 1, h, w)
