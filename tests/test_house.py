@@ -122,6 +122,14 @@ def test_every_module_of_common_lies_in_a_stage():
     assert stages - {"__init__"} <= set(STAGES)
 
 
+def test_every_stages_map_names_its_files():
+    for init in (ROOT / "common").glob("*/__init__.py"):
+        docstring = ast.get_docstring(ast.parse(init.read_text(encoding="utf-8")))
+        named = set(re.findall(r"^ *(\w+) +\S", docstring, re.MULTILINE))
+        files = {path.stem for path in init.parent.glob("*.py")} - {"__init__"}
+        assert files <= named, f"{init.parent.name}: {files - named}"
+
+
 def test_imports_are_found_wherever_they_stand():
     tree = ast.parse("def f():\n    from koala import model\n    importlib.import_module('feup')")
     assert set(imports(tree)) == {"koala", "koala.model", "feup"}

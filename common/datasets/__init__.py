@@ -8,6 +8,7 @@ plan       manifest.json: which file goes into which shard
 build      `prepare`: the shards
 features   embeddings beside the shards
 records    the TFRecord schema, and `Dataset`, which reads it
+statistics the colours' prior, measured once and kept beside the shards
 threads    work done ahead in threads
 """
 
