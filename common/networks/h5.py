@@ -119,8 +119,11 @@ def available(folder: str | Path = "models") -> list[Path]:
 
 
 def named(name: str | Path, folder: str | Path = "models") -> Path:
-    """The path of a model given by its path or by its name in `folder`; `UserError` if missing."""
-    for path in (Path(name), Path(folder) / f"{name}.h5", Path(folder) / name):
+    """The path of a model given by its path or by its name in `folder`; `UserError` if missing.
+
+    `~` at the beginning of a path is home.
+    """
+    for path in (Path(name).expanduser(), Path(folder) / f"{name}.h5", Path(folder) / name):
         if path.is_file():
             return path
     there = ", ".join(path.stem for path in available(folder)) or "no model"

@@ -62,10 +62,10 @@ class Options(Named):
         return [name for name in EXTRAS if chosen[name]]
 
     def weights_of(self, network: str) -> str:
-        """The weights that a pretrained network begins from."""
+        """The weights that a pretrained network begins from; `~` of a file's path is expanded."""
         variable = pretrained.variable_of(network)
         given = self.embedding_weights if network == "embedding" else self.weights.get(variable)
-        return given or os.environ.get(variable) or "auto"
+        return os.path.expanduser(given or os.environ.get(variable) or "auto")
 
 
 def weights_variables(report: Report) -> dict[str, str]:

@@ -74,3 +74,5 @@ def test_weights_come_from_the_option_else_the_environment(monkeypatch):
     assert options.weights_of("embedding") == "random"
     assert training.Options(embedding_weights="auto").weights_of("embedding") == "auto"
     assert options.weights_of("densenet") == "auto"
+    monkeypatch.setenv("HOME", "/h")
+    assert training.Options(embedding_weights="~/w.h5").weights_of("embedding") == "/h/w.h5"
