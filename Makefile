@@ -45,7 +45,7 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv (GPU=1, HEADLESS=1, LITE=1: see README)
+setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; LITE=1: weights)
 	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
 
 # What these do is in the table of common/commands/__main__.py.
