@@ -1,4 +1,4 @@
-# The person's interface: `make` alone prints the targets.
+# The user's interface: `make` alone prints the targets.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -49,14 +49,14 @@ setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; LITE=1: w
 	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
 
 # What these do is in the table of common/commands/__main__.py.
-data: .venv/ready ## DATA= to shards and embeddings in data/tfrecords
-train-%: ## train, export to models/ and evaluate, all from nothing
-reproduce-%: ## run the recipes behind the results, print the report's figures beside
-compare-%: ## train both sides of a report's claim and compare them
-study-%: ## every network of a report under one protocol: reports/study
-pretext-%: ## what colorization teaches an encoder about classes: reports/pretext
+data: .venv/ready ## make shards and embeddings of DATA= in data/tfrecords
+train-%: ## prepare, train, export to models/ and evaluate
+reproduce-%: ## train a report's configs, print its figures beside ours
+compare-%: ## train with and without what a report claims to help, and compare
+study-%: ## train all networks of a report under one protocol: reports/study
+pretext-%: ## compare encoders that did or did not learn to colour: reports/pretext
 survey-%: ## write a page that asks people which pictures are recoloured
-survey-results: need-IN .venv/ready ## what people took for real: IN=, a folder of their files
+survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
 
@@ -75,7 +75,7 @@ bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)
 # A process a core, each of one thread (tests/conftest.py); a test goes to whichever is free.
 PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-test: .venv/ready ## run the tests, except those marked slow
+test: .venv/ready ## run the tests that are not marked slow
 	@.venv/bin/python $(PYTEST)
 
 test-slow: .venv/ready ## run the tests marked slow
@@ -84,7 +84,7 @@ test-slow: .venv/ready ## run the tests marked slow
 test-avx2: export ONEDNN_MAX_CPU_ISA := AVX2
 test-avx2: export XLA_FLAGS := --xla_cpu_max_isa=AVX2
 test-avx2: export PRECISION := float32
-test-avx2: .venv/ready ## run them all as on a processor with AVX2 and float32 alone
+test-avx2: .venv/ready ## run all tests, restricted to AVX2 and float32
 	@.venv/bin/python $(PYTEST) -m "slow or not slow"
 
 test-lowest: .venv-lowest/ready ## run the tests on the oldest versions of requirements.txt
@@ -100,14 +100,14 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 	@find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
 
 ##
-## NAME=value is --name=value of the target's command, whose --help has them all:
-## `.venv/bin/python -m common.commands train koala --help`. The first that one needs:
+## NAME=value is the flag --name=value of the target's command, whose --help lists all flags:
+## `.venv/bin/python -m common.commands train koala --help`. The most important:
 ##   DATA=    a folder of pictures, or a name in data/sources.toml
-##   CONFIG=  a report's configuration; EPOCHS= STEPS= BATCH= SIZE= SEED= in place of its own
-##   INIT=    an exported model whose weights the training begins from
+##   CONFIG=  a report's configuration; EPOCHS= STEPS= BATCH= SIZE= SEED= override it
+##   INIT=    an exported model whose weights the training starts from
 ##   MODEL=   a name in models/, or a file
-##   IN= OUT= photos to colour and where the results go
-##   EMBEDDING=mobilenet_v2  a small network in place of the report's
+##   IN= OUT= photos to colour, and the folder for the results
+##   EMBEDDING=mobilenet_v2  a small network instead of the report's
 
 # --- Set-up -------------------------------------------------------------------------------------
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was

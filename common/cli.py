@@ -1,4 +1,4 @@
-"""What every command has in common: errors in one line, exit codes, progress bars."""
+"""Shared by all commands: errors in one line, exit codes, progress bars."""
 
 import argparse
 import difflib
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: one line, what is wrong and the way out."""
+    """A mistake that the user can correct; one line states what is wrong and what to do."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -81,7 +81,7 @@ def at_least(minimum: float, kind: Callable[[str], Any] = int) -> Callable[[str]
     return number
 
 
-# What the system refuses, and the way out; any other OSError is a defect and keeps its traceback.
+# System errors that the user can resolve; any other OSError is a defect and keeps its traceback.
 _SYSTEM = {
     errno.ENOSPC: "the disk is full; free some space and start again",
     errno.EDQUOT: "the disk quota is used up; free some space and start again",
@@ -97,7 +97,7 @@ _SYSTEM = {
 
 
 def system_error(error: OSError) -> str | None:
-    """The one line for an `OSError` that the user can mend, or None."""
+    """One line for an `OSError` that the user can resolve, else None."""
     reason = _SYSTEM.get(error.errno or 0)
     if reason is None:
         return None

@@ -1,4 +1,4 @@
-"""The base of every report's config: each field that common/ reads, with its default."""
+"""The base class of every report's config: each field that common/ reads, with its default."""
 
 import dataclasses
 import difflib
@@ -37,11 +37,11 @@ class Named:
 
 @dataclasses.dataclass(frozen=True)
 class Config(Named):
-    """What a network, its data and its training are.
+    """The settings of a network, its data and its training.
 
-    A report's Config extends it with fields of its own and states again, with its source, each
-    field to which the report gives a value. `dataclasses.replace(config, epochs=3)` gives another;
-    a field that does not exist is a `UserError`.
+    A report's Config adds its own fields and repeats each field to which the report gives a value,
+    with the source. `dataclasses.replace(config, epochs=3)` returns a changed copy; a field that
+    does not exist is a `UserError`.
     """
 
     # Pictures, and the scaling: the network's value is Lab value * scale + offset.

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: every write goes to a temporary name and is renamed."""
+"""Atomic writes: every file is written under a temporary name and then renamed."""
 
 import contextlib
 import hashlib
@@ -15,8 +15,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path with the name of `path`; rename it over `path` on success.
 
     It lies in a hidden folder beside `path`, since Keras picks the format by the suffix and a
-    rename is atomic only within a file system. On any error nothing is left behind; what a
-    killed process left is removed by the next one.
+    rename is atomic only within a file system. After an error nothing remains; what a killed
+    process left is removed by the next one.
     """
     path = Path(path)
     folder = path.parent / f".{path.name}.part"

@@ -17,7 +17,7 @@ from common.color import lab
 
 _STEP = 10  # between the centres of two bins
 
-# For each a* from -90 to 100, the first and the last b* of its bins.
+# For each a* from -90 to 100, the lowest and the highest b* of its bins.
 _RANGES = (
     (50, 90),
     (20, 90),
@@ -90,7 +90,7 @@ def nearest_of_cells() -> np.ndarray:
 def cells(ab: Any) -> Any:
     """The cell of 5 x 5 units that each colour is in: tensor (..., 2), Lab units -> (...) int32.
 
-    Colours beyond 130 units count to the cells at the edge.
+    Colours beyond 130 units are assigned to the cells at the edge.
     """
     position = ops.clip(ops.floor(ab * (1 / _CELL)) + _EDGE // _CELL, 0, _SIDE - 1)
     return ops.cast(position[..., 0] * _SIDE + position[..., 1], "int32")
@@ -174,12 +174,12 @@ def annealed_mean(logits: Any, factor: int = 4, temperature: float = 0.38) -> An
 
 
 def with_head(network: keras.Model) -> keras.Model:
-    """A functional network of ab (N, H, W, 2) -> one of logits (N, H/4, W/4, 313).
+    """A functional network for ab (N, H, W, 2) -> one for logits of the bins (N, H/4, W/4, 313).
 
-    The convolution that makes ab, or the two that make a* and b* of the same features, and
-    the layers after it are replaced by a 1x1 convolution named `ab_bins`, of features averaged
-    or repeated to a quarter of H and W. Inputs, outputs beside "ab" and all other layers are the
-    network's own, shared with it. Raises ValueError for a network of another form.
+    The convolution that computes ab, or the two that compute a* and b* from the same features, and
+    the layers after it are replaced by a 1x1 convolution named `ab_bins`, applied to the features
+    averaged or repeated to a quarter of H and W. Inputs, outputs other than "ab" and all other
+    layers are shared with the network. Raises ValueError for a network of another form.
     """
     outputs = network.output
     ab = outputs["ab"] if isinstance(outputs, dict) else outputs
@@ -247,7 +247,7 @@ def _upsampling(network, features, ab):
 def _closeness(ab):
     """(..., 2) -> (..., 313), larger where nearer: by |ab - c|² = |ab|² - 2 (ab c - |c|² / 2).
 
-    Exact in float64 where ab is float32, so that ties are ties.
+    Exact in float64 where ab is float32, so that equal distances give equal values.
     """
     centres = CENTRES.astype(np.float64)
     return ab @ centres.T - np.square(centres).sum(-1) / 2
@@ -266,7 +266,7 @@ def _corners():
 
 @functools.cache
 def _cells():
-    """(The bin nearest to each cell's middle (2704,) int32, whether to all of the cell (2704,)).
+    """(nearest bin to each cell's middle (2704,) int32, whether to all of the cell (2704,) bool).
 
     A bin nearest to the four corners is nearest to all colours between, since the colours nearest
     to a bin are a convex set.

@@ -58,7 +58,7 @@ _F_INVERSE = _Curve(0.206893, 0.0, 3.0, 1.0, 1 / 7.787, -0.206893 / 7.787)
 
 _LEVELS = {"uint8": 256, "uint16": 65536}
 _SLACK = 1e-3  # of a range: the rounding error that a caller's arithmetic may have added
-_BLOCK = 1 << 14  # pixels worked on at a time, so that intermediate results stay in the cache
+_BLOCK = 1 << 14  # pixels processed at a time, so that intermediate results stay in the cache
 
 # NumPy, with OpenCV for two functions, in which it is several times as fast.
 _NUMPY = types.SimpleNamespace(
@@ -226,7 +226,7 @@ def _bend(x, curve, xp=_NUMPY):
 
 
 def _mix(x, matrix, xp=_NUMPY):
-    """Multiply the last axis, of 3, by `matrix`; a fourth column of it is added."""
+    """Multiply the last axis, of 3, by `matrix`; a fourth column of the matrix is added."""
     if xp is _NUMPY:
         return cv2.transform(x.reshape(-1, 1, 3), matrix).reshape(-1, len(matrix))
     # Products and sums, since a GPU's matrix units would round to ten bits (TF32).
@@ -263,7 +263,7 @@ def _pulled_in(lab):
     )
     shrink = np.minimum(limit / np.maximum(chroma, 1e-6), 1.0)
     beyond = np.flatnonzero(shrink < 1.0)
-    if beyond.size:  # between the table's nodes and near pure yellow its limit is too strict
+    if beyond.size:  # between the table's nodes and near pure yellow the limit is too strict
         inside = _in_gamut(_linear_from_lab(lab[beyond]))
         shrink.ravel()[beyond[inside]] = 1.0
     return cv2.merge([lightness, a * shrink, b * shrink]).reshape(-1, 3)
@@ -277,11 +277,11 @@ def _in_gamut(linear):
 
 @functools.cache
 def _chroma_limits():
-    """The table of the largest chroma up to which all is within the gamut, (513, 1025) float32.
+    """The largest chroma up to which every colour is within the gamut, a (513, 1025) float32 table.
 
-    Rows are L* from 0 to 100, columns hue from 0 to 2π, both ends included; by bisection. Where a
-    ray from grey leaves the gamut and meets it again, just below pure yellow, the limit is at the
-    first leaving.
+    Rows are L* from 0 to 100, columns hue from 0 to 2π, both ends included; computed by bisection.
+    Where a ray from grey leaves the gamut and re-enters it, just below pure yellow, the limit is
+    where it first leaves.
     """
     hue = np.linspace(0.0, 2 * np.pi, _GAMUT_HUES + 1)
     toward = np.stack([np.cos(hue), np.sin(hue)], axis=1).astype(np.float32)

@@ -1,7 +1,7 @@
 """`Colorizer`: an exported model as a function of photos, which keep their size.
 
-The network takes the picture at its own small size and returns ab, which is brought back to full
-size and joined with the picture's own L*; that stays as it is at every pixel.
+The network takes a small version of the picture and returns ab, which is enlarged to full size and
+combined with the picture's own L*. L* is kept at every pixel.
 """
 
 import functools
@@ -23,16 +23,16 @@ BAND = 1 << 18  # pixels worked on at a time in one thread: memory does not grow
 
 
 class Colorizer:
-    """An exported model, ready for pictures of any size.
+    """An exported model that colours pictures of any size.
 
     `colorizer(array)`: uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4) -> the same size and depth,
     (H, W, 3), or (H, W, 4) with the same alpha. A colour picture is coloured anew from its L*.
 
     path: an .h5 of `networks.h5.export`, or any Keras model from `l` to `ab`. precision: "float32",
     "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not in
-    the usual places. band: pixels worked on at a time in one thread. Raises UserError.
+    the usual folders. band: pixels processed at a time in one thread. Raises UserError.
 
-    `size`, `cut`: of the pictures that the network takes; `metadata`: the model's; and
+    Attributes: `size` and `cut` of the pictures that the network takes, the model's `metadata`, and
     `needs_embedding`.
     """
 
@@ -64,7 +64,7 @@ class Colorizer:
     def predict_ab(self, l: np.ndarray, embedding: np.ndarray | None = None) -> np.ndarray:
         """L* (N, S, S, 1) float32 in [0, 100] -> ab (N, S, S, 2) float32, Lab units.
 
-        embedding: (N, 1000) logits; made from `l` where the model needs them and none are given.
+        embedding: (N, 1000) logits; computed from `l` if the model needs them and none are given.
         """
         if embedding is None and self.needs_embedding:
             embedding = self._embedder(l)
@@ -131,7 +131,7 @@ def _lightness(pixels):
 
 
 def _over_white(pixels):
-    """The L* that the network takes: what is transparent is white, as in training."""
+    """The L* that the network takes: transparent areas are white, as in training."""
     lightness = _lightness(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         alpha = pixels[..., 3] / np.float32(np.iinfo(pixels.dtype).max)

@@ -1,12 +1,12 @@
-"""What make and the command line call; the only room that chains the others.
+"""The commands that make and `colorization` call; the only folder that chains the others.
 
 __main__        the command `colorization`: the table of subcommands
 reports         the reports' packages, found by name
 prepare         `data`: shards and embeddings of a folder of pictures
-train           `train`: prepare, train, export and evaluate, in a chain
+train           `train`: prepare, train, export and evaluate
 evaluate        `eval`: models on a test split
 colorize        a photo or a folder of photos
 survey          a page that asks people which pictures are recoloured
-survey_results  people's answers, counted
-reproduce       a report's recipes, its figures beside ours: `Row`, of which its claims.py consists
+survey_results  counts people's answers
+reproduce       trains a report's configs, prints its figures beside ours: the `Row`s of claims.py
 """

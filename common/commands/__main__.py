@@ -1,4 +1,4 @@
-"""Photos to trained colorization networks, and grey photos to colour.
+"""Train colorization networks on photos, and colour grey photos with them.
 
 The command `colorization`; `python -m common.commands` is the same.
 """
@@ -17,10 +17,10 @@ from common.commands import reports
 
 @dataclasses.dataclass(frozen=True)
 class Subcommand:
-    """A line of the table: the module whose `main(argv)` it is, and what it does.
+    """A line of the table: the module whose `main(argv)` runs it, and what it does.
 
-    A module that begins with a dot is the report's own, of the package named first. `report`: a
-    shared module that takes the report's name as its first argument.
+    A module that begins with a dot belongs to the report's package, which the command line names
+    first. `report`: whether a shared module takes the report's name as its first argument.
     """
 
     module: str
@@ -33,7 +33,7 @@ class Subcommand:
 
     @property
     def part(self) -> str:
-        """The module that a report needs for it."""
+        """The module that a report must have for this subcommand."""
         return self.module[1:] if self.module.startswith(".") else "train"
 
 
@@ -49,14 +49,19 @@ SUBCOMMANDS = {
     ),
     "survey-results": Subcommand("common.commands.survey_results", "count people's answers"),
     "reproduce": Subcommand(
-        "common.commands.reproduce", "run a report's recipes, its figures beside ours", report=True
+        "common.commands.reproduce",
+        "train a report's configs and print its figures beside ours",
+        report=True,
     ),
     "compare": Subcommand(
-        ".experiments.regularisation", "train both sides of a report's claim and compare them"
+        ".experiments.regularisation",
+        "train with and without what a report claims to help, and compare",
     ),
-    "study": Subcommand(".experiments.study", "every network of a report under one protocol"),
+    "study": Subcommand(
+        ".experiments.study", "train all networks of a report under one protocol and compare"
+    ),
     "pretext": Subcommand(
-        ".experiments.pretext", "what colorization teaches an encoder about classes"
+        ".experiments.pretext", "compare classifiers whose encoders did or did not learn to colour"
     ),
 }
 
@@ -113,9 +118,8 @@ def usage() -> str:
 def _imported(module):
     """A command's module, imported without TensorFlow's greetings.
 
-    TensorFlow writes lines about oneDNN and CUDA to standard error while it is imported, past any
-    setting of its own. Here standard error is put aside meanwhile; where the import fails, what
-    was written is shown.
+    TensorFlow writes lines about oneDNN and CUDA to standard error while it is imported, whatever
+    its settings. Standard error is redirected meanwhile; if the import fails, its content is shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     stderr = os.dup(2)
@@ -130,7 +134,7 @@ def _imported(module):
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    # It warns of new picture sizes, which cost a moment here and are meant.
+    # TensorFlow warns of new picture sizes, which are intended here and cost little.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return importlib.import_module(module)
 

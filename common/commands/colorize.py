@@ -39,9 +39,9 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of the report: a file below the source folder and what became of it (`RESULTS`).
+    """A line of the report: a file below the source folder and its result, one of `RESULTS`.
 
-    width, height: of the photo as stored, None where they could not be read.
+    width, height: of the photo as stored, None if they could not be read.
     """
 
     file: str
@@ -81,12 +81,12 @@ def main(argv: list[str] | None = None) -> int:
     options = Options(args.source, args.out, args.overwrite, args.max_megapixels)
     _check_folders(options)
     path, precision, weights = h5.named(args.model), args.precision, args.embedding_weights
-    # Loaded with the first photo that needs it: where nothing is left to do that takes no time.
+    # Loaded with the first photo that needs it, so that a finished folder takes no time.
     return colour(options, functools.cache(lambda: Colorizer(path, precision, weights)))
 
 
 def colour(options: Options, load: Callable[[], Colorizer]) -> int:
-    """Colour a photo, or a folder and write its report; the exit code, 1 if a photo failed.
+    """Colour a photo, or a folder and write its report; returns the exit code, 1 if a photo failed.
 
     load: returns the `Colorizer`; called when the first photo needs it. Raises `UserError`.
     """
@@ -151,7 +151,7 @@ def _colour_one(name, options, load, taken, originals):
             height, width = photo.shapes[0]
             row = dataclasses.replace(row, width=width, height=height)
             target = options.out / _name(name, photo, taken)
-            if target.resolve() in originals:  # where IN lies within OUT
+            if target.resolve() in originals:  # possible if IN is inside OUT
                 raise PhotoError("its result would replace a photo; choose another OUT=")
             if target.exists() and not options.overwrite:
                 row = dataclasses.replace(row, result="kept")
@@ -163,7 +163,7 @@ def _colour_one(name, options, load, taken, originals):
 
 
 def _listed(source, out):
-    """The photos below a folder and the other files, as paths within it; nothing of `out`."""
+    """(photos, other files) below a folder, as paths within it, without those in `out`."""
     out, home = out.resolve(), source.resolve()
     results = out.relative_to(home).parts if out.is_relative_to(home) else None
     pictures: dict[Path, None] = {}
@@ -179,7 +179,7 @@ def _listed(source, out):
 
 
 def _name(name: Path, photo: photos.Photo, taken: Collection[Path] = ()) -> Path:
-    """The name of a photo's result: its own, with .png appended if its format is not written."""
+    """The photo's name for its result, with .png appended if its format is not written."""
     if photo.written == photo.format or name.suffix.lower() == ".png":
         return name
     name = name.with_name(f"{name.name}.png")
@@ -205,7 +205,7 @@ def _write(load, photo, target):
 
 
 def _report(out, rows):
-    """Write the table of results, print how many there are of each kind, and the failures."""
+    """Write the table of results; print the number of each kind, and the failures."""
     with (
         files.replacing(out / REPORT) as temporary,
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
@@ -225,7 +225,7 @@ def _report(out, rows):
 
 
 def _printable(path):
-    """A path as text that any terminal takes; names need not be UTF-8."""
+    """A path as text for any terminal; file names need not be UTF-8."""
     return str(path).encode("utf-8", "replace").decode()
 
 

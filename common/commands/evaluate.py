@@ -13,7 +13,7 @@ from common.evaluation.evaluate import CUT, OUT, SIZE, Options, evaluate
 from common.networks import embeddings, h5, imagenet, perceptual, pretrained
 from common.networks.precision import PRECISIONS, choose_policy
 
-WEIGHTS = {  # network: help text of its flag of weights
+WEIGHTS = {  # network: help text of the flag for its weights
     "classifier": f"of the classifier: {pretrained.WEIGHTS_HELP}",
     "inception_v3": "the same, of Inception-v3 for fid and kid",
     "vgg16": "the same, of VGG16's features for lpips",
@@ -26,7 +26,7 @@ WEIGHTS = {  # network: help text of its flag of weights
 class Request:
     """What the flags ask for.
 
-    models: files or names in models/; none stands for every one there. data, size, cut, split_by,
+    models: files or names in models/; empty means every model there. data, size, cut, split_by,
     embedding: as for `datasets.prepare`; None leaves size and cut to the models and the data.
     """
 
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         print(
             "No model in models/: the baselines alone. Train one: `make train-koala`.", flush=True
         )
-    # What was named alone must work; a broken file that merely lies in models/ is left out.
+    # A model named on its own must work; an unnamed broken file in models/ is left out.
     keep_going = len(named) + len(folders) != 1 or len(named) < len(paths)
     evaluation = evaluate(
         paths,
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def report(evaluation: rows.Evaluation, out: Path) -> None:
-    """Print the table, where the files lie, and what was left out."""
+    """Print the table, the paths of the files, and what was left out."""
     print(table.table(evaluation))
     print(f"{out}/index.html, metrics.json and metrics.csv")
     for failure in evaluation.failed:
@@ -80,7 +80,7 @@ def parse(argv: list[str] | None) -> Request:
         "--model",
         nargs="+",
         metavar="MODEL",
-        help="files, or names in models/; left out, every one in models/",
+        help="files, or names in models/; default: every model in models/",
     )
     parser.add_argument(
         "--predictions",
@@ -110,8 +110,8 @@ def parse(argv: list[str] | None) -> Request:
     parser.add_argument(
         "--rebalance",
         action="store_true",
-        help="also the AuC balanced by the training split's colours: one pass over "
-        "it, kept beside the shards",
+        help="also the AuC balanced by the training split's colours, which takes one pass over "
+        "it and is stored beside the shards",
     )
     parser.add_argument(
         "--metrics",
@@ -193,10 +193,10 @@ def _check_preset(preset, changed):
 
 
 def _dataset(request, paths, skip):
-    """The data set, prepared if it is not there, at the size and cut that all the models have.
+    """The data set, prepared if missing, at the size and cut that all the models share.
 
-    Where models differ, the data's own size is taken if the catalogue has one. skip: pass over
-    models that cannot be read; the evaluation lists them with their reasons.
+    If models differ, the data's own size is used if the catalogue has one. skip: ignore models
+    that cannot be read; the evaluation lists them with the reasons.
     """
     data, weights = request.data, request.options.weights
     if preset := request.options.preset:

@@ -1,4 +1,4 @@
-"""The reports, found by name: nothing in common/ imports one by an import statement."""
+"""The reports, looked up by name: nothing in common/ imports one by an import statement."""
 
 import importlib
 import sys
@@ -12,7 +12,7 @@ FORM = ("config.py", "model.py", "train.py", "claims.py")  # what a report's pac
 
 
 def names(part: str = "train") -> list[str]:
-    """The packages on Python's path that have a report's form and the module `part`, sorted.
+    """The packages on Python's path that have a report's files and the module `part`, sorted.
 
     part: a module inside the package, dotted ("experiments.study"). Nothing is imported.
     """

@@ -1,4 +1,4 @@
-"""Run the recipes behind a report's results, and print the report's figure beside ours."""
+"""Train the configs behind a report's results, and print the report's figures beside ours."""
 
 import dataclasses
 import importlib
@@ -20,7 +20,7 @@ from common.training import logs
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of the table: what, the report's figure or words, and ours from a `Result`."""
+    """A line of the table: a quantity, the report's figure or words, and ours from a `Result`."""
 
     what: str
     reported: str
@@ -29,7 +29,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a recipe left behind."""
+    """The results of training one config."""
 
     folder: Path  # of the run
     history: list  # a dict an epoch, as in history.csv, numbers as floats
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     for flag in ("epochs", "steps", "batch", "size", "seed"):
         parser.add_argument(f"--{flag}", type=int, help="instead of the recipe's")
-    args, others = parser.parse_known_args(argv)  # others: the training knows more flags
+    args, others = parser.parse_known_args(argv)  # other flags are passed on to the training
     passed = [
         f"--{name.replace('_', '-')}={value}"
         for name, value in vars(args).items()
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _run(report, name, passed, data, parameters):
-    """Train one config in a process of its own, whose memory can then be read off."""
+    """Train one config in a process of its own, so that its memory can be measured."""
     run = f"reproduce-{report}-{name}-{Path(data).name}"
     words = ["common.commands", "train", report, *passed, f"--config={name}", f"--run={run}"]
     process = subprocess.Popen([sys.executable, "-m", *words])

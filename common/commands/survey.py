@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         choose_policy(args.precision)[0],
         args.embedding_weights,
     )
-    # A report whose authors asked people themselves has their result among its claims.
+    # A report whose authors made a survey states its result in its claims.
     published = vars(reports.module(args.report, "claims")).get("PUBLISHED")
     survey = ask.make(
         model, dataset, args.split, args.recoloured, args.originals, args.seed, published
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _dataset(data, split_by, weights, metadata):
-    """The data set at the model's size; not squashed, which people would notice."""
+    """The data set at the model's size; not squashed, since people would notice that."""
     if (Path(data) / "manifest.json").is_file():
         return datasets.Dataset(data)
     return datasets.prepare(

@@ -43,7 +43,7 @@ def main(argv: list[str] | None, *, report: ModuleType | Report) -> int:
 
 
 def parse(argv: list[str] | None, report: ModuleType | Report) -> Request:
-    """The request of a command line. An argument that does not fit ends the process, exit 2."""
+    """The request of a command line; a wrong argument ends the process with exit code 2."""
     report = Report.of(report)
     args = _parser(report).parse_args(argv)
     given = vars(args)

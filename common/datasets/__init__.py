@@ -1,4 +1,4 @@
-"""A folder or a catalogued data set -> shards and the features that frozen networks give.
+"""A folder or a catalogued data set -> shards and the features that frozen networks compute.
 
 catalogue  data/sources.toml, and which pictures a data set consists of
 arrays     CIFAR-10 and STL-10 as folders of PNG files
@@ -8,8 +8,8 @@ plan       manifest.json: which file goes into which shard
 build      `prepare`: the shards
 features   embeddings beside the shards
 records    the TFRecord schema, and `Dataset`, which reads it
-statistics the colours' prior, measured once and kept beside the shards
-threads    work done ahead in threads
+statistics the colours' prior, measured once and stored beside the shards
+threads    computing ahead in threads
 """
 
 from common.config import FRACTIONS

@@ -63,7 +63,7 @@ def stl10(folder: str | Path) -> None:
                 f"{source} is not STL-10, or not whole: {split}: {error}. Unpack "
                 "stl10_binary.tar.gz anew."
             ) from None
-        # Stored channel by channel, and each of them column by column.
+        # Stored channel by channel, and each channel column by column.
         splits[split] = pictures.transpose(0, 3, 2, 1), labels
     _write(folder, splits, STL10)
 

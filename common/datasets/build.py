@@ -1,6 +1,6 @@
 """`prepare`: a folder or a catalogued data set -> shards and embeddings (`make data`).
 
-A build that was stopped continues where it was, to the same bytes; a finished one is only checked.
+An interrupted build continues and produces the same bytes; a finished one is only checked.
 """
 
 import argparse
@@ -46,13 +46,13 @@ def prepare(
     for_training: bool = True,
     shard_pictures: int = plan.SHARD_PICTURES,
 ) -> records.Dataset:
-    """Make what is missing of a data set's shards and embeddings.
+    """Make the missing shards and embeddings of a data set.
 
     data: `samples`, a name in data/sources.toml, or a folder of pictures. size, cut: those of the
     network (photos.CUTS). embedding: a name in embeddings.NETWORKS, or None. split_by: "content",
-    "folder", or a file of lines "path,split"; None takes what there is, else the catalogue's, else
-    "content". folder: of the shards, by default in data/tfrecords. for_training: without a training
-    picture it is an error.
+    "folder", or a file of lines "path,split"; None means that of existing shards, else the
+    catalogue's, else "content". folder: of the shards, by default in data/tfrecords. for_training:
+    whether it is an error if there is no training picture.
     Returns the `Dataset`, with that embedding. Raises `UserError`.
     """
     source = data if isinstance(data, Source) else source_of(data)
@@ -63,7 +63,7 @@ def prepare(
         folder = DATA / "tfrecords" / f"{source.name}-{size}-{cut}"
         by = split_by or (plan.read(folder) or {}).get("split_by") or source.split_by
         if by != "content" or source.counts:
-            fractions = FRACTIONS  # lists, folders and counts decide by themselves
+            fractions = FRACTIONS  # lists, folders and counts ignore the fractions
         elif tuple(fractions) != FRACTIONS:
             # Beside the usual split. Smaller test fractions are part of larger ones.
             folder = folder.with_name("-".join([folder.name, *(f"{100 * x:g}" for x in fractions)]))
@@ -114,12 +114,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(manifest, writer, embedding, weights, for_training):
-    """Write the shards that are missing, embed each while the next is decoded, finish."""
+    """Write the missing shards, embedding each while the next is decoded, and finish."""
     folder = writer.folder
     embedder = features.load(embedding, weights) if embedding else None
     total = sum(len(shard["files"]["name"]) for shard in manifest["shards"])
     with cli.progress(total=total, desc="pictures", unit="picture") as bar:
-        # The bar follows what takes longest: the embedding, where there is one.
+        # The progress bar follows the slowest step: the embedding, if there is one.
         advance = bar.update if embedder is None else lambda count: None
         planned, manifest["shards"] = manifest["shards"], []
         for shard in ahead(functools.partial(writer, advance=advance), planned, 2, workers=1):
@@ -133,7 +133,7 @@ def _build(manifest, writer, embedding, weights, for_training):
     if for_training and not pictures:
         raise UserError(f"No picture of {manifest['source']} is in the training split.")
     ab_sum = np.sum([shard["ab_sum"] for shard in trained], axis=0)
-    # With nothing to train on there is no mean colour.
+    # Without training pictures there is no mean colour.
     mean_ab = [float(x) / pictures for x in ab_sum] if pictures else [0.0, 0.0]
     manifest |= {"complete": True, "mean_ab": mean_ab}
     if embedder:
@@ -155,7 +155,7 @@ class ShardWriter:
     max_megapixels: float = photos.MAX_MEGAPIXELS
 
     def __call__(self, shard: dict[str, Any], advance: Callable[[int], Any]) -> dict[str, Any]:
-        """Write one shard, or take it from an earlier try; return its entry of the manifest.
+        """Write one shard, or reuse it from an earlier run; return its entry of the manifest.
 
         advance: called with the number of pictures done.
         """
@@ -215,12 +215,12 @@ class ShardWriter:
 
 
 def _sidecar(folder, shard):
-    """The entry of a finished shard, kept until the manifest has it."""
+    """The file with a finished shard's entry, kept until the manifest includes it."""
     return folder / f"{shard['name']}.json"
 
 
 def _finished(shard, path, sidecar):
-    """A shard's entry if an earlier try wrote it whole, else None."""
+    """A shard's entry if an earlier run completed it, else None."""
     if not path.exists():
         return None
     if "sha256" not in shard:
@@ -231,7 +231,7 @@ def _finished(shard, path, sidecar):
 
 
 def _refuse_unreadable(manifest, total):
-    """Name the pictures that were left out; `UserError` where they are too many."""
+    """Print the pictures that were left out; `UserError` if there are too many."""
     unreadable = plan.unreadable(manifest)
     for name, _, reason in unreadable[:20]:
         print(f"left out: {name}: {reason}", file=sys.stderr)
@@ -241,7 +241,7 @@ def _refuse_unreadable(manifest, total):
         name, _, reason = unreadable[0]
         raise UserError(
             f"{len(unreadable)} of {total} pictures in {manifest['source']} are "
-            f"unreadable (the first: {name}: {reason}). Mend or remove them."
+            f"unreadable (the first: {name}: {reason}). Repair or remove them."
         )
 
 

@@ -10,7 +10,7 @@ from common import files
 from common.cli import UserError
 from common.datasets import arrays, samples
 
-# A link to data/sources.toml, which so travels with the package.
+# A link to data/sources.toml, so that the catalogue is part of the package.
 CATALOGUE = Path(str(importlib.resources.files("common.datasets") / "sources.toml"))
 DATA = Path("data")  # raw pictures and shards, below the current folder
 
@@ -19,11 +19,11 @@ DATA = Path("data")  # raw pictures and shards, below the current folder
 class Source:
     """The pictures of a data set.
 
-    data: as the user names it. name: a part of its shards' folder. folder: absolute. split_by:
-    "content", "folder" or a file, unless the user chooses another. counts: so many training,
-    validation and test pictures, the first by hash. validation: so many pictures of the folder
-    `train` are for validation. size: the pictures' own side. recipe: epochs, steps and batch of
-    training. missing: what to do where the folder does not exist.
+    data: as the user names it. name: a part of the name of its shards' folder. folder: absolute.
+    split_by: "content", "folder" or a file, unless the user chooses another. counts: the numbers of
+    training, validation and test pictures, taken in the order of their hashes. validation: how many
+    pictures of the folder `train` are for validation. size: the pictures' own side. recipe: epochs,
+    steps and batch of training. missing: what to do if the folder does not exist.
     """
 
     data: str
@@ -65,7 +65,7 @@ def source_of(data: str | Path) -> Source:
             f"{folder.name}-{files.sha256(str(folder).encode())[:6]}",
             folder,
             missing=f"There is no folder {data}, and no data set of this name in "
-            f"data/sources.toml ({', '.join(entries())}). DATA is either.",
+            f"data/sources.toml ({', '.join(entries())}). DATA is one or the other.",
         )
     folder = (DATA / entry["folder"]).resolve()
     split_by = entry["split_by"]
@@ -86,8 +86,8 @@ def source_of(data: str | Path) -> Source:
 
 
 def recipe(data: str | Path) -> dict[str, int]:
-    """{"epochs", "steps", "batch"}, as far as the catalogue has them: how a data set is trained on.
+    """The catalogue's settings for training on a data set: any of "epochs", "steps" and "batch".
 
-    A recipe without steps is once through the data in an epoch; {} without a recipe.
+    In a recipe without steps an epoch is one pass over the data; {} if there is no recipe.
     """
     return source_of(data).recipe

@@ -28,20 +28,20 @@ def stored_key(manifest: dict[str, Any], embedding: str, weights: str) -> str | 
 
 
 def _request(embedding, weights):
-    """[network, weights]: compared later to find stored embeddings without loading the network."""
+    """[network, weights], by which stored embeddings are identified without loading the network."""
     path = Path(weights)
     return [embedding, files.sha256(path) if path.is_file() else weights]
 
 
 def load(embedding: str, weights: str) -> embeddings.Embedder:
-    """The embedding network; weights from a file are kept beside the models that will need them."""
+    """The embedding network; weights from a file are copied to models/embeddings for the models."""
     embedder = embeddings.load(embedding, weights)
     embedder.keep("models")
     return embedder
 
 
 def add(manifest: dict[str, Any], folder: Path, embedding: str, weights: str) -> None:
-    """Add an embedding to finished shards, unless it is there; the manifest is written anew."""
+    """Add an embedding to finished shards, unless it is there; the manifest is rewritten."""
     key = stored_key(manifest, embedding, weights)
     if key and (weights != "auto" or manifest["embeddings"][key]["weights"] == "imagenet"):
         entry = manifest["embeddings"][key]
@@ -104,7 +104,7 @@ def _has_rows(path, rows):
 def note(
     manifest: dict[str, Any], folder: Path, embedder: embeddings.Embedder, weights: str
 ) -> None:
-    """Enter the embedding just written as the manifest's last, with what it was requested by."""
+    """Record the embedding just written as the manifest's last, with its request."""
     key = embedder.sha256[:12]
     known = manifest["embeddings"].pop(key, {"requests": []})
     request = _request(embedder.network, weights)

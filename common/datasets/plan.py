@@ -1,7 +1,7 @@
 """The plan of a data set, its manifest.json: which file goes into which split and shard.
 
-It is written before the first shard, so that a build that was stopped continues to the same bytes
-and a source folder that changed meanwhile is noticed.
+It is written before the first shard, so that an interrupted build produces the same bytes when it
+continues, and so that changes in the source folder are detected.
 """
 
 import dataclasses
@@ -18,12 +18,15 @@ from common.datasets import catalogue, splits
 from common.datasets.records import SCHEMA
 from common.datasets.threads import ahead
 
-SHARD_PICTURES, SHARD_BYTES = 1024, 100_000_000  # a shard ends at either; bytes before PNG
+SHARD_PICTURES, SHARD_BYTES = (
+    1024,
+    100_000_000,
+)  # a shard ends at either limit; bytes before PNG compression
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the shards depend on, beside the pictures; other settings make another data set."""
+    """What the shards depend on, apart from the pictures; other settings make another data set."""
 
     data: str
     source: str
@@ -153,7 +156,7 @@ def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:
     source = Path(settings.source)
     if not source.is_dir():
         if manifest["complete"] and not damaged(manifest, folder):
-            return  # the shards are all that is needed
+            return  # finished shards do not need their source
         raise UserError(f"The source folder {source} is gone and {folder} is not finished.")
     planned = {
         name: size

@@ -250,7 +250,7 @@ class Dataset:
 
     @functools.cached_property
     def _embeddings(self):
-        assert self._key is not None  # asked for only where embeddings are stored
+        assert self._key is not None  # called only if embeddings are stored
         return {
             shard["name"]: np.load(
                 embedding_path(self.folder, shard["name"], self._key), mmap_mode="r"
@@ -293,14 +293,14 @@ class Dataset:
     def embeddings(self, split: str) -> Iterator[np.ndarray]:
         """Yield the stored embeddings of a split in order, a shard's (N, 1000) float32 at a time.
 
-        They are mapped, not read: at most 1,024 rows, 4 MB, are in memory when they are used.
+        The files are memory-mapped: at most 1,024 rows, 4 MB, are in memory at a time.
         """
         return (self._embeddings[shard["name"]] for shard in self._shards[split])
 
     def batches(
         self, split: str, batch_size: int, embedding: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Yield the split in stored order, `batch_size` pictures at a time, the rest last."""
+        """Yield the split in stored order in batches of `batch_size`; the last may be smaller."""
         positions = np.arange(self.count(split))
         return ahead(
             lambda start: self.read(split, positions[start : start + batch_size], embedding),
@@ -321,8 +321,8 @@ def _locations(shards):
 def tf_dataset(folder: str | Path, split: str) -> Any:
     """A split as a `tf.data.Dataset` of {"rgb", "name", "label"}, in stored order.
 
-    For pipelines of one's own in TensorFlow; training reads by `Dataset.read`, which gives the
-    same pictures on any backend and can start at any position.
+    For custom TensorFlow pipelines; training uses `Dataset.read`, which returns the same pictures
+    on any backend and can start at any position.
     """
     import tensorflow as tf
 

@@ -1,7 +1,7 @@
 """The built-in sample photos: natural photos that scikit-image and matplotlib ship.
 
-Six photos suffice to run everything, on any machine and without a network, and are far too few to
-learn colours from. Each is cut into many views; no photo is in two splits.
+Six photos suffice to run everything, on any machine and without internet access, but are far too
+few to learn colours from. Each is cropped into many views; no photo is in two splits.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ PHOTOS: dict[str, tuple[tuple[str, ...], int]] = {
 
 
 def make(folder: str | Path, chosen: dict[str, tuple[tuple[str, ...], int]] = PHOTOS) -> Path:
-    """Write the views as PNG files below folder/<split>, those that are missing; return folder.
+    """Write the missing views as PNG files below folder/<split>; return folder.
 
     A view is a seeded crop of 35 to 100 % of the photo's shorter side, at an aspect between 3:4 and
     4:3, mirrored in half of the cases. chosen: {split: (photos, views of each)}.

@@ -1,7 +1,7 @@
 """Which pictures are for training, validation and test: by content, by folder or by a list.
 
-By content is the usual way: the hash of a file decides, so that its split stays when other photos
-are added, when it is moved or renamed, and copies stay together.
+The default is by content: the hash of a file decides, so that its split stays the same when other
+photos are added or when it is moved or renamed, and copies are in the same split.
 """
 
 import collections
@@ -16,7 +16,7 @@ from common.cli import UserError
 
 SPLITS = ("train", "validation", "test")
 
-# Folders, and words of a list, that name their split.
+# Names of folders, and words in a list, that stand for a split.
 NAMES = {
     "train": "train",
     "training": "train",
@@ -42,11 +42,12 @@ def assign(
     counts: tuple[int, ...] | None = None,
     validation: int | None = None,
 ) -> dict[str, str]:
-    """{name: split}; a picture without an entry is in none. Raises `UserError`.
+    """{name: split}; a picture without an entry is in no split. Raises `UserError`.
 
     split_by: "content", "folder" or the path of a list. fractions: of `SPLITS`, where hashes
-    decide. counts: so many of each split, the first by hash, in place of fractions. validation: so
-    many pictures of the folder `train` are for validation, the first by hash.
+    decide. counts: the number of pictures in each split, taken in the order of their hashes,
+    instead of fractions. validation: how many pictures of the folder `train`, the first by hash,
+    are for validation.
     """
     digests = {file.name: file.sha256 for file in pictures}
     if counts:
@@ -64,7 +65,7 @@ def assign(
             stray = next(name for name, split in named.items() if not split)
             raise UserError(
                 f"These pictures are split by the folders train and test, and {stray} "
-                "is in neither. Put them so, or SPLIT_BY=content."
+                "is in neither. Move it into one of them, or use SPLIT_BY=content."
             )
         digests = {name: files.sha256(str(Path(name).parent).encode()) for name in digests}
     by_name = {name: _split_of(digest, fractions) for name, digest in digests.items()}
@@ -81,7 +82,7 @@ def _counted(pictures, counts):
 
 
 def _split_of(sha256, fractions):
-    """The split by a hash's position in [0, 1): smaller test fractions are part of larger ones."""
+    """The split by a hash as a number in [0, 1): smaller test fractions are part of larger ones."""
     position = int(sha256[:13], 16) / 16**13
     if position < fractions[2]:
         return "test"
@@ -105,9 +106,9 @@ def hold_out(by_name: dict[str, str], digests: dict[str, str], count: int) -> No
 
 
 def _fill(by_name, digests, missing_only=False):
-    """Give an empty validation or test split the training pictures that come next by hash.
+    """Fill an empty validation or test split with the training pictures that come next by hash.
 
-    Few pictures can all fall into training. Copies move together; training keeps at least one.
+    If there are few pictures, all may be in training. Copies move together; training keeps one.
     """
     for wanted in ("validation", "test"):
         if wanted in by_name.values():

@@ -1,4 +1,4 @@
-"""Work done ahead in threads while its results are used in order."""
+"""Computing ahead in threads; the results are used in order."""
 
 import collections
 import concurrent.futures
