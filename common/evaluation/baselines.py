@@ -44,11 +44,11 @@ class Constant:
 
 
 class NearestNeighbour:
-    """The ab of the training picture whose embedding is most similar, put under the true L*.
+    """The ab of the training picture whose embedding is most similar, combined with the true L*.
 
-    Similar is the cosine of the stored logits, which are made from L* alone. All pictures of a data
-    set have one size, so that the ab fits as it is. A training picture is not its own neighbour.
-    The search begins with the first batch.
+    Similarity is the cosine of the stored logits, which depend on L* alone. All pictures of a data
+    set have one size, so that the ab needs no resizing. A training picture is not its own
+    neighbour. The search begins with the first batch.
     """
 
     kind, takes_embedding, makes, name = rows.BASELINE, False, "ab", NEIGHBOUR

@@ -1,10 +1,10 @@
 """Models x data set -> a table, metrics.json, metrics.csv and a page to look at (`make eval`).
 
-A model receives the true L* of a picture and gives ab; both together become 8-bit RGB. Each metric
-is the mean over pictures of its value for one picture; `protocol.py` has the details, which are
-written into the outputs. Grey (ab = 0), the mean colour of the training split and, where embeddings
-are stored, the colours of the most similar training picture stand in every table: a model that does
-not beat the mean colour has learned nothing.
+A model receives the true L* of a picture and returns ab; both together become 8-bit RGB. Each
+metric is the mean over pictures of its value for one picture; `protocol.py` has the details, which
+are written into the outputs. Every table includes grey (ab = 0), the mean colour of the training
+split and, if embeddings are stored, the colours of the most similar training picture: a model that
+does not beat the mean colour has learned nothing.
 """
 
 import concurrent.futures
@@ -39,7 +39,7 @@ from common.evaluation.page import gallery, render
 from common.networks import provenance
 
 OUT = Path("reports/eval")
-SIZE, CUT = 256, "squash"  # where neither models nor catalogue say otherwise
+SIZE, CUT = 256, "squash"  # unless the models or the catalogue have another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def evaluate(
     return evaluation
 
 
-# --- what is to be done -------------------------------------------------------------------------
+# --- the plan -----------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _plan(paths, dataset, split, options):
         )
     if options.rebalance and not dataset.count("train"):
         raise UserError(
-            f"{dataset.folder} has no training pictures to take the prior of. Leave REBALANCE away."
+            f"{dataset.folder} has no training pictures to take the prior of. Leave REBALANCE out."
         )
     return _Plan(
         dataset=dataset,
@@ -278,7 +278,7 @@ def _figures(measured, true, networks):
 
 
 def check_writable(out: Path) -> None:
-    """Make the folder `out`, or raise OSError: before an hour's work, not after it."""
+    """Make the folder `out`, or raise OSError before the long work rather than after it."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
         pass

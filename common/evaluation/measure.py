@@ -40,7 +40,7 @@ class TruePictures:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all passes of an evaluation share.
+    """The settings that all passes of an evaluation share.
 
     count: the first pictures of the split. colours: weights of colours for the balanced AuC,
     (313,), or None. networks: those of the metrics that need one, or None.
@@ -56,7 +56,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a pass measured of one method.
+    """The measurements of one method in a pass.
 
     values: {metric's key: a float a picture, None where it is undefined}. histograms: as in
     `rows.Truth`. outcomes: a `predictions.Read` a picture, without the picture, of a folder of
@@ -85,7 +85,7 @@ def measure(methods: list, settings: Settings) -> list[Measured]:
     ):
         for batch in batches:
             predicted = [tally.pictures_of(tally.method(batch, settings.pool)) for tally in tallies]
-            # What is computed from a true picture serves all methods, and is then dropped.
+            # Values computed from a true picture are shared by all methods, then dropped.
             scored = list(
                 settings.pool.map(score, batch.rgb, batch.lab, zip(*predicted, strict=True))
             )

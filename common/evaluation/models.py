@@ -50,7 +50,7 @@ class Model:
         self.sha256 = files.sha256(path)
         data = dict(metadata.get("data", {}))
         self._trained_on = data.pop("train_sha256", None)
-        # Without the digests of the training files, which are as many as there are pictures.
+        # Without the digests of the training files, since there is one for each picture.
         self._metadata = {**metadata, "data": data} if metadata else {}
 
     def source(self, digests: list[str], outcomes: list | None = None) -> rows.ModelFile:

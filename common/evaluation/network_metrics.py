@@ -34,11 +34,11 @@ CLASSIFIER, INCEPTION, PERCEPTUAL = "mobilenet_v2", "inception_v3", "alexnet"
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The metrics of networks that an evaluation is to have.
+    """The metrics of networks that an evaluation includes.
 
-    asked: of `NAMES`; another one is a `UserError`. classifier: the network of top1, frechet and
-    kernel. perceptual: the network of lpips. weights: {variable: value}; a variable that is not in
-    it is `auto`.
+    asked: some of `NAMES`; another name is a `UserError`. classifier: the network for top1, frechet
+    and kernel. perceptual: the network for lpips. weights: {variable: value}; a missing variable
+    means `auto`.
     """
 
     asked: tuple[str, ...] = NAMES
@@ -63,9 +63,9 @@ class Networks:
     """The networks of an evaluation and the columns that they compute.
 
     names: the pictures' files, whose class folders may be WordNet ids. size: the pictures' side.
-    `columns` is {key: metrics.Metric}, `notes` are sentences for under the table. Weights that are
-    named and are not there raise `UserError`; `auto` ones leave their columns empty. As a context
-    it drops the features of all rows at its end.
+    `columns` is {key: metrics.Metric}, `notes` are sentences shown under the table. Weights that
+    are named but missing raise `UserError`; with `auto` their columns stay empty. As a context
+    manager it drops the features of all rows when it ends.
     """
 
     def __init__(self, request: Request, names: list[str], size: int):
@@ -187,7 +187,7 @@ class Networks:
         if not any(map(_WORDNET.fullmatch, folders)):
             self.notes.append(
                 "No top-1 accuracy: the pictures' folders are no WordNet ids "
-                "(n01440764, ...). Agreement is with what the classifier says of the "
+                "(n01440764, ...). Agreement is with what the classifier predicts for the "
                 "true picture."
             )
             return
@@ -377,7 +377,7 @@ def _temporary_file():
 
 
 class _Rows:
-    """Some rows of an array, taken when they are asked for."""
+    """Some rows of an array, read when they are used."""
 
     def __init__(self, array, at):
         self._array, self._at = array, at

@@ -1,6 +1,6 @@
-"""The pictures that another system made, scored like a model's: by name, as they are.
+"""The pictures that another system made, matched by name and scored like a model's.
 
-Their lightness is their own: its difference from the true one shows as L* drift.
+They are scored with their own lightness; its difference from the true one appears as L* drift.
 """
 
 import collections
@@ -17,7 +17,7 @@ from common.evaluation.baselines import Batch
 
 
 def parse(text: str) -> tuple[str | None, Path]:
-    """ "folder" or "name=folder" -> (name or None, folder); a folder of that name goes first."""
+    """ "folder" or "name=folder" -> (name or None, folder); an existing folder takes precedence."""
     name, equals, folder = text.partition("=")
     if equals and name and not Path(text).is_dir():
         return name, Path(folder)
@@ -28,8 +28,8 @@ def parse(text: str) -> tuple[str | None, Path]:
 class Read:
     """A prediction as it was read.
 
-    file: None where the picture has none. picture: (S, S, 3) uint8, or None. changes: of
-    `CHANGES`, what had to be done to it. error: why it could not be read, or None.
+    file: None if the picture has none. picture: (S, S, 3) uint8, or None. changes: those of
+    `CHANGES` that were necessary. error: why it could not be read, or None.
     """
 
     file: str | None

@@ -35,7 +35,7 @@ PROTOCOL = {
     "histograms": "all pixels of all pictures by their a and by their b, as the metrics of ab take "
     f"them, {histograms.BINS} bins of {histograms.WIDTH} Lab units from "
     f"{-histograms.LIMIT}; what lies beyond is in the outermost",
-    "best": "among the rows that have all pictures and have seen none of them in training",
+    "best": "among the rows that have all pictures and were trained on none of them",
 }
 
 

@@ -1,7 +1,7 @@
 """Confidence intervals and paired comparisons of evaluation results.
 
 Intervals are by the bootstrap over pictures: how far a mean would move with other pictures of the
-same kind. How far it would move with another training run they do not include.
+same kind. They do not include how far it would move with another training run.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ class Bootstrap:
     """Percentile intervals of means over the same `count` pictures, all from the same draws.
 
     Pictures are drawn with replacement, as many as there are, `resamples` times. Every column uses
-    the same draws, so that two columns of equal values have equal intervals. block: counts that
-    are worked on at a time; it bounds the memory and changes no result.
+    the same draws, so that two columns of equal values have equal intervals. block: counts
+    processed at a time, which bounds the memory and changes no result.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Bootstrap:
 def with_intervals(measured: Row, truth: Truth, bootstrap: Bootstrap) -> Row:
     """The row with its deltas, and with the intervals of both.
 
-    A figure of all pictures at once has no interval by this. Where pictures are missing, a delta
-    is from the true pictures that the row has.
+    A figure over all pictures at once has no such interval. If pictures are missing, a delta is
+    the difference from those true pictures that the row has.
     """
     keys = _of_pictures(measured)
     ours = [measured.numbers(key) for key in keys]

@@ -39,7 +39,7 @@ class Column:
 
     @property
     def metric(self) -> metrics.Metric:
-        """The metric that it is of."""
+        """The column's metric."""
         return metrics.METRICS[self.key]
 
     def figure(self, row: Row | Truth) -> Summary:
@@ -106,7 +106,7 @@ def pictures_of(row: Row) -> str:
 
 
 def remarks_of(row: Row, count: int) -> list[str]:
-    """What must be known beside a row's figures. count: pictures of the evaluation."""
+    """Remarks that a reader of a row's figures needs. count: pictures of the evaluation."""
     remarks = []
     if row.seen:
         remarks.append(f"seen {row.seen} of {count} in training")
@@ -141,7 +141,7 @@ def _weights(network):
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Sentences under the table: which row is better than which, and what to beware of."""
+    """Sentences under the table: which row is better than which, and warnings."""
     sentences = [_pair_in_words(pair) for pair in _spoken_pairs(evaluation)]
     truth = evaluation.truth.figures["colourfulness"].mean
     sentences.append(f"The true pictures' colourfulness is {truth:.2f}.")
@@ -149,7 +149,7 @@ def notes(evaluation: Evaluation) -> list[str]:
     if infinite:
         sentences.append(
             f"Up to {infinite} predictions equal the truth in every pixel (grey pictures "
-            "do): their infinite PSNR is in no mean."
+            "do): their infinite PSNR enters no mean."
         )
     sentences += evaluation.notes
     if evaluation.data.name == "samples":

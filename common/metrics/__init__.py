@@ -1,4 +1,4 @@
-"""The figures of one picture, and of two sets of pictures; one formula a file.
+"""Metrics of one picture, and of two sets of pictures; one formula in each file.
 
 mse            mean squared error of ab
 psnr           peak signal-to-noise ratio, on RGB and on ab
@@ -7,12 +7,12 @@ ciede2000      colour difference
 auc            area under the curve of ab errors, also balanced by rarity of colours
 argmax         Keras's "accuracy" of ab
 colourfulness  by Hasler and Süsstrunk
-lightness      how far L* is off
+lightness      the error of L*
 frechet        Fréchet distance of features (FID)
 kernel         kernel distance of features (KID)
 recolour       L* and ab -> the 8-bit RGB that metrics receive
-picture        a picture with a cache, and the checks of what goes into a metric
-table          the table of metrics: titles, units, what is better
+picture        a picture with a cache, and the checks of a metric's arguments
+table          the table of metrics: titles, units, whether higher or lower is better
 score          all metrics of one picture, and their means
 
 Pictures are (H, W, C), or a batch (N, H, W, C); a metric of one picture is a float, of a batch

@@ -18,7 +18,7 @@ def auc_ab(
     over thresholds. With `weights` (313,), as `bins.balance` returns them, a pixel counts by how
     rare its true colour is, "rebal"; NaN where no pixel has a weight.
     """
-    # The share within t, integrated over t from 0 to `top`, is top less the error, pixel by pixel.
+    # The share within t, integrated over t from 0 to `top`, is the mean of max(top - error, 0).
     within = 1 - np.minimum(ab_predicted.once(_distance, ab), top) / top
     if weights is None:
         return 100 * within.mean(dtype=np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.metrics.picture import Picture, per_picture
 
-_BLOCK = 1 << 14  # pixels worked on at a time, so that intermediate arrays stay in the cache
+_BLOCK = 1 << 14  # pixels processed at a time, so that intermediate arrays stay in the cache
 _TINY = np.float32(1e-30)  # added to a chroma, so that grey has the hue (0, 0)
 
 
@@ -17,10 +17,10 @@ _TINY = np.float32(1e-30)  # added to a chroma, so that grey has the hue (0, 0)
 def ciede2000(
     lab: Picture, lab_predicted: Picture, /, *, kL: float = 1, kC: float = 1, kH: float = 1
 ) -> float:
-    """CIEDE2000 colour difference, the mean over pixels: 1 is just seen, side by side.
+    """CIEDE2000 colour difference, the mean over pixels: 1 is just noticeable side by side.
 
-    The formula of Sharma et al. 2005. The evaluation takes the Lab of the 8-bit pictures, what a
-    screen shows, so that what clipping does to L* counts.
+    The formula of Sharma et al. 2005. The evaluation takes the Lab of the 8-bit pictures, as a
+    screen shows them, so that changes of L* by clipping are included.
     """
     height, width = lab.array.shape[:2]
     rows = max(1, _BLOCK // width)

@@ -9,7 +9,7 @@ _BLOCK = 1024  # features in memory at a time
 
 
 class Features(Protocol):
-    """(N, D) numbers, an array or what reads rows from a file when they are asked for."""
+    """(N, D) numbers: an array, or an object that reads rows from a file when they are used."""
 
     shape: tuple[int, int]
 

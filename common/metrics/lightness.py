@@ -10,8 +10,8 @@ from common.metrics.picture import Picture, per_picture
 def l_drift(lab: Picture, lab_predicted: Picture, /, *, largest: bool = False) -> float:
     """How far L* is off the true one, as a mean over pixels: |L* of the 8-bit result - true L*|.
 
-    A prediction with the true L* has it from clipping to the gamut and from rounding alone; the
-    latter gives 0.3 at most. `largest` returns the largest pixel's instead of the mean.
+    For a prediction with the true L* it comes only from clipping to the gamut and from rounding,
+    which adds 0.3 at most. `largest` returns the maximum over pixels instead of the mean.
     """
     off = cv2.absdiff(lab_predicted.planes[0], lab.planes[0])
     return off.max() if largest else off.mean(dtype=np.float64)

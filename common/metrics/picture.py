@@ -1,4 +1,4 @@
-"""What goes into a metric: a picture with a cache, and the checks of dtype, shape and values."""
+"""The arguments of metrics: a picture with a cache, and checks of dtype, shape and values."""
 
 import functools
 import inspect
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Picture:
-    """One picture, (H, W, C), with a cache of what metrics compute from it alone.
+    """One picture, (H, W, C), with a cache of values that metrics compute from it alone.
 
     Metrics accept it in place of its array, which must not be changed meanwhile.
     """

@@ -1,7 +1,7 @@
 """Structural similarity in float32 by OpenCV: scikit-image's figures in a quarter of the time.
 
-Finite for constant pictures, since its constants stand in every denominator. What depends on one
-picture alone, its `moments`, is kept for everything that it is compared with.
+It is finite for constant pictures, since its constants are in every denominator. The `moments` of a
+picture, which depend on it alone, are kept for all its comparisons.
 """
 
 from collections.abc import Callable
@@ -114,7 +114,7 @@ def moments(
 
 
 def _moments(plane, window):
-    # Variances do not change with the level, and their float32 is the better the smaller it is.
+    # Variances do not depend on the level, and float32 is more precise for values near zero.
     level = np.float32(cv2.mean(plane)[0])
     values = plane - level
     if not values.any():  # a baseline's ab is one colour
@@ -147,7 +147,7 @@ def mean_ssim(
     pad = (win_size - 1) // 2
     height, width = true[0].values.shape
     inner = (slice(pad, height - pad), slice(pad, width - pad))
-    # Channel by channel, so that the steps between stay in the cache.
+    # Channel by channel, so that intermediate results stay in the cache.
     return float(
         np.mean(
             [

@@ -21,9 +21,9 @@ from common.metrics.ssim import ssim_ab, ssim_rgb
 class Metric(abc.ABC):
     """A column of the evaluation.
 
-    better: "higher", "lower", or "truth": as close to the true pictures' as can be. digits: after
-    the point, where it is printed. brief: whether the terminal's table has it as well. by_rarity:
-    whether it takes `weights` of colours, and its mean weights pictures by their `rarity`.
+    better: "higher", "lower", or "truth", which means as close as possible to the true pictures'
+    value. digits: printed after the point. brief: whether the terminal's table includes it.
+    by_rarity: whether it takes `weights` of colours, and its mean weights pictures by `rarity`.
     """
 
     key: str
@@ -37,12 +37,12 @@ class Metric(abc.ABC):
     @property
     @abc.abstractmethod
     def definition(self) -> str:
-        """What it is, in a sentence."""
+        """Its definition in a sentence."""
 
     @property
     @abc.abstractmethod
     def switches(self) -> dict[str, Any]:
-        """{name: value} of what can be chosen about it, as the evaluation has it."""
+        """{name: value} of the settings that the evaluation computes it with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +76,9 @@ class PictureMetric(Metric):
 
 @dataclasses.dataclass(frozen=True)
 class NetworkMetric(Metric):
-    """A metric that networks compute, in `evaluation.network_metrics`, where it is asked for.
+    """A metric that networks compute on request, in `evaluation.network_metrics`.
 
-    text: its definition. given: its switches, known once the network is.
+    text: its definition. given: its switches, known once the network is loaded.
     """
 
     text: str
@@ -208,7 +208,7 @@ NETWORK_METRICS = {
             "top1",
             "Top-1",
             "higher",
-            "Share of pictures in which an ImageNet classifier sees the "
+            "Share of pictures for which an ImageNet classifier predicts the "
             "class that their folder names.",
             digits=1,
             unit="%",
@@ -217,8 +217,8 @@ NETWORK_METRICS = {
             "top1_agreement",
             "Agreement",
             "higher",
-            "Share of pictures in which an ImageNet classifier "
-            "sees the same class as in the true picture.",
+            "Share of pictures for which an ImageNet classifier "
+            "predicts the same class as for the true picture.",
             digits=1,
             unit="%",
         ),

@@ -31,8 +31,8 @@ def wrap(network: keras.Model, config: Config) -> keras.Model:
 
     `config.l_scale, l_offset, ab_scale, ab_offset`: network value = Lab value * scale + offset.
     The network is nested under its own name between two `Rescaling` layers. Inputs that take L* at
-    another size (`views`) come from `l` by `Resizing`; other inputs, as `embedding`, stay. Outputs
-    beside `ab` are left out, and logits of the 313 bins are decoded to their annealed mean.
+    another size (`views`) are computed from `l` by `Resizing`; other inputs, such as `embedding`,
+    stay. Outputs other than `ab` are left out, and logits of the bins are decoded to ab.
     """
     if isinstance(network.output, dict):
         network = keras.Model(network.input, network.output["ab"], name=network.name)

@@ -10,9 +10,9 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What a network's authors did to pictures before training: values * scale + offset.
+    """How a network's authors scaled pictures before training: values * scale + offset.
 
-    Both hold a number a channel; the channels are in the order blue, green, red where `bgr`.
+    Both hold a number for each channel; `bgr` means the order blue, green, red.
     """
 
     scale: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""The inputs and the output that every colorizer has: L* by name, ab or logits of its bins."""
+"""The inputs and the output of every colorizer: L* by name; ab, or logits of the bins of ab."""
 
 from collections.abc import Mapping
 from typing import Any

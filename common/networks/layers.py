@@ -78,8 +78,8 @@ def padded_convolution(
 ) -> Any:
     """A convolution with equal padding on all sides, as PyTorch pads.
 
-    Keras's `same` with a stride of two pads an odd remainder at the bottom and the right alone, so
-    that weights trained with PyTorch would see pictures shifted by a pixel. Where the two differ
+    Keras's `same` with a stride of two puts an odd padding only at the bottom and the right, so
+    that for weights trained with PyTorch pictures would be shifted by a pixel. Where the two differ
     the padding is a layer `<name>_pad`. options: further arguments of `Conv2D`.
     """
     if stride == 1:

@@ -1,4 +1,4 @@
-"""Batch normalisation by TensorFlow's fused kernel, which on a CPU takes a sixth of the time.
+"""Batch normalisation by TensorFlow's fused kernel, in a sixth of the time on a CPU.
 
 Keras computes the layer by some thirty operations, each of which passes over the whole tensor in
 float32; beside convolutions in bfloat16 they take as long as the convolutions. oneDNN has one

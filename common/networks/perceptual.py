@@ -292,8 +292,8 @@ def load(network: str, weights: str = "auto", lpips_weights: str = "auto") -> Di
     """LPIPS on a network for which it is published, if its weights are available, else `features`.
 
     weights: of `features`. lpips_weights: `auto`; `none` for the features in any case; or a folder,
-    from which a missing file is a `UserError`. A line on standard output gives the reason for the
-    features in place of LPIPS; the title of the `Distance` names which of the two it is.
+    in which a missing file is a `UserError`. If features replace LPIPS, a line on standard output
+    gives the reason; the title of the `Distance` names which of the two it is.
     """
     reason = None
     if network in LPIPS and lpips_weights != "none":

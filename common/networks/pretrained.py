@@ -1,7 +1,7 @@
 """Weights of a keras.applications network: `auto`, `imagenet`, `random` or from a file.
 
 The functions take the name of the network's variable (EMBEDDING_WEIGHTS, VGG16_WEIGHTS, ...), so
-that every message can name the way out.
+that every message can name the variable to set.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WEIGHTS_HELP = "auto, imagenet, random, or a Keras weights file"
 NOT_PRETRAINED = (
     "the encoder is then not pretrained, and results are those of a network with random filters."
 )
-TOPS = (  # the tops that a weights file may hold; TensorFlow's slim networks have a background
+TOPS = (  # tops that a weights file may hold; TensorFlow's slim networks have a background class
     {"include_top": False},
     {"classes": 1000},
     {"classes": 1001},
@@ -73,9 +73,9 @@ def load(
 
     weights: `auto`, `imagenet`, `random` or a path. `auto` returns imagenet() and, where that
     fails, build() with seeded random weights after a warning; `imagenet` raises `UserError`
-    instead. A path goes to read(path). consequence: what random weights mean for the results, a
-    sentence of the warning. missing, remedy: where imagenet() looked, and what else than a file
-    helps, for the messages.
+    instead. A path is passed to read(path). consequence: a sentence for the warning, about what
+    random weights mean for the results. missing, remedy: for the messages, where imagenet() looked
+    and what helps other than a file.
     """
     if weights not in ("auto", "imagenet", "random"):
         return read(Path(weights)), Path(weights).name

@@ -1,7 +1,7 @@
 """Tensors from a file of torch.save, without PyTorch and without running code from the file.
 
 Such a file is a pickle and raw numbers: in a ZIP archive, or, before PyTorch 1.6, five pickles one
-after another followed by the numbers. A pickle can call any function of Python; here it gets only
+after another followed by the numbers. A pickle can call any Python function; here it may call only
 five, which record what a tensor consists of.
 """
 
@@ -213,7 +213,7 @@ def _array(tensor: _Tensor, numbers: Mapping[str, bytes]) -> np.ndarray:
 
 
 class _Refused(Exception):
-    """Names a class or function that a pickle asks for and must not get."""
+    """Names a class or function that a pickle refers to and that is not allowed."""
 
 
 def _unpickle(file: BinaryIO, storages: dict[str, _Storage] | None = None) -> Any:

@@ -1,6 +1,6 @@
 """Which files are pictures: formats, suffixes, and opening a file as a picture.
 
-Formats are known by their first bytes and decoded by libraries alone (no Ghostscript).
+Formats are recognised by their first bytes and decoded by libraries only (no Ghostscript).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp",
     ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".psd",
 ))
-# Pictures too, but not decoded here: they are counted, and the reason names the way out.
+# Pictures too, but not decoded here: they are counted, and the reason says what to do.
 _REFUSED = frozenset((
     ".heic", ".heif", ".jxl", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf",
     ".pef", ".srw",
@@ -69,8 +69,8 @@ def refuse_by_name(path: str | Path) -> None:
 
 
 def open_image(file: BinaryIO) -> Image.Image:
-    """Open a file with Pillow, which decodes nothing yet; its own cap on pixels does not count."""
-    with _OPENING:  # that cap is a global variable, put aside while the header is read
+    """Open a file with Pillow without decoding it yet; Pillow's limit on pixels is disabled."""
+    with _OPENING:  # the limit is a global variable, disabled while the header is read
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             Image.init()

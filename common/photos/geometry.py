@@ -17,10 +17,10 @@ def fit(
 ) -> np.ndarray:
     """Bring a picture to a network's size by area averaging: (H, W[, C]) -> (size, size[, C]).
 
-    uint8, uint16 or float32, dtype kept. cut: "squash" takes the whole picture and gives up its
-    aspect, "centre" takes the square in its middle, "letterbox" takes the whole and fills up with
-    `pad` on both sides, white by default (for floats it must be given). With shape=(H, W),
-    `pixels` is an iterator of bands of rows, float32, from top to bottom; "squash" or "letterbox".
+    uint8, uint16 or float32, dtype kept. cut: "squash" takes the whole picture and changes its
+    aspect ratio, "centre" takes the square in its middle, "letterbox" takes the whole picture and
+    fills both sides with `pad`, white by default (for floats it must be given). With shape=(H, W),
+    `pixels` is an iterator of bands of rows, float32, from top to bottom; not for "centre".
     """
     if isinstance(pixels, np.ndarray):
         whole = pixels
@@ -52,9 +52,9 @@ def unfit(
 ) -> np.ndarray:
     """Bring a network's map back to a picture: (S, S, C) float32 -> (H, W, C), bilinear.
 
-    shape=(H, W); the bars of a letterbox are cut off. rows=(start, stop) gives these rows only,
-    exactly the values of the whole, so that bands meet without a seam. A "centre" map covers only
-    the middle of a picture and cannot be brought back: ValueError.
+    shape=(H, W); the bars of a letterbox are cut off. rows=(start, stop) returns these rows only,
+    with exactly the values of the whole, so that bands join without a seam. A "centre" map covers
+    only the middle of a picture and cannot be enlarged to the whole: ValueError.
     """
     if cut == "centre":
         raise ValueError('unfit() knows no way back from cut="centre"; fit with "squash".')

@@ -16,7 +16,7 @@ def updated_exif(
 ) -> bytes | None:
     """EXIF for a result of this shape as a TIFF block; None if there is none.
 
-    of_tiff: only the directories of camera and place are kept, the rest being the TIFF itself.
+    of_tiff: only the directories of camera and location are kept; the rest describes the TIFF.
     """
     try:
         directories: dict[int, dict] = {tag: exif.get_ifd(tag) for tag in _DIRECTORIES}
@@ -36,7 +36,9 @@ def updated_exif(
         }
         details.update({tag: value for tag, value in now.items() if tag in details})
         return exif.tobytes().removeprefix(b"Exif\0\0")
-    except Exception:  # damaged EXIF makes Pillow raise anything, and is no reason to fail
+    except (
+        Exception
+    ):  # damaged EXIF makes Pillow raise all kinds of errors, and is no reason to fail
         notes.append("its EXIF is damaged: left out")
         return None
 

@@ -26,7 +26,7 @@ _SPACES = {"L": ("RGB", "GRAY"), "CMYK": ("CMYK",), "LAB": ("Lab",)}  # of a mod
 def to_srgb(colour: Image.Image | np.ndarray, icc: bytes | None, notes: list[str]) -> np.ndarray:
     """A Pillow image of 8 bits, or a uint16 array -> grey or sRGB, of the same depth or deeper.
 
-    icc: the file's profile; None means sRGB. What was done about unfit profiles is added to notes.
+    icc: the file's profile; None means sRGB. How unsuitable profiles were handled goes into notes.
     """
     if isinstance(colour, np.ndarray):
         return _deep_to_srgb(colour, icc, notes)

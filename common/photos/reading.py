@@ -59,7 +59,7 @@ def flat(pixels: np.ndarray, size: int, cut: str) -> np.ndarray:
 
 @dataclasses.dataclass
 class Page:
-    """A picture, and what its file holds beside it.
+    """A picture, and what else its file holds.
 
     pixels: (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16, upright and in sRGB. depth: of the
     file, 8 or 16; where a profile was applied, `pixels` may be deeper. dpi: (across, down) or None.
@@ -80,7 +80,7 @@ class Photo:
 
     `format`: Pillow's name; `written`: the format of a result, which is the same if we write it;
     `shapes`: (H, W) of each page as stored; `lossless`, `compressed`: how its pixels are stored;
-    `notes`: what was done about oddities.
+    `notes`: how irregularities were handled.
     """
 
     def __init__(self, file: BinaryIO, max_megapixels: float) -> None:
@@ -124,10 +124,10 @@ class Photo:
             yield page
 
     def page(self, index: int, reduced_for: tuple[int, str] | None = None) -> Page:
-        """One `Page`; for reduced_for=(size, cut) a JPEG at a smaller scale that is enough."""
+        """One `Page`; for reduced_for=(size, cut) a JPEG at a smaller scale that suffices."""
         if self._tiff is not None:
             return self._tiff_page(index)
-        image, self._image = self._image, None  # its pixels go as soon as ours are there
+        image, self._image = self._image, None  # its pixels are freed as soon as ours exist
         if image is None:
             raise ValueError("page() of a file with a single page works once; open it again.")
         if reduced_for:

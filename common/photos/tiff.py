@@ -21,7 +21,7 @@ def is_tiff(head: bytes) -> bool:
 def open_tiff(file: BinaryIO) -> Any:
     """A `tifffile.TiffFile`; PhotoError for camera raw.
 
-    Raw is a TIFF whose first page is a thumbnail: colouring that would be no help.
+    Raw is a TIFF whose first page is a thumbnail, which would be coloured instead of the photo.
     """
     import tifffile
 

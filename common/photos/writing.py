@@ -40,9 +40,9 @@ def png(rgb: np.ndarray, compression: int | None = None) -> bytes:
 def write(path: str | Path, pages: Iterable[Page], photo: Photo) -> None:
     """Write an iterator of `Page`s as photo.written, tagged sRGB, metadata kept.
 
-    Lossy formats at quality 95 with full colour resolution; a TIFF is compressed, by Deflate, if
-    its source was. Only TIFF takes more than one page. The pages' pixels are used up: large
-    pictures leave no room for copies.
+    Lossy formats have quality 95 and full colour resolution; a TIFF is compressed, by Deflate, if
+    its source was. Only TIFF takes more than one page. The pages' pixels are overwritten, since
+    large pictures leave no memory for copies.
     """
     if photo.written == "TIFF":
         _write_tiff(path, pages, photo)
@@ -171,7 +171,7 @@ def _write_tiff(path, pages, photo):
 
 @contextlib.contextmanager
 def _full_disk(path):
-    """Give a write that stopped short the system's error number; NumPy's error has none."""
+    """Add the system's error number to an incomplete write, since NumPy's error has none."""
     try:
         yield
     except OSError as error:

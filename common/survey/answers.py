@@ -1,8 +1,8 @@
 """The files that a survey's page saved: `make survey-results IN=folder`.
 
 They are joined with the survey's key and counted, with Wilson's intervals. Invalid or incomplete
-files are reported and skipped: no JSON, another kind of file, a survey without its key, pictures of
-another survey, a picture twice or missing, and a person who is counted already.
+files are reported and skipped: not JSON, another kind of file, a survey without its key, pictures
+of another survey, a repeated or missing picture, or a person who is already counted.
 """
 
 import collections

@@ -1,13 +1,13 @@
 """Training a report's network, stopped and resumed at any step to the same bits.
 
-run          `train`, the way to train: from pictures to an exported model; `Run`, its result
-options      `Options`, and the config that they lead to
-report       what a report brings: `optimizer`, `loss`, pretrained layers
+run          `train`: from pictures to an exported model; `Run`, its result
+options      `Options`, and the config that results from them
+report       what a report defines: `optimizer`, `loss`, pretrained layers
 trainer      the loop
 checkpoint   all state of a run, in one file
-batches      which pictures come when, and in which scaling
+batches      the order of the pictures, and their scaling
 augment      views of a picture
-losses       of ab, rebalanced, over bins, perceptual
+losses       losses of ab: rebalanced, over bins, perceptual
 validation   metrics of a split after each epoch
 callbacks    Keras's callbacks in the loop
 logs         history.csv, curves, TensorBoard, pictures

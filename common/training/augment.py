@@ -9,7 +9,7 @@ from collections.abc import Collection
 import cv2
 import numpy as np
 
-ZOOM = 0.2  # up to a fifth larger: nothing from beyond the picture comes into view
+ZOOM = 0.2  # up to a fifth larger, so that the view stays inside the picture
 SHEAR = 0.1  # radians, to either side
 KINDS = ("flip", "zoom", "shear")
 
@@ -20,7 +20,7 @@ def augment(rgb: np.ndarray, kinds: Collection[str], seed: int, number: int) -> 
     number: how many pictures of the run come before this one.
     """
     rng = np.random.default_rng([seed, number])
-    # Every draw is made, asked for or not: a kind then means the same views beside any other.
+    # All values are drawn, used or not, so that each kind gives the same views with any others.
     flip, zoom, shear = rng.random() < 0.5, 1 + ZOOM * rng.random(), SHEAR * rng.uniform(-1, 1)
     if "zoom" in kinds or "shear" in kinds:
         centre = (rgb.shape[0] - 1) / 2

@@ -18,8 +18,8 @@ from common.training import augment
 class Batches:
     """`batches(step)`: the inputs and targets of a step of the run, counted from 0.
 
-    Which picture comes when, and which view of it, is a function of the seed and the picture's
-    number in the run alone. embedder: for embeddings of each view, in place of the stored ones.
+    The order of the pictures and their views depend only on the seed and the picture's number in
+    the run. embedder: computes embeddings of each view, instead of the stored ones.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""The one file that holds all state of a run: what is missing here is lost with the process.
+"""The one file that holds all state of a run; anything else is lost with the process.
 
-The order of the pictures and their views need none, see `Batches`.
+The order of the pictures and their views have no state, see `Batches`.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ from common.cli import UserError
 
 @dataclasses.dataclass
 class Progress:
-    """Everything but the variables: where a run is and how it went."""
+    """All state but the variables: how far a run is, and its history."""
 
     epoch: int = 0  # finished epochs
-    step: int = 0  # finished steps of the epoch under way
+    step: int = 0  # finished steps of the current epoch
     sums: dict[str, float] = dataclasses.field(default_factory=dict)  # of its steps' values
     seconds: float = 0.0  # of its training
     unfrozen: bool = False  # whether the pretrained layers train
@@ -51,7 +51,8 @@ def save(path: Path, model: keras.Model, progress: Progress) -> None:
 def load(path: Path, model: keras.Model, prepare: Callable[[Progress], None]) -> Progress | None:
     """Set a model's variables from the checkpoint and return the progress; None without a file.
 
-    prepare(progress) is called first: what trains, and so the optimizer's variables, depends on it.
+    prepare(progress) is called first, since it decides which layers train, and with that the
+    optimizer's variables.
     Raises `UserError` for a damaged file.
     """
     if not path.exists():

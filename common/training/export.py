@@ -1,4 +1,4 @@
-"""Between a network in training and the exported model: the export, and weights from one."""
+"""Exporting a trained network, and starting a training from an exported model's weights."""
 
 import shutil
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ def begin_from(path: str | Path, network: keras.Model, config: Config) -> dict[s
 
 
 def _difference(model, network, config):
-    """What an exported model has otherwise than a network and its scaling, or None."""
+    """The first difference of an exported model from a network and its scaling, or None."""
     names = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
     if network.name not in names:
         return f"it holds {', '.join(names) or 'no network'}, not {network.name}"

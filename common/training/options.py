@@ -1,4 +1,4 @@
-"""The options of a training, and the config that they and the data's recipe lead to."""
+"""The options of a training, and the config that results from them and the data's recipe."""
 
 import dataclasses
 import os
@@ -21,9 +21,9 @@ EXTRAS = ("bins", "rebalance", "embed_views")  # options that add their name to 
 
 @dataclasses.dataclass(frozen=True)
 class Options(Named):
-    """What a run does otherwise than its config, and how. None: the config's own.
+    """How a run differs from its config, and how it is done. None means the config's value.
 
-    The flags of a report's `train` have the same names, as have the variables of make.
+    The flags of a report's `train` and the make variables have the same names.
     """
 
     # In place of the config's.
@@ -82,9 +82,9 @@ def distances(report: Report) -> list[str]:
 
 
 def configured(report: Report, name: str, config: Config, data: str, options: Options) -> Config:
-    """The config with what the options or else the data's recipe give instead of its own.
+    """The config, overridden by the options or else by the data's recipe.
 
-    name: the config's, for errors. `steps` is None where an epoch is once through the data.
+    name: the config's, for errors. `steps` is None if an epoch is one pass over the data.
     Raises `UserError` where an option does not fit the config.
     """
     known = weights_variables(report)
@@ -110,7 +110,7 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
         print(
             f"{data}: "
             + ", ".join(f"{key} {value}" for key, value in recipe.items())
-            + " (its recipe in data/sources.toml; EPOCHS=, STEPS=, BATCH= say otherwise)",
+            + " (its recipe in data/sources.toml; EPOCHS=, STEPS=, BATCH= override it)",
             flush=True,
         )
     changed: dict[str, Any] = {
@@ -120,7 +120,7 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
         "image_size": options.size,
     }
     changed = {field: value for field, value in changed.items() if value is not None}
-    # A recipe without steps is once through the data, whatever the config has.
+    # In a recipe without steps an epoch is one pass over the data, whatever the config has.
     steps = options.steps or (recipe.get("steps") if recipe else config.steps)
     return dataclasses.replace(config, **changed, steps=steps)
 

@@ -1,4 +1,4 @@
-"""What a report brings to its training, and a network compiled with that.
+"""What a report defines for its training, and compiling a network with it.
 
 A report's `train.py` defines
 
@@ -26,7 +26,7 @@ from common.cli import UserError
 from common.config import Config
 from common.networks.interface import classifies
 
-CUSTOM = "custom"  # the name of a config that is none of the report's
+CUSTOM = "custom"  # the name of a config that is not among the report's
 
 
 def _no_metrics(config: Config) -> list[keras.metrics.Metric]:

@@ -27,7 +27,7 @@ from common.training.trainer import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What `train` leaves behind."""
+    """The result of `train`."""
 
     folder: Path  # runs/<name>: checkpoint, history.csv, curves.png, grid.png
     model: Path | None  # the exported model; None where a signal stopped the run
@@ -52,10 +52,10 @@ def train(
     in data/sources.toml; what is missing of its shards is made first. changes: fields of `Options`,
     instead of those of `options`: train(koala, data="photos", epochs=2).
 
-    A run is named by report, config, data and size, and lies in runs/. One that was stopped goes on
-    at the same step to the same weights, bit by bit; a finished one is left as it is. SIGINT and
-    SIGTERM write a checkpoint and stop it. Raises `UserError` for what does not fit: an unknown
-    option, another run of the same name, too few pictures.
+    A run is named by report, config, data and size, and is stored in runs/. An interrupted run
+    resumes at the same step and ends with the same weights, bit by bit; a finished one is left as
+    it is. SIGINT and SIGTERM write a checkpoint and stop the run. Raises `UserError` for an unknown
+    option, another run of the same name, too few pictures and other mistakes.
     """
     report = Report.of(report)
     options = dataclasses.replace(options or Options(), **changes)
@@ -182,10 +182,10 @@ def _short(embedding):
 
 
 def claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Write what the run is into its folder, or check that it is the same run.
+    """Write the run's identity into its folder, or check that the folder holds the same run.
 
-    The number of epochs is no part of that, since a larger one extends the run. `UserError` names
-    what differs.
+    The number of epochs is not part of the identity, since a larger one extends the run.
+    `UserError` names what differs.
     """
     path = folder / "config.json"
     identity = json.loads(json.dumps(identity))
@@ -212,7 +212,7 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
 def _completed(known, identity):
     """A run's identity with the fields of its config that earlier versions did not write.
 
-    Where they had no such field, the default held; and `steps` was the config's own.
+    A missing field had the default value; and `steps` was the config's own.
     """
     defaults = {key: value for key, value in plain(Config()).items() if key in identity["config"]}
     config = {**defaults, **known.get("config", {})}

@@ -1,4 +1,4 @@
-"""The training loop: a network on its way through a data set, in the folder of a run."""
+"""The training loop of a network on a data set, in the folder of a run."""
 
 import contextlib
 import dataclasses
@@ -144,7 +144,7 @@ class Trainer:
             )
 
     def _train_epoch(self, bar):
-        """The rest of the epoch under way; a checkpoint every few minutes and at its end."""
+        """Train the rest of the current epoch; a checkpoint every few minutes and at its end."""
         progress = self.progress
         if progress.step == 0:
             progress.sums, progress.seconds = {}, 0.0
@@ -198,7 +198,7 @@ class Trainer:
         return values
 
     def _finish_epoch(self, bar, board):
-        """Validate, add the epoch to the history, draw what there is to look at."""
+        """Validate, add the epoch to the history, and draw the curves and the grid."""
         progress, steps = self.progress, self.steps
         scores = self.validation(self.validation.predict, stopped=self._stopped)
         if not scores:
@@ -257,7 +257,7 @@ def _signals(stop):
 
 
 def _key(name):
-    """Keras's name of a metric of the ab output, among others or alone -> ours."""
+    """Keras's name of a metric of ab, with or without other outputs -> our name."""
     short = name.removeprefix("ab_")
     return name if short == "loss" else short
 

@@ -1,4 +1,4 @@
-"""Metrics over a split: of the network in training, of its export, of the mean colour."""
+"""Metrics over a split: of the network in training, its export, and the mean colour."""
 
 import collections
 import functools
@@ -60,8 +60,8 @@ class Validation:
     ) -> dict[str, float | None]:
         """Means over the pictures of a split: MSE (ab), PSNR (RGB), "accuracy", and more.
 
-        That is what the config's `watched` names of `metrics.METRICS`, and what `predict` returns
-        beside ab. {} once stopped() is true.
+        More are those of `metrics.METRICS` that the config's `watched` names, and what `predict`
+        returns besides ab. {} once stopped() is true.
         """
         values: dict[str, list[float | None]] = collections.defaultdict(list)
         for batch in self.batches.of_split(split):

@@ -5,5 +5,5 @@ gallery    which pictures it shows, and their files
 tables     its tables, cell by cell
 panels     its charts: histograms of colours, curves of training
 charts     the coordinates of a chart
-document   a page in one file, of a template, a script and style sheets
+document   a page in one file, made of a template, a script and style sheets
 """

@@ -1,4 +1,4 @@
-"""Small charts for a page: here their coordinates, in macros.html their SVG.
+"""Small charts for a page: this module computes coordinates, macros.html writes the SVG.
 
 Colours come from the page's CSS, by class, so that charts follow its theme.
 """

@@ -69,7 +69,7 @@ def make(
 
     methods: those of its rows, in their order. shown: how many pictures are spread evenly.
     """
-    # The mean colour is a number, no picture to look at.
+    # The mean colour is a single colour, not worth a picture.
     methods = [method for method in methods if method.name != rows.MEAN_COLOUR]
     wanted, spread = choose(evaluation, shown)
     names = dataset.names(split)

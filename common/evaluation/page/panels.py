@@ -26,7 +26,7 @@ class Charts:
 def colours(evaluation: Evaluation) -> list[Charts]:
     """Histograms of a and b of every row, beside the truth's.
 
-    Rows of one colour have none: it would be a stroke, no distribution.
+    Rows of a single colour have none, since that is no distribution.
     """
     return [
         Charts(
