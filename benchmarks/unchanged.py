@@ -1,13 +1,13 @@
-"""What a change of structure must not change, as one JSON file to compare before and after.
+"""Results that a change of structure must not change, in one JSON file to compare before and after.
 
     python -m benchmarks.unchanged before.json                  # on the code as it was
     python -m benchmarks.unchanged after.json --against before.json
 
-It uses commands and Keras alone, none of our modules, so that it runs on both sides of a move. It
+It uses only commands and Keras, none of our modules, so that it runs before and after a move. It
 writes: a hash of every shard file; a hash of all variables after ten seeded steps of every config
-at a small size; the same for a run that stopped after an epoch and went on; a hash of what the
-exported models predict; and metrics.json of a fixed evaluation. Equal means equal bits, so that
-both sides are to be run on one machine in float32.
+at a small size; the same for a run that was stopped after an epoch and resumed; a hash of the
+exported models' predictions; and metrics.json of a fixed evaluation. Equal means equal bits, so
+run both sides on one machine in float32.
 """
 
 import argparse

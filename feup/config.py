@@ -28,7 +28,7 @@ class Config(config.Config):
         (3, 512, 1, 1),
     )
     upsampled: int = 256  # P9, of eccv16: filters after its upsampling
-    classify: bool = False  # P12: the output are logits of the 313 bins
+    classify: bool = False  # P12: the output is logits of the 313 bins
     rebalance: bool = False  # P12: weight the loss by the rarity of the colours in the data
     distance: str | None = None  # P16: the network whose features define the loss
     momentum: float = 0.9  # P7, ours: of batch normalisation
@@ -44,10 +44,10 @@ CONFIGS = {
     "resnet18_lpips": Config(distance="vgg16"),  # P16
     "densenet_mse": Config(network="densenet"),
     "eccv16_mse": Config(network="eccv16", l_scale=1 / 100, l_offset=-0.5),  # P10
-    # P12. Beside the report, ours: the objective of the paper that the network is from.
+    # P12. Ours, not in the report: the objective of the paper that introduced the network.
     "eccv16_rebalanced": Config(
         network="eccv16", l_scale=1 / 100, l_offset=-0.5, classify=True, rebalance=True
     ),
-    # P16. Beside the report, ours: a small network's features, unweighted, in LPIPS's place.
+    # P16. Ours, not in the report: a small network's features, unweighted, instead of LPIPS.
     "resnet18_mobilenet_v2": Config(distance="mobilenet_v2"),
 }

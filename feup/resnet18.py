@@ -1,6 +1,6 @@
 """ResNet-18, cut in the middle (He et al. 2016; Melas 2018 for the cut).
 
-Layers have torchvision's names, with _ for a point, so that weights are matched by name.
+Layers have torchvision's names, with _ instead of a dot, so that weights are matched by name.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,9 @@ def network(
     inputs = keras.Input((image_size, image_size, channels))
     x = _normalised(inputs, 64, 7, 2, "conv1", "bn1", momentum)  # S/2
     x = layers.ReLU(name="relu")(x)
-    x = layers.ZeroPadding2D(1, name="maxpool_pad")(x)  # after a ReLU as good as -inf
+    x = layers.ZeroPadding2D(1, name="maxpool_pad")(
+        x
+    )  # after a ReLU zero padding is equivalent to -inf
     x = layers.MaxPooling2D(3, 2, name="maxpool")(x)  # S/4
     for stage, filters in enumerate(STAGES[:stages], start=1):
         for block in range(2):

@@ -47,7 +47,7 @@ class Iizuka2016(Config):
 
 CONFIGS = {
     "jain": Config(),
-    # J11. What the report's claim is to be measured against.
+    # J11. The network without normalisation, to test the report's claim.
     "jain_unnormalised": Config(momentum=None),
     "iizuka2016": Iizuka2016(),
 }

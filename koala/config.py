@@ -34,6 +34,6 @@ CONFIGS = {
         decoder=(128, "up", 64, 64, "up", 32),
         batch_size=100,
     ),
-    # Beside the report, ours: the same network under a rate that leads somewhere.
+    # Ours, not in the report: the same network with a lower rate that decays to zero.
     "lee2021_decay": Config(learning_rate=3e-4, decay="cosine"),
 }

@@ -31,8 +31,8 @@ class Config(config.Config):
 CONFIGS = {
     "zaman2020": Config(),
     "zaman2020_unregularised": Config(l1=0.0, l2=0.0),
-    # Beside the report, ours: at the end the encoder learns too.
+    # Ours, not in the report: in the last epochs the encoder trains too.
     "zaman2020_finetuned": Config(epochs=30, unfreeze_after=20),
-    # Beside the report, ours: another encoder, for what ImageNet's knowledge is worth.
+    # Ours, not in the report: another encoder, to measure the value of ImageNet weights.
     "mobilenet_v2": Config(encoder="mobilenet_v2", decoder=(128, 128, 64, 64, 32)),
 }

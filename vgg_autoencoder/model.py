@@ -10,7 +10,7 @@ from common.color import lab
 from common.networks import imagenet
 from vgg_autoencoder.config import Config
 
-# The layers at which the encoder's stages end, from the picture to the code.
+# The last layer of each of the encoder's stages, from the picture to the code.
 ENCODERS = {
     "vgg16": ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_pool"),
     "mobilenet_v2": (
@@ -55,7 +55,7 @@ def build_model(config: Config) -> keras.Model:
             )(stage)
             x = layers.Add(name=f"residual{number}_add")([x, stage])
         x = layers.ReLU(name=f"decoder_relu{number}")(x)
-    # Zero kernels begin from grey; random ones would begin where tanh is saturated.
+    # Zero kernels start from grey; random ones would start where tanh is saturated.
     a, b = (
         layers.Conv2DTranspose(
             1,

@@ -1,12 +1,12 @@
-"""Does colorization teach an encoder what is in a picture? `make pretext-feup`.
+"""Does colorization teach an encoder to recognise what a picture shows? `make pretext-feup`.
 
-One classifier, ResNet's encoder and a dense layer, trained from encoders that differ in nothing
-but their weights: random; of a colorizer that began from random weights; of ImageNet; of ImageNet
-and then colorization, the report's "pretrained". Each with some or all of the labels, fine-tuned or
-with the encoder frozen, by the same seeds, in the same order. P17 to P20.
+It trains a classifier, ResNet's encoder and a dense layer, from encoders that differ only in their
+initial weights: random; from a colorizer trained from random weights; from ImageNet; from ImageNet
+and then colorization, which is the report's "pretrained". Each is trained with some or all of the
+labels, fine-tuned or with the encoder frozen, with the same seeds and order. P17 to P20.
 
-It writes pretext.md, curves.png and results.json in reports/pretext/<data>. A stopped
-comparison goes on after the last classifier that ended.
+It writes pretext.md, curves.png and results.json in reports/pretext/<data>. A stopped comparison
+continues after the last finished classifier.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ from feup.model import build_classifier, build_model
 CONFIG = "resnet18_mse"
 ENCODERS = ("random", "colorization", "imagenet", "pretrained")
 TUNINGS = ("fine-tuned", "frozen")
-STEPS = 10  # the least of an epoch: a hundredth of the labels is a handful of pictures
+STEPS = 10  # the minimum of an epoch, since one percent of the labels may be a handful of pictures
 LEVEL = 0.95
 SETTLING = 50
 
@@ -57,7 +57,7 @@ class Stopped(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One classifier: where its encoder is from, how it is trained, on what share of the labels."""
+    """One classifier: the source of its encoder, how it is trained, and the share of the labels."""
 
     encoder: str
     tuning: str
@@ -70,7 +70,7 @@ class Cell:
         return f"{self.encoder}-{self.tuning}-{self.percent:g}-{self.seed}"
 
 
-Results = dict[Cell, dict[str, Any]]  # what `Task.train` returns of each
+Results = dict[Cell, dict[str, Any]]  # what `Task.train` returns for each cell
 
 
 def main(argv: list[str] | None = None, settling: int = SETTLING) -> int:
@@ -210,7 +210,7 @@ def _check(dataset: datasets.Dataset, percents: tuple[float, ...]) -> None:
 def _encoders(
     data: str, colorizers: training.Options, imagenet: str, config: Config, folder: Path
 ) -> tuple[dict[str, Weights], dict[str, str]]:
-    """({name: an encoder's weights}, {name: what it is}) of all but `random`.
+    """({name: an encoder's weights}, {name: its description}) for all encoders but `random`.
 
     colorizers: options of their training. imagenet: the source of the ImageNet weights, as in
     `pretrained.load`. Raises `Stopped`.
@@ -247,7 +247,7 @@ def _encoders(
 
 
 def _imagenet(source: str, config: Config) -> tuple[Weights, str]:
-    """(the encoder's ImageNet weights, what they are); `UserError` where there are none."""
+    """(the encoder's ImageNet weights, their description); `UserError` if there are none."""
     if source == "random":
         raise UserError("RESNET18_WEIGHTS=random.")
     colorizer = build_model(config)
@@ -349,7 +349,7 @@ class Task:
         }
 
     def _classifier(self, encoder, seed):
-        """A new one: the seed is the dense layer's, and the random encoder's."""
+        """A new classifier; the seed sets the dense layer and the random encoder."""
         keras.utils.set_random_seed(seed)
         classifier = build_classifier(self.config, len(self.dataset.labels))
         if encoder in self.weights:
@@ -380,8 +380,8 @@ class Task:
     def _features(self, encoder, seed=0):
         """A reader of (features (N, 128), labels), the encoder's map averaged over positions.
 
-        The encoder's normalisation first takes the statistics of the data: those of a random or
-        another network's are none of these pictures'.
+        The encoder's normalisation first takes the statistics of this data, since those of a random
+        network or of another data set do not fit.
         """
         classifier = in_precision(self._classifier(encoder, seed), self.policy)
         size, count = self.config.batch_size, self.dataset.count("train")
@@ -406,7 +406,7 @@ class Task:
 
 
 def _head(classifier):
-    """The classifier's dense layer over features that are there already."""
+    """The classifier's dense layer, applied to precomputed features."""
     dense = classifier.get_layer("label")
     features = keras.Input(classifier.get_layer("pool").output.shape[1:])
     head = keras.Model(features, keras.layers.Dense(dense.units, name="label")(features))
@@ -429,7 +429,7 @@ def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float | None]
 def gaps(
     results: Results, encoder: str, tuning: str, percent: float, key: str = "accuracy"
 ) -> list[float]:
-    """What an encoder's classifiers have over the random ones on test, seed by seed."""
+    """The lead on test of an encoder's classifiers over the random ones, seed by seed."""
 
     def of(name, seed):
         return results[Cell(name, tuning, percent, seed)]["test"][key]
@@ -526,7 +526,7 @@ def verdict(results: Results) -> list[str]:
     ):
         mean, half = interval(100 * np.array(gaps(results, name, tuning, percent)))
         if half is None:
-            return ["One classifier of each kind leaves chance unmeasured: take SEEDS=5."]
+            return ["One classifier of each kind does not measure chance: take SEEDS=5."]
         outcome = (
             "not distinct from"
             if abs(mean) <= half

@@ -1,4 +1,4 @@
-"""The report's table anew: every colorizer under one protocol (`make study-feup DATA=cifar10`).
+"""The report's table with our figures: all colorizers under one protocol (`make study-feup`).
 
 It trains each config, or resumes its run, and writes study.md, curves.png and
 epochs.csv in reports/study/<data>, beside the evaluation of all of them on the test split.
@@ -25,13 +25,13 @@ from feup.config import CONFIGS
 AT_96 = ("resnet18_mse",)  # P14: the report trained this network alone on STL-10
 CURVES = ("ssim_ab", "ssim_rgb", "psnr_ab", "psnr_rgb")
 TABLE = ("mse_ab", "ssim_ab", "psnr_ab", "ssim_rgb", "psnr_rgb", "lpips", "colourfulness")
-PERCEPTUAL = ("vgg16", "lpips")  # whose weights compute every row's `lpips`
+PERCEPTUAL = ("vgg16", "lpips")  # the networks whose weights compute every row's `lpips`
 PICTURES, EPOCHS = {"train": 45_000, "test": 10_000}, 50  # the report's
 
 
 def main(argv: list[str] | None = None) -> int:
     """From pictures to reports/study/<data>."""
-    args, others = _parser().parse_known_args(argv)  # others: the training knows more flags
+    args, others = _parser().parse_known_args(argv)  # other flags are passed on to the training
     train.check_unnamed(others)
     size = args.size or datasets.source_of(args.data).size
     names = args.config or (AT_96 if size == 96 else tuple(CONFIGS))
@@ -212,11 +212,11 @@ def report(
 def reasons(
     evaluation: Evaluation, studied: Mapping[str, Studied], dataset: datasets.Dataset
 ) -> list[str]:
-    """Why our figures are not the report's, as far as it shows."""
+    """The known reasons why our figures differ from the report's."""
     grey = evaluation.grey
     forms = [f"{_title(key)} {table.cell(grey, table.Column(key))}" for key in CURVES]
     differences = [
-        "The report does not state what its SSIM and PSNR are of, nor their window and range. "
+        "The report does not state which pictures its SSIM and PSNR compare, nor window and range. "
         f"A grey picture alone has {', '.join(forms)} here, so 0.2 and 21 dB are of neither "
         "form, or computed otherwise."
     ]

@@ -1,8 +1,7 @@
-"""Train with and without the penalties, and set both side by side: the report's main comparison.
+"""Train with and without the penalties, and compare: the report's main comparison.
 
-`make compare-vgg_autoencoder` leaves curves.png, grid.png, comparison.md and index.html in
-reports/compare/vgg_autoencoder. Runs that were stopped are resumed, finished ones are used as they
-are.
+`make compare-vgg_autoencoder` writes curves.png, grid.png, comparison.md and index.html in
+reports/compare/vgg_autoencoder. Interrupted runs are resumed, finished ones are reused.
 """
 
 import sys
@@ -137,7 +136,7 @@ def comparison(
         "",
         f"{data.pictures} test pictures of {data.name} at {data.image_size} x "
         f"{data.image_size}, one run each; the encoder has {encoder['weights']} weights. Both "
-        'losses hold their penalties and do not compare: the error on ab does. "Accuracy" is '
+        'losses include their penalties, so compare the error on ab instead. "Accuracy" is '
         "Keras's, the share of pixels where the larger of a\\*, b\\* is the same one.",
         "",
         "![curves](curves.png)",
@@ -157,7 +156,7 @@ def _cell(row, key):
 
 
 def verdict(evaluation: Evaluation, sides: Mapping[str, Row]) -> str:
-    """The answer to the claim, from the figures as printed: what is equal there is the same."""
+    """The answer to the claim, from the figures as printed: equal figures mean no difference."""
     without, with_ = sides[UNPENALISED], sides[PENALISED]
     findings, held = [], []
     for key, better, yes, no in CLAIMS:
