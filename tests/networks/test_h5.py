@@ -86,6 +86,7 @@ def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path):
         assert (mine == theirs).all()
 
 
+@pytest.mark.bfloat16
 def test_loading_in_bfloat16_changes_ab_a_little_and_keeps_l_exact(tmp_path):
     path = drawn.exported(tmp_path / "m.h5")
     l = np.random.default_rng(0).uniform(0, 100, (2, 32, 32, 1)).astype(np.float32)

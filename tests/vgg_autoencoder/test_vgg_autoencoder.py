@@ -187,7 +187,9 @@ def test_the_encoder_sees_the_grey_picture_it_was_trained_on(name, preprocess):
 # --- what is frozen ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.bfloat16)]
+)
 @pytest.mark.parametrize("name", ["zaman2020", "mobilenet_v2"])
 def test_training_moves_the_decoder_alone(name, policy):
     """Rebuilt under a policy, as training does: batch normalisation stays as it is, too."""
