@@ -46,6 +46,7 @@ def test_a_full_disk_leaves_no_half_one(home, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.bfloat16
 def test_mixed_bfloat16_resumes_to_the_same_bits(home):
     options = {"precision": "mixed_bfloat16", "steps": 3}
     runs.train(run="whole", epochs=2, **options)
