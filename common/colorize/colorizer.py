@@ -18,7 +18,6 @@ from common.networks import embeddings, h5
 from common.networks.interface import predict
 from common.networks.precision import choose_policy
 
-BATCH = 16  # pictures in a batch of the network
 BAND = 1 << 18  # pixels worked on at a time in one thread: memory does not grow with the picture
 
 
@@ -27,10 +26,13 @@ class Colorizer:
 
     `colorizer(array)`: uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4) -> the same size and depth,
     (H, W, 3), or (H, W, 4) with the same alpha. A colour picture is coloured anew from its L*.
+    Also taken, as TIFF readers return them: (H, W, 1), any byte order, and bool, which gives uint8.
 
     path: an .h5 of `networks.h5.export`, or any Keras model from `l` to `ab`. precision: "float32",
     "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not in
-    the usual folders. band: pixels processed at a time in one thread. Raises UserError.
+    the usual folders. band: pixels processed at a time in one thread. batch: pictures that the
+    network takes at a time; the last batch is padded, so that a picture's colours depend neither on
+    the other pictures nor on their number. Raises UserError.
 
     Attributes: `size` and `cut` of the pictures that the network takes, the model's `metadata`, and
     `needs_embedding`.
@@ -42,6 +44,7 @@ class Colorizer:
         precision: str = "float32",
         weights: str | Path | None = None,
         band: int = BAND,
+        batch: int = 1,
     ) -> None:
         self.metadata = h5.metadata(path)
         self._model = h5.load(path, choose_policy(precision)[0])
@@ -50,6 +53,7 @@ class Colorizer:
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
         self._weights, self._folder, self._band = weights, Path(path).parent, band
+        self._batch = batch
         if self.needs_embedding and not self.metadata.get("embedding"):
             raise UserError(
                 f"{path} needs an embedding, and its metadata does not name the network. Export "
@@ -66,19 +70,19 @@ class Colorizer:
 
         embedding: (N, 1000) logits; computed from `l` if the model needs them and none are given.
         """
-        if embedding is None and self.needs_embedding:
-            embedding = self._embedder(l)
         parts = []
-        for start in range(0, len(l), BATCH):
-            batch = {"l": l[start : start + BATCH]}
-            if embedding is not None and self.needs_embedding:
-                batch["embedding"] = embedding[start : start + BATCH]
-            parts.append(predict(self._model, batch))
+        for start in range(0, len(l), self._batch):
+            batch = {"l": _padded(l[start : start + self._batch], self._batch)}
+            if self.needs_embedding and embedding is None:
+                batch["embedding"] = self._embedder(batch["l"], pad=self._batch > 1)
+            elif self.needs_embedding:
+                batch["embedding"] = _padded(embedding[start : start + self._batch], self._batch)
+            parts.append(predict(self._model, batch)[: len(l) - start])
         return np.concatenate(parts)
 
     def __call__(self, array: np.ndarray, in_place: bool = False) -> np.ndarray:
         """The coloured picture; with in_place=True it may overwrite `array`."""
-        _check(array)
+        array = _checked(array)
         height, width = array.shape[:2]
         cut = "letterbox" if self.cut == "letterbox" else "squash"  # "centre" would leave a rest
         rows = max(1, self._band // width)
@@ -95,7 +99,7 @@ class Colorizer:
             raise UserError("the model returned NaN or infinity; train it anew at a lower rate")
         channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
         result = array
-        if not in_place or array.ndim == 2:
+        if not in_place or array.ndim == 2 or not array.flags.writeable:
             result = np.empty((height, width, channels), array.dtype)
 
         def colour(band):
@@ -112,17 +116,31 @@ class Colorizer:
         return result
 
 
-def _check(array):
-    if not isinstance(array, np.ndarray) or array.dtype not in (np.uint8, np.uint16):
+def _padded(array, count):
+    """A batch filled up to `count` pictures with copies of its last one."""
+    return np.concatenate([array, np.repeat(array[-1:], count - len(array), axis=0)])
+
+
+def _checked(array):
+    """The picture as (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16 in native byte order."""
+    taken = isinstance(array, np.ndarray) and array.dtype.kind in "bu" and array.itemsize <= 2
+    if not taken:
         raise ValueError(
-            "A Colorizer takes NumPy arrays of uint8, [0, 255], or uint16, [0, 65535]. Received: "
-            f"{getattr(array, 'dtype', type(array).__name__)}. Scale and round floats first."
+            "A Colorizer takes NumPy arrays of uint8, [0, 255], uint16, [0, 65535], or bool. "
+            f"Received: {getattr(array, 'dtype', type(array).__name__)}. Scale and round floats "
+            "first."
         )
-    if not array.size or array.ndim != 2 and (array.ndim != 3 or array.shape[2] not in (3, 4)):
+    shape = array.shape
+    if array.ndim == 3 and shape[2] == 1:
+        array = array[..., 0]
+    if not array.size or array.ndim != 2 and (array.ndim != 3 or shape[2] not in (3, 4)):
         raise ValueError(
-            "A Colorizer takes one picture, (H, W), (H, W, 3) or (H, W, 4). Received: "
-            f"shape {array.shape}."
+            "A Colorizer takes one picture, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). Received: "
+            f"shape {shape}."
         )
+    if array.dtype.kind == "b":
+        return array * np.uint8(255)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _lightness(pixels):

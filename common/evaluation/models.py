@@ -34,9 +34,9 @@ class Model:
         precision: str = "float32",
         weights: str | None = None,
     ):
-        self.path, self.name, self._batch_size = Path(path), name, batch_size
+        self.path, self.name = Path(path), name
         try:
-            self._colorizer = colorize.Colorizer(path, precision, weights)
+            self._colorizer = colorize.Colorizer(path, precision, weights, batch=batch_size)
         except UserError as error:
             raise ModelError(str(error)) from None
         metadata, self.size = self._colorizer.metadata, self._colorizer.size
@@ -79,11 +79,11 @@ class Model:
     def __call__(self, batch: Batch, pool: Executor | None = None) -> np.ndarray:
         """The ab of a batch, (N, S, S, 2) float32 in Lab units, finite."""
         l, embedding = batch.lab[..., :1], batch.embedding
-        count, side = len(l), l.shape[1]
+        side = l.shape[1]
         if side != self.size:
             # A data set's pictures are square, and every cut of a square is the same.
             l = np.stack([photos.fit(each, self.size, "squash") for each in l])
-        ab = self._predict(_filled(l, self._batch_size), _filled(embedding, self._batch_size))
+        ab = self._predict(l, embedding)
         if ab.shape[1:] != (*l.shape[1:3], 2):
             raise ModelError(
                 f"{self.path} is no colorizer: for L* of shape {l.shape[1:]} it gives "
@@ -91,7 +91,6 @@ class Model:
             )
         if not np.isfinite(ab).all():
             raise ModelError(f"{self.path} gives NaN or infinity. Train it anew at a lower rate.")
-        ab = ab[:count]
         return (
             ab
             if side == self.size
@@ -108,10 +107,3 @@ class Model:
                 f"{self.path} cannot predict ({type(error).__name__}: {first_line(error)}). Use "
                 "an exported model, or a smaller BATCH if memory ran out."
             ) from None
-
-
-def _filled(array, count):
-    """A batch filled up with copies of its last item: one size is one compilation."""
-    if array is None or len(array) >= count:
-        return array
-    return np.concatenate([array, np.repeat(array[-1:], count - len(array), 0)])

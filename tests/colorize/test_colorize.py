@@ -153,6 +153,37 @@ def test_other_arrays_are_refused(colorizer, array, words):
         colorizer(array)
 
 
+@pytest.mark.parametrize("picture", [RGB, RGB[..., 0], np.dstack([RGB, RGB[..., :1]])])
+def test_arrays_as_tiff_readers_return_them(colorizer, picture):
+    deep = picture.astype(np.uint16) * 257
+    result = colorizer(deep.astype(">u2"))
+    assert result.dtype == np.uint16
+    np.testing.assert_array_equal(result, colorizer(deep))
+
+
+def test_one_channel_and_one_bit_are_grey(colorizer):
+    grey = RGB[..., 0]
+    np.testing.assert_array_equal(colorizer(grey[..., None]), colorizer(grey))
+    bits = grey > 100
+    np.testing.assert_array_equal(colorizer(bits), colorizer(np.where(bits, 255, 0).astype("u1")))
+
+
+def test_a_read_only_array_stays(colorizer):
+    fixed = RGB.copy()
+    fixed.flags.writeable = False
+    np.testing.assert_array_equal(colorizer(fixed, in_place=True), colorizer(RGB))
+    np.testing.assert_array_equal(fixed, RGB)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_pictures_colours_depend_on_no_neighbour_and_no_number(model, batch):
+    colorizer = Colorizer(model, batch=batch)
+    small = np.random.default_rng(0).uniform(0, 100, (7, SIZE, SIZE, 1)).astype(np.float32)
+    whole = colorizer.predict_ab(small)
+    for start, stop in ((0, 1), (2, 3), (3, 7), (1, 6)):
+        np.testing.assert_array_equal(colorizer.predict_ab(small[start:stop]), whole[start:stop])
+
+
 def test_nan_is_an_error_and_not_a_grey_picture(tmp_path):
     broken = Colorizer(save_model(tmp_path / "nan.h5", kernel=np.full((5, 5, 1, 2), np.nan)))
     with pytest.raises(cli.UserError, match="NaN"):
