@@ -81,6 +81,13 @@ def at_least(minimum: float, kind: Callable[[str], Any] = int) -> Callable[[str]
     return number
 
 
+def yes_or_no(text: str) -> bool:
+    """An argparse type: yes or no, 1 or 0."""
+    if text not in ("yes", "no", "1", "0"):
+        raise argparse.ArgumentTypeError(f"must be yes or no, got {text}")
+    return text in ("yes", "1")
+
+
 # System errors that the user can resolve; any other OSError is a defect and keeps its traceback.
 _SYSTEM = {
     errno.ENOSPC: "the disk is full; free some space and start again",

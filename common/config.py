@@ -69,6 +69,7 @@ class Config(Named):
     epochs: int = 1
     unfreeze_after: int | None = None  # epochs after which pretrained layers train too
     unfrozen_rate: float = 1e-5  # the learning rate from then on
+    maps: bool = False  # train from the frozen layers' maps, stored once beside the shards
 
     # Further metrics of common.metrics that each epoch reports on the validation pictures.
     watched: tuple = ()

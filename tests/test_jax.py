@@ -29,12 +29,16 @@ CODE = (
     + """
 import numpy as np
 from common import cli, colorize
+from common import training
 from tests import drawn, tiny
+from tests.training import mapped
 flags = ["--data", "photos", "--config", "fused", "--embedding-weights", "random", "--run", "r"]
 assert cli.run(tiny.main, [*flags, "--epochs", "1"]) == 0
 assert cli.run(tiny.main, [*flags, "--epochs", "2"]) == 0  # goes on from the checkpoint
 coloured = colorize.Colorizer("models/tiny-fused.h5")(drawn.picture(1, 50, 70))
 np.save("coloured.npy", coloured)
+run = training.train(mapped.REPORT, "flips", "photos", epochs=1, precision="float32")
+assert len(list(run.dataset.folder.glob("*.maps-*.npy"))) == 4 and run.metrics["psnr_rgb"]
 assert "tensorflow" not in sys.modules
 """
 )

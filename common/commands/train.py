@@ -109,6 +109,14 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         action="store_true",
         help="embed each view of a picture anew, not the whole picture once",
     )
+    if report.pretrained:
+        parser.add_argument(
+            "--maps",
+            type=cli.yes_or_no,
+            metavar="yes|no",
+            help="whether to train from the frozen layers' maps, computed once and stored beside "
+            "the shards, instead of computing them in each step; else the config says",
+        )
     of_losses = distances(report)
     for name in weights_variables(report).values():
         if name == "lpips":

@@ -7,6 +7,7 @@ splits     training, validation and test: by content, by folder, by a list
 plan       manifest.json: which file goes into which shard
 build      `prepare`: the shards
 features   embeddings beside the shards
+maps       maps of frozen layers beside the shards
 records    the TFRecord schema, and `Dataset`, which reads it
 statistics the colours' prior, measured once and stored beside the shards
 threads    computing ahead in threads

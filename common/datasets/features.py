@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from common import cli, files
-from common.color import lab
 from common.datasets import records
 from common.datasets.threads import ahead
 from common.networks import embeddings
@@ -74,16 +73,9 @@ def write(
     if _has_rows(target, len(shard["offsets"])):
         advance(len(shard["offsets"]))
         return
-    source = folder / f"{shard['name']}.tfrecord"
 
     def lightness(start):
-        part = shard["offsets"][start : start + embeddings.BATCH]
-        return np.stack(
-            [
-                lab.rgb_to_l(records.decode_example(records.read_record(source, offset))["rgb"])
-                for offset in part
-            ]
-        )[..., None]
+        return records.lightness(folder, shard, slice(start, start + embeddings.BATCH))
 
     starts = range(0, len(shard["offsets"]), embeddings.BATCH)
     rows = [np.empty((0, embeddings.CLASSES), np.float32)]

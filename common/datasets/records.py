@@ -26,6 +26,7 @@ import numpy as np
 
 from common import files, photos
 from common.cli import UserError
+from common.color import lab
 from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
 from common.photos.pixels import from_opencv
@@ -165,6 +166,17 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def lightness(folder: Path, shard: dict[str, Any], part: slice) -> np.ndarray:
+    """L* of some of a shard's pictures, (N, S, S, 1) float32; shard: its entry of the manifest."""
+    path = folder / f"{shard['name']}.tfrecord"
+    return np.stack(
+        [
+            lab.rgb_to_l(decode_example(read_record(path, offset))["rgb"])
+            for offset in shard["offsets"][part]
+        ]
+    )[..., None]
+
+
 def embedding_path(folder: str | Path, shard: str, key: str) -> Path:
     """Where the embeddings of a shard lie; `key` is the first twelve digits of their hash."""
     return Path(folder) / f"{shard}.{key}.npy"
@@ -259,6 +271,11 @@ class Dataset:
             for shard in shards
         }
 
+    def locate(self, split: str, positions: Sequence[int] | np.ndarray) -> list[tuple[str, int]]:
+        """(name of the shard, row in it) of the pictures at `positions` of a split."""
+        shard_of, row_of, _ = self._records[split]
+        return [(self._shards[split][shard_of[p]]["name"], int(row_of[p])) for p in positions]
+
     def read(
         self, split: str, positions: Sequence[int] | np.ndarray, embedding: bool = False
     ) -> dict[str, Any]:
@@ -267,12 +284,11 @@ class Dataset:
         Returns {"rgb": (N, S, S, 3) uint8, "name": list of str, "label": (N,) int64} and, if
         asked for, {"embedding": (N, 1000) float32}.
         """
-        shard_of, row_of, offset_of = self._records[split]
-        shards = [self._shards[split][shard_of[p]]["name"] for p in positions]
+        located, offset_of = self.locate(split, positions), self._records[split][2]
         examples = list(
             self._pool.map(
-                lambda shard, p: decode_example(read_record(self._path(shard), int(offset_of[p]))),
-                shards,
+                lambda at, p: decode_example(read_record(self._path(at[0]), int(offset_of[p]))),
+                located,
                 positions,
             )
         )
@@ -282,12 +298,7 @@ class Dataset:
             "label": np.array([example["label"] for example in examples], np.int64),
         }
         if embedding:
-            batch["embedding"] = np.stack(
-                [
-                    self._embeddings[shard][row_of[p]]
-                    for shard, p in zip(shards, positions, strict=True)
-                ]
-            )
+            batch["embedding"] = np.stack([self._embeddings[shard][row] for shard, row in located])
         return batch
 
     def embeddings(self, split: str) -> Iterator[np.ndarray]:

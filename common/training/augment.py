@@ -19,9 +19,7 @@ def augment(rgb: np.ndarray, kinds: Collection[str], seed: int, number: int) -> 
 
     number: how many pictures of the run come before this one.
     """
-    rng = np.random.default_rng([seed, number])
-    # All values are drawn, used or not, so that each kind gives the same views with any others.
-    flip, zoom, shear = rng.random() < 0.5, 1 + ZOOM * rng.random(), SHEAR * rng.uniform(-1, 1)
+    flip, zoom, shear = _drawn(seed, number)
     if "zoom" in kinds or "shear" in kinds:
         centre = (rgb.shape[0] - 1) / 2
         matrix = np.eye(2)
@@ -38,3 +36,17 @@ def augment(rgb: np.ndarray, kinds: Collection[str], seed: int, number: int) -> 
             borderMode=cv2.BORDER_REFLECT_101,
         )
     return np.ascontiguousarray(rgb[:, ::-1]) if flip and "flip" in kinds else rgb
+
+
+def mirrors(kinds: Collection[str], seed: int, number: int) -> bool:
+    """Whether the view that `augment` returns is mirrored."""
+    return "flip" in kinds and _drawn(seed, number)[0]
+
+
+def _drawn(seed, number):
+    """(whether to flip, the factor of the zoom, the angle of the shear).
+
+    All are drawn, used or not, so that each kind gives the same views with any others.
+    """
+    rng = np.random.default_rng([seed, number])
+    return rng.random() < 0.5, 1 + ZOOM * rng.random(), SHEAR * rng.uniform(-1, 1)

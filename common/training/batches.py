@@ -10,6 +10,7 @@ import numpy as np
 from common import datasets
 from common.color import lab
 from common.config import Config
+from common.datasets.maps import Maps
 from common.networks.embeddings import Embedder
 from common.networks.interface import views
 from common.training import augment
@@ -19,7 +20,8 @@ class Batches:
     """`batches(step)`: the inputs and targets of a step of the run, counted from 0.
 
     The order of the pictures and their views depend only on the seed and the picture's number in
-    the run. embedder: computes embeddings of each view, instead of the stored ones.
+    the run. embedder: computes embeddings of each view, instead of the stored ones. maps: stored
+    maps of the network's frozen layers, which are then inputs; views are at most mirrored.
     """
 
     def __init__(
@@ -29,8 +31,10 @@ class Batches:
         dataset: datasets.Dataset,
         seed: int = 0,
         embedder: Embedder | None = None,
+        maps: Maps | None = None,
     ):
-        self.config, self.dataset, self.seed, self.embedder = config, dataset, seed, embedder
+        self.config, self.dataset, self.seed = config, dataset, seed
+        self.embedder, self.maps = embedder, maps
         self._views = views(network)
         self._order = functools.lru_cache(2)(
             lambda turn: np.random.default_rng([seed, turn]).permutation(dataset.count("train"))
@@ -48,7 +52,11 @@ class Batches:
         """(inputs, targets) as in `scaled`."""
         size, kinds = self.config.batch_size, self.config.augment
         numbers = range(step * size, (step + 1) * size)
-        batch = self.read("train", [self.position(number) for number in numbers])
+        batch = self.read(
+            "train",
+            [self.position(number) for number in numbers],
+            [augment.mirrors(kinds, self.seed, number) for number in numbers],
+        )
         if kinds:
             batch["rgb"] = np.stack(
                 [
@@ -60,22 +68,36 @@ class Batches:
                 batch["embedding"] = self.embedder(in_lab(batch)["l"], pad=True)
         return self.scaled(batch)
 
-    def read(self, split: str, positions: Sequence[int] | np.ndarray) -> dict[str, Any]:
-        """Some pictures of a split, with their embeddings where the config fuses one."""
-        return self.dataset.read(split, positions, embedding=self.config.embedding is not None)
+    def read(
+        self,
+        split: str,
+        positions: Sequence[int] | np.ndarray,
+        mirrored: Sequence[bool] | None = None,
+    ) -> dict[str, Any]:
+        """Some pictures of a split, with their embeddings where the config fuses one.
+
+        mirrored: the pictures of whose mirror image the stored maps are read; None for none.
+        """
+        embedding = self.config.embedding is not None
+        batch = self.dataset.read(split, positions, embedding=embedding)
+        if self.maps:
+            batch["maps"] = self.maps.read(split, positions, mirrored)
+        return batch
 
     def of_split(self, split: str) -> Iterator[dict[str, Any]]:
         """Yield the batches of a split in stored order, not scaled."""
-        return self.dataset.batches(
-            split, self.config.batch_size, embedding=self.config.embedding is not None
+        size, positions = self.config.batch_size, np.arange(self.dataset.count(split))
+        return datasets.ahead(
+            lambda start: self.read(split, positions[start : start + size]),
+            range(0, len(positions), size),
         )
 
     def scaled(self, batch: dict[str, Any]) -> tuple[dict[str, np.ndarray], Any]:
         """A batch of the data set -> (inputs, targets) in the network's scaling.
 
-        Inputs are {"l"}, L* at each further size that the network takes (`views`), and
-        {"embedding"}; targets are ab (N, S, S, 2), L* and ab (N, S, S, 3) for a perceptual loss, or
-        {"ab", "label"} beside a classification head.
+        Inputs are {"l"}, L* at each further size that the network takes (`views`), {"embedding"}
+        and stored maps; targets are ab (N, S, S, 2), L* and ab (N, S, S, 3) for a perceptual loss,
+        or {"ab", "label"} beside a classification head.
         """
         config = self.config
         colours = lab.rgb_to_lab(batch["rgb"])
@@ -90,6 +112,7 @@ class Batches:
             )
         if "embedding" in batch:
             inputs["embedding"] = batch["embedding"]
+        inputs |= batch.get("maps", {})
         ab = lab.scale_ab(colours[..., 1:], config)
         if config.distance:
             return inputs, np.concatenate([inputs["l"], ab], -1)

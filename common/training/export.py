@@ -17,15 +17,22 @@ from common.training.trainer import Trainer
 
 
 def export(
-    trainer: Trainer, title: str, identity: Mapping[str, Any], *, overwrite: bool, published: bool
+    trainer: Trainer,
+    network: keras.Model,
+    title: str,
+    identity: Mapping[str, Any],
+    *,
+    overwrite: bool,
+    published: bool,
 ) -> Path:
     """Export into the run's folder and, if `published`, to models/; return the latter's path.
 
+    network: the whole one, of which the trainer may have trained only what follows frozen layers.
     A model of other data in models/ stays, unless `overwrite`; then the path is in the run's
     folder. The metadata hold `identity`, and the metrics of the export on the validation split.
     """
     dataset, target = trainer.dataset, Path("models", f"{title}.h5")
-    exported = h5.wrap(trainer.model, trainer.config)
+    exported = h5.wrap(network, trainer.config)
     scores = trainer.validation(lambda batch: (predict(exported, in_lab(batch)), {}))
     # The loss is the network's own, in its scaling and with its weights of colours.
     loss = None

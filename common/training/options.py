@@ -32,6 +32,7 @@ class Options(Named):
     batch: int | None = None  # pictures a step
     size: int | None = None  # side of the pictures, in pixels
     embedding: str | None = None  # of common.networks.embeddings
+    maps: bool | None = None  # train from stored maps of the frozen layers
 
     # Added to the config.
     bins: bool = False  # classify ab into 313 bins, in place of the last layer
@@ -100,6 +101,8 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
             f"--embed-views: the config {name} does not both fuse an embedding "
             "and change the pictures. Leave it out."
         )
+    if options.maps and not report.pretrained:
+        raise UserError(f"--maps: {report.name} has no frozen layers. Leave it out.")
     if config.distance and (options.bins or options.rebalance):
         raise UserError(
             f"--{'bins' if options.bins else 'rebalance'}: the config {name} has a loss of whole "
@@ -118,6 +121,7 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
         "batch_size": options.batch or recipe.get("batch"),
         "embedding": options.embedding,
         "image_size": options.size,
+        "maps": options.maps,
     }
     changed = {field: value for field, value in changed.items() if value is not None}
     # In a recipe without steps an epoch is one pass over the data, whatever the config has.

@@ -10,6 +10,11 @@ A report's `train.py` defines
                               the weights of that layer (`auto`, `imagenet`, `random` or a file)
                               and returns {"network", "weights", "sha256"}
 
+With `config.maps` the outputs of those PRETRAINED layers that are frozen, in the network that
+`build_model` returns, are computed once and stored beside the shards; what follows them is then
+trained with them as its inputs (`common.networks.frozen`). Such a layer is best a nested model
+whose outputs are the smallest tensors that the rest needs; it may depend on no other input than L*.
+
 Everything else about the training is in the config.
 """
 

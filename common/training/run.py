@@ -14,7 +14,8 @@ from common.cli import UserError
 from common.color import bins
 from common.config import Config
 from common.datasets import statistics
-from common.networks import embeddings, h5, perceptual
+from common.datasets.maps import store
+from common.networks import embeddings, frozen, h5, perceptual
 from common.networks.interface import classifies
 from common.networks.precision import choose_policy, in_precision
 from common.training import losses
@@ -126,7 +127,7 @@ def train(
     if init and own.exists() and files.sha256(own) == identity["init"]["sha256"]:
         # This run's export has taken the place, in models/, of the model that it began from.
         identity["init"] = h5.metadata(own).get("init", identity["init"])
-    claim(folder, identity)
+    refuse_another(folder, identity)
 
     prior = statistics.prior(dataset) if options.rebalance or config.rebalance else None
     loss = losses.of_ab(config, classifies(network), prior)
@@ -135,10 +136,13 @@ def train(
     embedder = None
     if options.embed_views:
         embedder = embeddings.find(dataset.embedding, options.weights_of("embedding"))
+    names = _whose_maps_serve(network, config, pretrained) if config.maps else []
+    first, rest = frozen.cut(network, names) if names else (None, network)
+    batches = Batches(network, config, dataset, options.seed, embedder)
     trainer = Trainer(
-        network,
+        rest,
         config,
-        Batches(network, config, dataset, options.seed, embedder),
+        batches,
         folder,
         functools.partial(compile_model, report, loss=loss),
         checkpoint_seconds=options.checkpoint_seconds,
@@ -157,15 +161,41 @@ def train(
         print(
             f"{folder} goes on after {progress.epoch} epochs and {progress.step} steps", flush=True
         )
+    if first:
+        extractor = frozen.Frozen(first, config, {name: about[name] for name in names})
+        batches.maps = store(dataset, extractor, mirrored="flip" in config.augment)
+    claim(folder, identity)  # not before: without room for the maps there is no run
     if not trainer.fit():
         history = trainer.progress.history
         return Run(folder, None, history, {}, dataset, stopped_by=trainer.stopped_by)
     if prior is not None:
         identity["prior"] = [float(f"{share:.6g}") for share in prior]
     path = export(
-        trainer, title, identity, overwrite=options.overwrite, published=options.published
+        trainer,
+        network,
+        title,
+        identity,
+        overwrite=options.overwrite,
+        published=options.published,
     )
     return Run(folder, path, trainer.progress.history, h5.metadata(path)["metrics"], dataset)
+
+
+def _whose_maps_serve(network, config, pretrained):
+    """The pretrained layers to train from the stored maps of: those that stay frozen.
+
+    Where there are none, or pictures are seen in views that are not stored, a line says so.
+    """
+    names = frozen.frozen_among(network, pretrained)
+    moved = [kind for kind in config.augment if kind != "flip"]
+    reason = None
+    if not names or config.unfreeze_after is not None:
+        reason = "the pretrained layers train too"
+    elif moved:
+        reason = f"views by {' and '.join(moved)} are not stored"
+    if reason:
+        print(f"maps: computed as the training goes, since {reason}", flush=True)
+    return [] if reason else names
 
 
 def plain(config: Config) -> dict[str, Any]:
@@ -182,16 +212,19 @@ def _short(embedding):
 
 
 def claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Write the run's identity into its folder, or check that the folder holds the same run.
+    """Write the run's identity into its folder; `UserError` as `refuse_another`."""
+    refuse_another(folder, identity)
+    if not (folder / "config.json").exists():
+        files.write_json(folder / "config.json", _without_epochs(identity))
+
+
+def refuse_another(folder: Path, identity: dict[str, Any]) -> None:
+    """`UserError` where a folder holds another run; it names what differs.
 
     The number of epochs is not part of the identity, since a larger one extends the run.
-    `UserError` names what differs.
     """
     path = folder / "config.json"
-    identity = json.loads(json.dumps(identity))
-    del identity["config"]["epochs"]
     if not path.exists():
-        files.write_json(path, identity)
         return
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -199,6 +232,7 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
         raise UserError(
             f"{path} is corrupt. Delete {folder}, or name another run: RUN=name."
         ) from None
+    identity = _without_epochs(identity)
     was, now = _flat(_completed(known, identity)), _flat(identity)
     if was != now:
         different = ", ".join(
@@ -207,6 +241,13 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
             if was.get(key) != now.get(key)
         )
         raise UserError(f"{folder} is another run ({different}). Name a new one: RUN=name.")
+
+
+def _without_epochs(identity):
+    """An identity as JSON gives it back, without the number of epochs."""
+    identity = json.loads(json.dumps(identity))
+    del identity["config"]["epochs"]
+    return identity
 
 
 def _completed(known, identity):

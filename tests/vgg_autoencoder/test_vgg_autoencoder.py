@@ -16,7 +16,7 @@ import vgg_autoencoder
 from common import datasets, training
 from common.color import lab
 from common.evaluation import rows
-from common.networks import h5
+from common.networks import frozen, h5
 from common.networks.precision import choose_jit, in_precision
 from tests import drawn, learning, stopping
 from vgg_autoencoder import train
@@ -206,6 +206,27 @@ def test_training_moves_the_decoder_alone(name, policy):
     for layer in network.layers:
         for old, new in zip(before[layer.name], layer.get_weights(), strict=True):
             assert (old == new).all() == (layer.name in frozen), layer.name
+
+
+def test_the_decoder_trains_from_the_frozen_encoders_maps():
+    """As stored, in float16, they give the network's own ab; 0.5 MB a photo at 64 x 64, by hand."""
+    config = _narrow(image_size=64)
+    network = _drawn(config)
+    for name in "ab":  # which begin at zero
+        kernel = network.get_layer(name).kernel
+        kernel.assign(np.random.default_rng(0).normal(0, 0.05, kernel.shape))
+    assert frozen.frozen_among(network, train.PRETRAINED) == ["vgg16"]
+    first, rest = frozen.cut(network, ["vgg16"])
+    extractor = frozen.Frozen(first, config, {"vgg16": {}})
+    inputs, ab = _batch(config)
+    rows = extractor(inputs["l"])
+    values = 64 * 64 * 64 + 32 * 32 * 128 + 16 * 16 * 256 + 8 * 8 * 512 + 2 * 2 * 512
+    assert rows.shape == (2, values) and rows.dtype == np.float16
+    predicted = rest.predict_on_batch(inputs | extractor.unpack(rows))
+    assert predicted == pytest.approx(network.predict_on_batch(inputs), abs=2e-3)
+    assert np.abs(predicted).max() > 0.1
+    assert rest.count_params() == network.count_params() - 14_714_688 - GREY
+    assert len(rest.losses) == len(network.losses) == 11
 
 
 def test_penalties_are_part_of_the_loss(networks):
