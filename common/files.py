@@ -1,10 +1,12 @@
 """Atomic writes: every file is written under a temporary name and then renamed."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,21 +17,59 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path with the name of `path`; rename it over `path` on success.
 
     It lies in a hidden folder beside `path`, since Keras picks the format by the suffix and a
-    rename is atomic only within a file system. After an error nothing remains; what a killed
-    process left is removed by the next one.
+    rename is atomic only within a file system. Every call has a folder of its own, so that several
+    processes may write the same path. After an error nothing remains; what a killed process left is
+    removed by the next one.
     """
     path = Path(path)
-    folder = path.parent / f".{path.name}.part"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir()
+    # A digest, since the longest names leave no room to add anything.
+    home = path.parent / f".{sha256(os.fsencode(path.name))[:16]}.part"
+    with contextlib.ExitStack() as stack:
+        folder = _own_folder(home, stack)
         yield folder / path.name
         with open(folder / path.name, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(folder / path.name, path)
+
+
+def _own_folder(home, stack):
+    """A new folder in `home`, locked; when `stack` closes, both are removed if nobody else is in.
+
+    A lock tells folders in use from what killed processes left, which is removed.
+    """
+    stack.callback(_remove_empty, home)
+    while True:
+        home.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed `home`
+            for left in home.iterdir():
+                with contextlib.suppress(OSError), locked(left):
+                    shutil.rmtree(left)
+            folder = Path(tempfile.mkdtemp(dir=home))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # file systems may have no locks
+                stack.enter_context(locked(folder, wait=True))
+            if folder.exists():  # else another process took it for left before it was locked
+                return folder
+
+
+def _remove_empty(folder):
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
+    """Hold the exclusive lock of a file or folder, which ends with the process at the latest.
+
+    Raises BlockingIOError if another process holds it and `wait` is False, and another OSError
+    where the path is missing or the file system has no locks.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
 def sha256(source: str | Path | bytes) -> str:

@@ -1,6 +1,10 @@
 """Errors in one line and exit codes; files that are whole or absent."""
 
 import errno
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -81,8 +85,42 @@ def test_replacing_leaves_the_old_or_the_new_and_nothing_else(tmp_path):
 
 
 def test_what_a_killed_process_left_is_cleared(tmp_path):
-    stale = tmp_path / ".a.txt.part"
-    stale.mkdir()
-    (stale / "a.txt").write_text("half")
-    files.write_text(tmp_path / "a.txt", "whole")
+    path = tmp_path / "a.txt"
+    script = (
+        "import os, sys; from common import files\n"
+        "with files.replacing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, path], cwd=Path(__file__).parents[1])
+    assert [item.suffix for item in tmp_path.iterdir()] == [".part"]
+    files.write_text(path, "whole")
+    assert [item.name for item in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "whole"
+
+
+def test_several_write_the_same_path_and_each_leaves_it_whole(tmp_path):
+    path = tmp_path / "a.txt"
+
+    def write(number):
+        for _ in range(50):
+            files.write_text(path, str(number) * 1000)
+            assert set(path.read_text()) <= set("0123") and len(path.read_text()) == 1000
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
     assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_one_write_within_another_of_the_same_path(tmp_path):
+    path = tmp_path / "a.txt"
+    with files.replacing(path) as temporary:
+        temporary.write_text("outer")
+        files.write_text(path, "inner")
+        assert path.read_text() == "inner"
+    assert path.read_text() == "outer"
+    assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".txt", "é" * 125 + ".txt"])
+def test_the_longest_names_are_written(tmp_path, name):
+    files.write_text(tmp_path / name, "whole")
+    assert [item.name for item in tmp_path.iterdir()] == [name]
