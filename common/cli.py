@@ -3,9 +3,11 @@
 import argparse
 import difflib
 import errno
+import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -18,7 +20,9 @@ class UserError(Exception):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that suggests the most similar known name; empty where none is similar."""
+    known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
+    close += [each for each in known if name and each.startswith(name)]
     return f" Did you mean {close[0]}?" if close else ""
 
 
@@ -63,6 +67,14 @@ class Parser(argparse.ArgumentParser):
             )
         return parsed
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse's; the error names the nearest choice as well."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += nearest(str(value), map(str, action.choices or ()))
+            raise
+
     def error(self, message: str) -> NoReturn:
         """Print one line on standard error and exit with code 2."""
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
@@ -105,14 +117,27 @@ _SYSTEM = {
 
 def system_error(error: OSError) -> str | None:
     """One line for an `OSError` that the user can resolve, else None."""
-    reason = _SYSTEM.get(error.errno or 0)
-    if reason is None:
+    if error.errno not in _SYSTEM:
         return None
-    return f"{error.filename}: {reason}" if error.filename else reason
+    return f"{error.filename}: {reason(error)}" if error.filename else reason(error)
+
+
+def reason(error: OSError) -> str:
+    """What an `OSError` means, and for those that the user can resolve what to do."""
+    if not error.errno:  # of a library
+        return first_line(error)
+    return _SYSTEM.get(error.errno) or os.strerror(error.errno).lower()
 
 
 def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None = None) -> int:
-    """Call `main(argv)` and return the exit code: its own, 0, or 2 for a user's mistake."""
+    """Call `main(argv)` and return the exit code: its own, 0, or 2 for a user's mistake.
+
+    Characters that the terminal's encoding lacks are printed as "?". Pillow's warnings, which would
+    stand in the progress bar, are dropped: what they mean for a photo is in the photo's notes.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         return main(argv) or 0
     except UserError as error:

@@ -73,10 +73,12 @@ class Colorizer:
         parts = []
         for start in range(0, len(l), self._batch):
             batch = {"l": _padded(l[start : start + self._batch], self._batch)}
-            if self.needs_embedding and embedding is None:
-                batch["embedding"] = self._embedder(batch["l"], pad=self._batch > 1)
-            elif self.needs_embedding:
-                batch["embedding"] = _padded(embedding[start : start + self._batch], self._batch)
+            if self.needs_embedding:
+                if embedding is None:
+                    batch["embedding"] = self._embedder(batch["l"], pad=self._batch > 1)
+                else:
+                    part = embedding[start : start + self._batch]
+                    batch["embedding"] = _padded(part, self._batch)
             parts.append(predict(self._model, batch)[: len(l) - start])
         return np.concatenate(parts)
 

@@ -1,9 +1,11 @@
 """Colour a photo or a folder of photos: `make colorize IN=photo.jpg`."""
 
 import collections
+import contextlib
 import csv
 import dataclasses
 import functools
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Collection
@@ -19,7 +21,7 @@ from common.networks.precision import PRECISIONS
 from common.photos import PhotoError
 
 REPORT = "colorize-report.csv"
-RESULTS = ("coloured", "kept", "failed", "not a photo")
+RESULTS = ("coloured", "kept", "failed", "left out", "not a photo")
 SHOWN = 10  # failures on the terminal; the report has all
 
 
@@ -41,7 +43,8 @@ class Options:
 class Row:
     """A line of the report: a file below the source folder and its result, one of `RESULTS`.
 
-    width, height: of the photo as stored, None if they could not be read.
+    width, height: of the photo as stored, None if they could not be read. "left out": what may hold
+    photos and was not entered or opened, as a linked folder or one without permission.
     """
 
     file: str
@@ -97,6 +100,8 @@ def _check_folders(options):
     source, out = options.source, options.out
     if not source.exists():
         raise UserError(f"There is no {source}. IN= is a photo or a folder of photos.")
+    if not source.is_dir() and not source.is_file():
+        raise UserError(f"{source} is a pipe, a socket or a device. IN= is a photo or a folder.")
     if out.suffix and photos.is_picture(out) and not out.is_dir():
         raise UserError(
             f"OUT={out} looks like a photo. It is the folder of the results, which "
@@ -118,13 +123,13 @@ def _colour_photo(options, load):
     try:
         with photos.read(source, options.max_megapixels) as photo:
             target = options.out / _name(Path(source.name), photo)
-            if target.exists() and not options.overwrite:
+            if target.is_file() and not options.overwrite:
                 photo.notes.append("is there already and stays; OVERWRITE=1 replaces it")
             else:
                 _write(load, photo, target)
     except PhotoError as error:
         raise UserError(f"{source}: {error}") from None
-    print("; ".join([_printable(target), *dict.fromkeys(photo.notes)]))
+    print("; ".join([str(target), *dict.fromkeys(photo.notes)]))
     return 0
 
 
@@ -135,46 +140,81 @@ def _colour_folder(options, load):
         raise UserError(
             f"There is no photo below {options.source}; of other files there are {len(others)}."
         )
-    originals = {(options.source / name).resolve() for name in pictures}
-    rows = [
-        _colour_one(name, options, load, pictures, originals)
-        for name in cli.progress(pictures, desc="colouring", unit="photo")
-    ]
-    return _report(options.out, [*rows, *(Row(name.as_posix()) for name in others)])
-
-
-def _colour_one(name, options, load, taken, originals):
-    """One photo of a folder -> its `Row`."""
-    row = Row(name.as_posix(), result="coloured")
-    try:
-        with photos.read(options.source / name, options.max_megapixels) as photo:
-            height, width = photo.shapes[0]
-            row = dataclasses.replace(row, width=width, height=height)
-            target = options.out / _name(name, photo, taken)
-            if target.resolve() in originals:  # possible if IN is inside OUT
-                raise PhotoError("its result would replace a photo; choose another OUT=")
-            if target.exists() and not options.overwrite:
-                row = dataclasses.replace(row, result="kept")
+    originals = {os.path.realpath(options.source / name) for name in pictures}
+    rows = {}
+    with cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar:
+        # What another run is colouring is taken up again at the end, where the run waits for it.
+        waiting = collections.deque((name, False) for name in pictures)
+        while waiting:
+            name, wait = waiting.popleft()
+            row = _colour_one(name, options, load, pictures, originals, wait)
+            if row is None:
+                waiting.append((name, True))
             else:
-                _write(load, photo, target)
-            return dataclasses.replace(row, reason="; ".join(dict.fromkeys(photo.notes)))
+                rows[name] = row
+                bar.update()
+    return _report(options.out, [*(rows[name] for name in pictures), *others])
+
+
+def _colour_one(name, options, load, taken, originals, wait):
+    """One photo of a folder -> its `Row`; None if another run has it and `wait` is False."""
+    row = Row(name.as_posix(), result="coloured")
+    source = options.source / name
+    try:
+        with _ours(source, wait) as ours:
+            if not ours:
+                return None
+            with photos.read(source, options.max_megapixels) as photo:
+                height, width = photo.shapes[0]
+                row = dataclasses.replace(row, width=width, height=height)
+                target = options.out / _name(name, photo, taken)
+                if os.path.realpath(target) in originals:  # possible if IN is inside OUT
+                    raise PhotoError("its result would replace a photo; choose another OUT=")
+                if target.is_file() and not options.overwrite:
+                    row = dataclasses.replace(row, result="kept")
+                else:
+                    _write(load, photo, target)
+                return dataclasses.replace(row, reason="; ".join(dict.fromkeys(photo.notes)))
     except PhotoError as error:
         return dataclasses.replace(row, result="failed", reason=str(error))
+    except OSError as error:
+        return dataclasses.replace(row, result="failed", reason=cli.reason(error))
+
+
+@contextlib.contextmanager
+def _ours(source, wait):
+    """Yield whether no other run colours the photo, which is locked meanwhile."""
+    with contextlib.ExitStack() as stack:
+        ours = True
+        try:
+            stack.enter_context(files.locked(source, wait))
+        except BlockingIOError:
+            ours = False
+        except OSError:  # no locks on this file system; or no permission, which reading reports
+            pass
+        yield ours
 
 
 def _listed(source, out):
-    """(photos, other files) below a folder, as paths within it, without those in `out`."""
+    """The photos below a folder as paths within it, and a `Row` of everything else in it.
+
+    Without what lies in `out`.
+    """
     out, home = out.resolve(), source.resolve()
     results = out.relative_to(home).parts if out.is_relative_to(home) else None
     pictures: dict[Path, None] = {}
     others = []
-    for path in photos.find(source):
+    skipped: dict[Path, str] = {}
+    for path in [*photos.find(source, skipped), *sorted(skipped)]:
         name = path.relative_to(source)
-        if results is None or name.parts[: len(results)] != results:
-            if photos.is_picture(path):
-                pictures[name] = None
-            else:
-                others.append(name)
+        if results is not None and name.parts[: len(results)] == results:
+            continue
+        if path in skipped:
+            others.append(Row(name.as_posix(), result="left out", reason=skipped[path]))
+        elif photos.is_picture(path):
+            pictures[name] = None
+        else:
+            others.append(Row(name.as_posix()))
     return pictures, others
 
 
@@ -215,18 +255,13 @@ def _report(out, rows):
         table.writerows(dataclasses.astuple(row) for row in rows)
     counts = collections.Counter(row.result for row in rows)
     summary = ", ".join(f"{counts[result]} {result}" for result in RESULTS if counts[result])
-    print(f"{summary}: see {_printable(out / REPORT)}")
+    print(f"{summary}: see {out / REPORT}")
     failed = [row for row in rows if row.result == "failed"]
     for row in failed[:SHOWN]:
         print(f"failed: {row.file}: {row.reason}", file=sys.stderr)
     if len(failed) > SHOWN:
         print(f"failed: {len(failed) - SHOWN} more", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _printable(path):
-    """A path as text for any terminal; file names need not be UTF-8."""
-    return str(path).encode("utf-8", "replace").decode()
 
 
 if __name__ == "__main__":

@@ -199,7 +199,10 @@ class ShardWriter:
     def _convert(self, row):
         """(example, (mean ab, whether grey)) of a planned file; (None, reason) if unreadable."""
         name, _, digest, label = row
-        data = (self.source / name).read_bytes()
+        try:
+            data = (self.source / name).read_bytes()
+        except OSError:  # it could be read when the shards were planned
+            data = b""
         if files.sha256(data) != digest:
             raise UserError(
                 f"{self.source / name} changed while {self.folder} was made. Delete {self.folder}; "

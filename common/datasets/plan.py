@@ -7,6 +7,7 @@ continues, and so that changes in the source folder are detected.
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,27 +50,32 @@ def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, 
     """Hash every picture and assign it to a shard; the manifest of a data set to be built."""
     source = Path(settings.source)
     names, others = _listing(source)
-    if not names:
-        raise UserError(
-            f"There is no picture in {source}. DATA is a folder of photos, nested folders included."
-        )
 
     def measure(name):
-        data = (source / name).read_bytes()
+        try:
+            data = (source / name).read_bytes()
+        except OSError as error:
+            others[name] = photos.unreadable(error)
+            print(f"left out: {name}: {others[name]}", file=sys.stderr)
+            return None
         return splits.File(name, len(data), files.sha256(data))
 
     pictures = []
     with cli.progress(total=len(names), desc="hashing", unit="picture") as bar:
         for file in ahead(measure, names, depth=64, workers=os.cpu_count() or 1):
-            pictures.append(file)
+            pictures += [file] if file else []
             bar.update()
+    if not pictures:
+        raise UserError(
+            f"There is no picture in {source}. DATA is a folder of photos, nested folders included."
+        )
 
     by_name = splits.assign(
         pictures, settings.split_by, settings.fractions, settings.counts, settings.validation
     )
-    left_out = [[name, "no picture"] for name in others]
+    left_out = [[name, reason] for name, reason in others.items()]
     reason = "beyond the counts" if settings.counts else "not in the split list"
-    left_out += [[name, reason] for name in names if name not in by_name]
+    left_out += [[file.name, reason] for file in pictures if file.name not in by_name]
     pictures = [file for file in pictures if file.name in by_name]
     labels = _labels([file.name for file in pictures])
 
@@ -106,14 +112,18 @@ def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, 
     }
 
 
-def _listing(source: Path) -> tuple[list[str], list[str]]:
-    """(pictures, others): the files below `source` by relative POSIX name, sorted."""
-    pictures: list[str] = []
-    others: list[str] = []
-    for path in photos.find(source):
-        kind = pictures if photos.is_picture(path) else others
-        kind.append(path.relative_to(source).as_posix())
-    return sorted(pictures), sorted(others)
+def _listing(source: Path) -> tuple[list[str], dict[str, str]]:
+    """(pictures, {other: why it is none}) below `source`, by relative POSIX name, sorted."""
+    others: dict[Path, str] = {}
+    pictures = []
+    for path in photos.find(source, others):
+        if photos.is_picture(path):
+            pictures.append(path.relative_to(source).as_posix())
+        else:
+            others[path] = "no picture"
+    return sorted(pictures), {
+        path.relative_to(source).as_posix(): others[path] for path in sorted(others)
+    }
 
 
 def _class_of(name):

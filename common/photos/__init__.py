@@ -13,7 +13,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     writing    `write` a result in its source's format; `png`
 """
 
-from common.photos.formats import WRITTEN, PhotoError, find, is_picture
+from common.photos.formats import WRITTEN, PhotoError, find, is_picture, unreadable
 from common.photos.geometry import CUTS, fit, unfit
 from common.photos.reading import MAX_MEGAPIXELS, Page, Photo, decode, flat, read
 from common.photos.writing import png, write
@@ -33,5 +33,6 @@ __all__ = [
     "png",
     "read",
     "unfit",
+    "unreadable",
     "write",
 ]

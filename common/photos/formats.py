@@ -4,7 +4,9 @@ Formats are recognised by their first bytes and decoded by libraries only (no Gh
 """
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,8 @@ _REFUSED = frozenset((
     ".pef", ".srw",
 ))
 # fmt: on
+# What a name in a folder is, if the system finds nothing behind it.
+_LINKS = {errno.ENOENT: "a broken link", errno.ELOOP: "a link that leads back to itself"}
 _OPENING = threading.Lock()
 
 
@@ -35,17 +39,46 @@ class PhotoError(UserError):
     """A picture that cannot be used; the message is the reason, without the file's name."""
 
 
-def find(folder: str | Path) -> list[Path]:
-    """Every file below `folder`, sorted; hidden files and folders are left out."""
+def find(folder: str | Path, skipped: dict[Path, str] | None = None) -> list[Path]:
+    """Every file below `folder`, sorted; hidden files and folders are left out.
 
-    def refuse(error):
-        raise error
+    Links to files are followed. skipped: receives whatever else is there, with the reason: links to
+    folders, which may lead back, broken ones, pipes and the like, and what cannot be read. Raises
+    OSError if `folder` itself cannot be read.
+    """
+    skipped = {} if skipped is None else skipped
+
+    def skip(error):
+        if Path(error.filename) == Path(folder):
+            raise error
+        skipped[Path(error.filename)] = unreadable(error)
 
     paths = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=skip):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(parent, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in paths if path.is_file())
+        for path in (Path(parent, name) for name in folders):
+            if path.is_symlink():
+                skipped[path] = "a link to a folder, which is not followed"
+        for path in (Path(parent, name) for name in names if not name.startswith(".")):
+            if reason := _why_no_file(path):
+                skipped[path] = reason
+            else:
+                paths.append(path)
+    return sorted(paths)
+
+
+def _why_no_file(path):
+    """What something is instead of a file; "" for a file and for a link to one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return _LINKS.get(error.errno or 0) or unreadable(error)
+    return "" if stat.S_ISREG(mode) else "a pipe, a socket or a device"
+
+
+def unreadable(error: OSError) -> str:
+    """The reason for which the system does not read something."""
+    return f"cannot be read ({os.strerror(error.errno or 0).lower()})"
 
 
 def is_picture(path: str | Path) -> bool:
@@ -90,7 +123,7 @@ def decoding() -> Iterator[None]:
         raise PhotoError("not enough memory for it") from None
     except Exception as error:  # decoders raise anything on hostile bytes
         if isinstance(error, OSError) and error.errno:  # the system's; decoders give no number
-            raise PhotoError(f"cannot be read ({os.strerror(error.errno).lower()})") from error
+            raise PhotoError(unreadable(error)) from error
         if isinstance(error, Image.UnidentifiedImageError):
             raise PhotoError("not a picture, or of a kind that is not read") from error
         raise PhotoError(f"damaged ({first_line(error)})") from error
