@@ -22,6 +22,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     removed by the next one.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # A digest, since the longest names leave no room to add anything.
     home = path.parent / f".{sha256(os.fsencode(path.name))[:16]}.part"
     with contextlib.ExitStack() as stack:
@@ -33,17 +34,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def _own_folder(home, stack):
-    """A new folder in `home`, locked; when `stack` closes, both are removed if nobody else is in.
+    """A new folder in `home`, locked; both are removed when `stack` closes.
 
-    A lock tells folders in use from what killed processes left, which is removed.
+    The lock tells a folder in use from what a killed process left.
     """
-    stack.callback(_remove_empty, home)
+    for _ in range(2):  # an interrupt may end the first
+        stack.callback(_clear, home)
+    _clear(home)
     while True:
-        home.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            home.mkdir()
         with contextlib.suppress(FileNotFoundError):  # another process has just removed `home`
-            for left in home.iterdir():
-                with contextlib.suppress(OSError), locked(left):
-                    shutil.rmtree(left)
             folder = Path(tempfile.mkdtemp(dir=home))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # file systems may have no locks
@@ -52,9 +53,13 @@ def _own_folder(home, stack):
                 return folder
 
 
-def _remove_empty(folder):
+def _clear(home):
+    """Remove the folders in `home` that no process uses, and `home` if none remains."""
     with contextlib.suppress(OSError):
-        folder.rmdir()
+        for folder in home.iterdir():
+            with contextlib.suppress(OSError), locked(folder):
+                shutil.rmtree(folder)
+        home.rmdir()
 
 
 @contextlib.contextmanager
