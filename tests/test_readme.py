@@ -35,7 +35,7 @@ def test_the_example_colours_a_grey_photo(tmp_path):
             "config": dataclasses.asdict(config),
             "image_size": config.image_size,
             "cut": config.cut,
-            "embedding": embedder.metadata,
+            "embedding": {**embedder.metadata, "from": "photo"},
         },
     )
     grey = 60 + drawn.picture(3, 300, 420)[..., 0] // 2

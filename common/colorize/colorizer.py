@@ -8,6 +8,7 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +35,10 @@ class Colorizer:
     network takes at a time; the last batch is padded, so that a picture's colours depend neither on
     the other pictures nor on their number. Raises UserError.
 
-    Attributes: `size` and `cut` of the pictures that the network takes, the model's `metadata`, and
-    `needs_embedding`.
+    Attributes: `size` and `cut` of the pictures that the network takes, the model's `metadata`,
+    `needs_embedding`, `embedding`, what its metadata say of the embedding network, or None, and
+    `embeds_photos`: whether it was trained on embeddings of the photo itself, at that network's own
+    size, or on those of the pictures that it takes.
     """
 
     def __init__(
@@ -54,16 +57,20 @@ class Colorizer:
         self.needs_embedding = "embedding" in inputs
         self._weights, self._folder, self._band = weights, Path(path).parent, band
         self._batch = batch
-        if self.needs_embedding and not self.metadata.get("embedding"):
+        about = self.metadata.get("embedding") if self.needs_embedding else None
+        self.embedding: dict[str, Any] | None = about
+        self.embeds_photos = bool(about and about.get("from") == "photo")
+        if self.needs_embedding and not self.embedding:
             raise UserError(
                 f"{path} needs an embedding, and its metadata does not name the network. Export "
                 "it with its metadata."
             )
 
     @functools.cached_property
-    def _embedder(self):
+    def embedder(self) -> embeddings.Embedder:
         """The embedding network that the model was trained on; stored embeddings need none."""
-        return embeddings.find(self.metadata["embedding"], self._weights, self._folder)
+        assert self.embedding  # asked for only by a model that needs one
+        return embeddings.find(self.embedding, self._weights, self._folder)
 
     def predict_ab(self, l: np.ndarray, embedding: np.ndarray | None = None) -> np.ndarray:
         """L* (N, S, S, 1) float32 in [0, 100] -> ab (N, S, S, 2) float32, Lab units.
@@ -73,12 +80,10 @@ class Colorizer:
         parts = []
         for start in range(0, len(l), self._batch):
             batch = {"l": _padded(l[start : start + self._batch], self._batch)}
-            if self.needs_embedding:
-                if embedding is None:
-                    batch["embedding"] = self._embedder(batch["l"], pad=self._batch > 1)
-                else:
-                    part = embedding[start : start + self._batch]
-                    batch["embedding"] = _padded(part, self._batch)
+            if embedding is not None:
+                batch["embedding"] = _padded(embedding[start : start + self._batch], self._batch)
+            elif self.needs_embedding:
+                batch["embedding"] = self.embedder(batch["l"], pad=self._batch > 1)
             parts.append(predict(self._model, batch)[: len(l) - start])
         return np.concatenate(parts)
 
@@ -89,14 +94,15 @@ class Colorizer:
         cut = "letterbox" if self.cut == "letterbox" else "squash"  # "centre" would leave a rest
         rows = max(1, self._band // width)
         bands = [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
-        small = photos.fit(
-            (_over_white(array[band]) for band in bands),
-            self.size,
-            cut,
-            pad=100.0,
-            shape=(height, width),
-        )
-        ab = self.predict_ab(small[None, ..., None])[0]
+
+        def fitted(size):
+            l = (_over_white(array[band]) for band in bands)
+            return photos.fit(l, size, cut, pad=100.0, shape=(height, width))[None, ..., None]
+
+        embedding = None
+        if self.embeds_photos:
+            embedding = self.embedder(fitted(self.embedder.size))
+        ab = self.predict_ab(fitted(self.size), embedding)[0]
         if not np.isfinite(ab).all():
             raise UserError("the model returned NaN or infinity; train it anew at a lower rate")
         channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3

@@ -98,6 +98,7 @@ def parse(argv: list[str] | None) -> Request:
         help="store this network's embedding with the data, for the nearest "
         "neighbour; without it that is of the embedding added last, if any",
     )
+    datasets.add_embed_from(parser)
     parser.add_argument("--split", choices=datasets.SPLITS, default=None, help="else test")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     parser.add_argument("--limit", type=cli.at_least(1), help="at most so many pictures")
@@ -159,6 +160,7 @@ def parse(argv: list[str] | None) -> Request:
         batch_size=args.batch,
         precision=choose_policy(args.precision)[0],
         weights=args.embedding_weights,
+        embed_from=args.embed_from,
         rebalance=args.rebalance,
         against=args.against,
         predictions=tuple(args.predictions),
@@ -201,7 +203,7 @@ def _dataset(request, paths, skip):
     data, weights = request.data, request.options.weights
     if preset := request.options.preset:
         data = None if preset.data and data == "samples" else data
-        return presets.dataset(preset, data, request.embedding, weights)
+        return presets.dataset(preset, data, request.embedding, weights, request.options.embed_from)
     if (Path(data) / "manifest.json").is_file():
         return _shards(data, request.embedding)
     geometries = set()
@@ -217,14 +219,15 @@ def _dataset(request, paths, skip):
         request.cut or cut,
         request.embedding,
         weights,
+        embed_from=request.options.embed_from,
         split_by=request.split_by,
     )
 
 
 def _shards(folder, network):
     """The data set of finished shards, with the embedding of `network` that was added last."""
-    stored = records.read_manifest(folder)["embeddings"].values()
-    known = [entry["sha256"] for entry in stored if network in (None, entry["network"])]
+    stored = records.read_manifest(folder)["embeddings"]
+    known = [key for key, entry in stored.items() if network in (None, entry["network"])]
     if network and not known:
         raise UserError(
             f"{folder} holds no embedding of {network}. Name the folder of pictures, "

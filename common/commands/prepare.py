@@ -15,6 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--embedding", choices=[*embeddings.NETWORKS, "none"], default="inception_resnet_v2"
     )
+    datasets.add_embed_from(parser)
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
     parser.add_argument("--max-megapixels", type=cli.at_least(0.0, float), default=300)
     parser.add_argument("--overwrite", action="store_true", help="make the shards anew")
@@ -25,6 +26,7 @@ def main(argv: list[str] | None = None) -> None:
         args.cut,
         None if args.embedding == "none" else args.embedding,
         args.embedding_weights,
+        embed_from=args.embed_from,
         split_by=args.split_by,
         seed=args.seed,
         overwrite=args.overwrite,

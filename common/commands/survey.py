@@ -17,6 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = cli.Parser("colorization survey", description=__doc__.splitlines()[0])
     parser.add_argument("report", choices=reports.names())
     datasets.add_arguments(parser)
+    datasets.add_embed_from(parser)
     parser.add_argument("--model", help="a file, or a name in models/; the report's if not given")
     parser.add_argument("--split", choices=datasets.SPLITS, default="test")
     parser.add_argument("--recoloured", type=cli.at_least(1), default=9, help="so many pictures")
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         ask.BATCH,
         choose_policy(args.precision)[0],
         args.embedding_weights,
+        args.embed_from,
     )
     # A report whose authors made a survey states its result in its claims.
     published = vars(reports.module(args.report, "claims")).get("PUBLISHED")

@@ -68,6 +68,7 @@ def _parser(report: Report) -> argparse.ArgumentParser:
     parser.add_argument(
         "--embedding", choices=list(embeddings.NETWORKS), help="instead of the config's"
     )
+    datasets.add_embed_from(parser)
     parser.add_argument(
         "--epochs",
         type=cli.at_least(1),

@@ -14,7 +14,7 @@ threads    computing ahead in threads
 """
 
 from common.config import FRACTIONS
-from common.datasets.build import add_arguments, prepare
+from common.datasets.build import add_arguments, add_embed_from, prepare
 from common.datasets.catalogue import DATA, Source, recipe, source_of
 from common.datasets.records import Dataset, tf_dataset
 from common.datasets.splits import SPLITS
@@ -27,6 +27,7 @@ __all__ = [
     "Dataset",
     "Source",
     "add_arguments",
+    "add_embed_from",
     "ahead",
     "prepare",
     "recipe",

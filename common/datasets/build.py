@@ -37,6 +37,7 @@ def prepare(
     embedding: str | None = None,
     weights: str = "auto",
     *,
+    embed_from: str = "photo",
     split_by: str | Path | None = None,
     fractions: tuple[float, ...] = FRACTIONS,
     seed: int = 0,
@@ -49,10 +50,11 @@ def prepare(
     """Make the missing shards and embeddings of a data set.
 
     data: `samples`, a name in data/sources.toml, or a folder of pictures. size, cut: those of the
-    network (photos.CUTS). embedding: a name in embeddings.NETWORKS, or None. split_by: "content",
-    "folder", or a file of lines "path,split"; None means that of existing shards, else the
-    catalogue's, else "content". folder: of the shards, by default in data/tfrecords. for_training:
-    whether it is an error if there is no training picture.
+    network (photos.CUTS). embedding: a name in embeddings.NETWORKS, or None. embed_from: what
+    embeddings are made from, a value of features.FROM. split_by: "content", "folder", or a file of
+    lines "path,split"; None means that of existing shards, else the catalogue's, else "content".
+    folder: of the shards, by default in data/tfrecords. for_training: whether it is an error if
+    there is no training picture.
     Returns the `Dataset`, with that embedding. Raises `UserError`.
     """
     source = data if isinstance(data, Source) else source_of(data)
@@ -92,11 +94,11 @@ def prepare(
     plan.check(manifest, settings, folder)
     if not manifest["complete"] or plan.damaged(manifest, folder):
         writer = ShardWriter(folder, source.folder, size, cut, max_megapixels)
-        _build(manifest, writer, embedding, weights, for_training)
+        _build(manifest, writer, embedding, weights, embed_from, for_training)
     elif embedding:
-        features.add(manifest, folder, embedding, weights)
-    key = features.stored_key(manifest, embedding, weights) if embedding else None
-    return records.Dataset(folder, manifest["embeddings"][key]["sha256"] if key else None)
+        features.add(manifest, folder, embedding, weights, embed_from)
+    key = features.stored_key(manifest, embedding, weights, embed_from) if embedding else None
+    return records.Dataset(folder, key)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +115,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _build(manifest, writer, embedding, weights, for_training):
+def add_embed_from(parser: argparse.ArgumentParser) -> None:
+    """The flag --embed-from of a command that may compute embeddings."""
+    parser.add_argument(
+        "--embed-from",
+        choices=features.FROM,
+        default="photo",
+        help="what embeddings are made from: the photo at their network's own size, or the stored "
+        "picture",
+    )
+
+
+def _build(manifest, writer, embedding, weights, embed_from, for_training):
     """Write the missing shards, embedding each while the next is decoded, and finish."""
     folder = writer.folder
     embedder = features.load(embedding, weights) if embedding else None
@@ -125,7 +138,7 @@ def _build(manifest, writer, embedding, weights, for_training):
         for shard in ahead(functools.partial(writer, advance=advance), planned, 2, workers=1):
             manifest["shards"].append(shard)
             if embedder:
-                features.write(folder, shard, embedder, bar.update)
+                features.write(manifest, folder, shard, embedder, embed_from, bar.update)
                 bar.update(len(shard["unreadable"]))
     _refuse_unreadable(manifest, total)
     trained = [shard for shard in manifest["shards"] if shard["split"] == "train"]
@@ -137,7 +150,7 @@ def _build(manifest, writer, embedding, weights, for_training):
     mean_ab = [float(x) / pictures for x in ab_sum] if pictures else [0.0, 0.0]
     manifest |= {"complete": True, "mean_ab": mean_ab}
     if embedder:
-        features.note(manifest, folder, embedder, weights)
+        features.note(manifest, folder, embedder, weights, embed_from)
     files.write_json(folder / "manifest.json", manifest)
     for shard in manifest["shards"]:
         _sidecar(folder, shard).unlink(missing_ok=True)

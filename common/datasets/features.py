@@ -1,27 +1,94 @@
-"""Embeddings beside the shards: the logits of an ImageNet network for every stored picture.
+"""Embeddings beside the shards: the logits of an ImageNet network for every picture.
 
-`<shard>.<key>.npy` (N, 1000) float32, where `key` begins the hash of the network's weights.
+`<shard>.<key>.npy` (N, 1000) float32. They are made from the photo itself, brought to the network's
+own size by the data set's cut; or, if asked for, from the stored picture, enlarged.
 """
 
-from collections.abc import Callable
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common import cli, files
+from common import cli, files, photos
+from common.cli import UserError
+from common.color import lab
 from common.datasets import records
 from common.datasets.threads import ahead
 from common.networks import embeddings
 
+FROM = ("photo", "shard")  # what embeddings are made from; the manifest's "from"
 
-def stored_key(manifest: dict[str, Any], embedding: str, weights: str) -> str | None:
+
+class Photos:
+    """The picture files that shards were made from. `UserError` where their folder is gone."""
+
+    def __init__(self, manifest: dict[str, Any]) -> None:
+        self._source, self._cut = Path(manifest["source"]), manifest["cut"]
+        if not self._source.is_dir():
+            size = manifest["image_size"]
+            raise UserError(
+                f"Embeddings are made from the photos, and {self._source} is gone. Bring it back, "
+                f"or EMBED_FROM=shard makes them from the stored pictures of {size} x {size}."
+            )
+
+    def lightness(self, shard: dict[str, Any], rows: Iterable[int], size: int) -> np.ndarray:
+        """L* of some of a shard's photos at another size, (N, size, size, 1) float32.
+
+        shard: its entry of the manifest. `UserError` where a file is not the one it names.
+        """
+        return np.stack([lab.rgb_to_l(self._read(shard, row, size)) for row in rows])[..., None]
+
+    def _read(self, shard, row, size):
+        path = self._source / shard["files"]["name"][row]
+        data = path.read_bytes() if path.is_file() else b""
+        if files.sha256(data) != shard["files"]["sha256"][row]:
+            raise UserError(
+                f"{path} is not the photo that the shards were made from. Bring it back, make them "
+                "anew with OVERWRITE=1, or make the embeddings from the stored pictures: "
+                "EMBED_FROM=shard."
+            )
+        try:  # of any number of pixels: it has been read before
+            return photos.decode(data, size, self._cut, max_megapixels=math.inf)
+        except photos.PhotoError as error:
+            raise UserError(f"{path}: {error}") from None
+
+
+class Embedded(records.Dataset):
+    """A data set whose embeddings are computed from the photos as they are read."""
+
+    def __init__(self, folder: str | Path, embedder: embeddings.Embedder) -> None:
+        super().__init__(folder)
+        self._key, self.embedding = None, {**embedder.metadata, "from": "photo"}
+        self._embedder, self._photos = embedder, Photos(self.manifest)
+        self._entries = {shard["name"]: shard for shard in self.manifest["shards"]}
+
+    def read_embeddings(self, split: str, positions: Sequence[int] | np.ndarray) -> np.ndarray:
+        """As `Dataset.read_embeddings`."""
+        l = list(
+            self._pool.map(
+                lambda at: self._photos.lightness(
+                    self._entries[at[0]], [at[1]], self._embedder.size
+                ),
+                self.locate(split, positions),
+            )
+        )
+        return self._embedder(np.concatenate(l), pad=True)
+
+
+def stored_key(
+    manifest: dict[str, Any], embedding: str, weights: str, made_from: str
+) -> str | None:
     """The key of a stored embedding made for the same request, or None."""
     wanted = [_request(embedding, weights)]
     if weights == "auto":
         wanted.append([embedding, "imagenet"])
     for key, entry in reversed(manifest["embeddings"].items()):
-        if any(request in wanted for request in entry["requests"]):
+        if entry.get("from", "shard") == made_from and any(
+            request in wanted for request in entry["requests"]
+        ):
             return key
     return None
 
@@ -39,9 +106,11 @@ def load(embedding: str, weights: str) -> embeddings.Embedder:
     return embedder
 
 
-def add(manifest: dict[str, Any], folder: Path, embedding: str, weights: str) -> None:
+def add(
+    manifest: dict[str, Any], folder: Path, embedding: str, weights: str, made_from: str
+) -> None:
     """Add an embedding to finished shards, unless it is there; the manifest is rewritten."""
-    key = stored_key(manifest, embedding, weights)
+    key = stored_key(manifest, embedding, weights, made_from)
     if key and (weights != "auto" or manifest["embeddings"][key]["weights"] == "imagenet"):
         entry = manifest["embeddings"][key]
         paths = {name: records.embedding_path(folder, name, key) for name in entry["bytes"]}
@@ -50,36 +119,50 @@ def add(manifest: dict[str, Any], folder: Path, embedding: str, weights: str) ->
             for name, path in paths.items()
         ):
             return
+    if made_from == "photo":
+        Photos(manifest)  # or the error, before a network is loaded
+        if key is None and stored_key(manifest, embedding, weights, "shard"):
+            print(
+                f"{folder}: its embeddings were made from the stored pictures, as in earlier "
+                "versions; they are made anew from the photos. EMBED_FROM=shard keeps them.",
+                flush=True,
+            )
     embedder = load(embedding, weights)
     total = sum(len(shard["offsets"]) for shard in manifest["shards"])
     with cli.progress(total=total, desc="embeddings", unit="picture") as bar:
         for shard in manifest["shards"]:
-            write(folder, shard, embedder, bar.update)
-    note(manifest, folder, embedder, weights)
+            write(manifest, folder, shard, embedder, made_from, bar.update)
+    note(manifest, folder, embedder, weights, made_from)
     files.write_json(folder / "manifest.json", manifest)
 
 
 def write(
+    manifest: dict[str, Any],
     folder: Path,
     shard: dict[str, Any],
     embedder: embeddings.Embedder,
+    made_from: str,
     advance: Callable[[int], Any],
 ) -> None:
     """Write a shard's embeddings; batches never cross a shard, the last one is padded.
 
     advance: called with the number of pictures done.
     """
-    target = records.embedding_path(folder, shard["name"], embedder.sha256[:12])
-    if _has_rows(target, len(shard["offsets"])):
-        advance(len(shard["offsets"]))
+    count, cores = len(shard["offsets"]), os.cpu_count() or 1
+    target = records.embedding_path(folder, shard["name"], _key(embedder, made_from))
+    if _has_rows(target, count):
+        advance(count)
         return
+    photos_of = Photos(manifest) if made_from == "photo" else None
 
     def lightness(start):
-        return records.lightness(folder, shard, slice(start, start + embeddings.BATCH))
+        stop = min(start + embeddings.BATCH, count)
+        if photos_of:
+            return photos_of.lightness(shard, range(start, stop), embedder.size)
+        return records.lightness(folder, shard, slice(start, stop))
 
-    starts = range(0, len(shard["offsets"]), embeddings.BATCH)
     rows = [np.empty((0, embeddings.CLASSES), np.float32)]
-    for l in ahead(lightness, starts):
+    for l in ahead(lightness, range(0, count, embeddings.BATCH), 2 * cores, workers=cores):
         rows.append(embedder(l, pad=True))
         advance(len(l))
     with files.replacing(target) as temporary:
@@ -94,17 +177,26 @@ def _has_rows(path, rows):
 
 
 def note(
-    manifest: dict[str, Any], folder: Path, embedder: embeddings.Embedder, weights: str
+    manifest: dict[str, Any],
+    folder: Path,
+    embedder: embeddings.Embedder,
+    weights: str,
+    made_from: str,
 ) -> None:
     """Record the embedding just written as the manifest's last, with its request."""
-    key = embedder.sha256[:12]
+    key = _key(embedder, made_from)
     known = manifest["embeddings"].pop(key, {"requests": []})
     request = _request(embedder.network, weights)
     manifest["embeddings"][key] = {
         **embedder.metadata,
+        "from": made_from,
         "requests": [r for r in known["requests"] if r != request] + [request],
         "bytes": {
             shard["name"]: records.embedding_path(folder, shard["name"], key).stat().st_size
             for shard in manifest["shards"]
         },
     }
+
+
+def _key(embedder, made_from):
+    return records.embedding_key({**embedder.metadata, "from": made_from})

@@ -16,7 +16,7 @@ import functools
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,20 +177,29 @@ def lightness(folder: Path, shard: dict[str, Any], part: slice) -> np.ndarray:
     )[..., None]
 
 
+def embedding_key(metadata: Mapping[str, Any]) -> str:
+    """The key of an embedding in the manifest, from what a model or the manifest says of it.
+
+    It begins with the hash of the network's weights. Where there is no word of what embeddings were
+    made from, as in earlier versions, that was the stored picture.
+    """
+    made_from = metadata.get("from", "shard")
+    return metadata["sha256"][:12] + ("" if made_from == "shard" else f"-{made_from}")
+
+
 def embedding_path(folder: str | Path, shard: str, key: str) -> Path:
-    """Where the embeddings of a shard lie; `key` is the first twelve digits of their hash."""
+    """Where the embeddings of a shard lie; key: of `embedding_key`."""
     return Path(folder) / f"{shard}.{key}.npy"
 
 
 class Dataset:
     """The shards of a folder, by split and position.
 
-    folder: of the shards; `~` is home. embedding: the SHA-256 of its network's weights picks a
-    stored embedding; by default the one added last. Raises `UserError` for a data set that is not
-    complete.
+    folder: of the shards; `~` is home. embedding: the key of a stored embedding; by default the
+    one added last. Raises `UserError` for a data set that is not complete.
 
     `name`, `labels`, `image_size`, `cut`, `mean_ab` (2,) float32 in Lab units: of its manifest.
-    `embedding`: what the manifest holds of the embedding, or None.
+    `embedding`: {"network", "weights", "sha256", "precision", "from"} of the embedding, or None.
     """
 
     def __init__(self, folder: str | Path, embedding: str | None = None) -> None:
@@ -200,13 +209,18 @@ class Dataset:
         self.image_size, self.cut = manifest["image_size"], manifest["cut"]
         self.mean_ab = np.array(manifest["mean_ab"], np.float32)
         stored = manifest["embeddings"]
-        key = embedding[:12] if embedding else next(reversed(stored), None)
+        key = embedding or next(reversed(stored), None)
         if embedding and key not in stored:
             raise UserError(
                 f"{folder} holds no embedding {key}, only {', '.join(stored) or 'none'}"
                 ". Run `make data` with the EMBEDDING and EMBEDDING_WEIGHTS it needs."
             )
-        self._key, self.embedding = key, stored.get(key)
+        self._key, self.embedding = key, None
+        if key:
+            entry = {"from": "shard", **stored[key]}  # earlier versions had no other
+            self.embedding = {
+                name: entry[name] for name in ("network", "weights", "sha256", "precision", "from")
+            }
         self._shards: dict[str, list[dict]] = {split: [] for split in SPLITS}
         for shard in manifest["shards"]:
             self._check(shard)
@@ -216,9 +230,8 @@ class Dataset:
     def _check(self, shard):
         expected = {self._path(shard["name"]): shard["bytes"]}
         if self._key:
-            expected[embedding_path(self.folder, shard["name"], self._key)] = self.embedding[
-                "bytes"
-            ][shard["name"]]
+            sizes = self.manifest["embeddings"][self._key]["bytes"]
+            expected[embedding_path(self.folder, shard["name"], self._key)] = sizes[shard["name"]]
         for path, size in expected.items():
             stored = path.stat().st_size if path.exists() else None
             if stored != size:
@@ -298,8 +311,14 @@ class Dataset:
             "label": np.array([example["label"] for example in examples], np.int64),
         }
         if embedding:
-            batch["embedding"] = np.stack([self._embeddings[shard][row] for shard, row in located])
+            batch["embedding"] = self.read_embeddings(split, positions)
         return batch
+
+    def read_embeddings(self, split: str, positions: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The embeddings of the pictures at `positions` of a split, (N, 1000) float32."""
+        return np.stack(
+            [self._embeddings[shard][row] for shard, row in self.locate(split, positions)]
+        )
 
     def embeddings(self, split: str) -> Iterator[np.ndarray]:
         """Yield the stored embeddings of a split in order, a shard's (N, 1000) float32 at a time.

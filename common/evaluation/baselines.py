@@ -64,11 +64,9 @@ class NearestNeighbour:
     def source(self, digests: list[str], outcomes: list | None = None) -> rows.Neighbours:
         """What its row records."""
         names = self.dataset.names("train")
-        embedding = self.dataset.embedding
+        assert self.dataset.embedding is not None  # without one there is no such baseline
         return rows.Neighbours(
-            embedding={
-                key: embedding[key] for key in ("network", "weights", "sha256", "precision")
-            },
+            embedding=self.dataset.embedding,
             among=len(names),
             seen=0,
             neighbours=[

@@ -48,6 +48,7 @@ class Options:
 
     limit: at most so many pictures, the first in stored order, which is a seeded shuffle.
     precision: a dtype policy. weights: of the embedding network, as in `embeddings.find`.
+    embed_from: "photo", or "shard" to make embeddings that are not stored from the stored pictures.
     shown: pictures on the page that are spread evenly. keep_going: list a model that cannot be
     evaluated under `failed`, instead of raising `ModelError`; None does so where there are others.
     rebalance: also the AuC balanced by the training split's colours, see `protocol`.
@@ -60,6 +61,7 @@ class Options:
     batch_size: int = 16
     precision: str = "float32"
     weights: str | None = None
+    embed_from: str = "photo"
     shown: int = gallery.SHOWN
     keep_going: bool | None = None
     rebalance: bool = False
@@ -196,7 +198,13 @@ def _measure(plan, options, networks):
         for name, path in plan.models.items():
             try:
                 model = Model(
-                    path, name, plan.dataset, plan.batch_size, options.precision, options.weights
+                    path,
+                    name,
+                    plan.dataset,
+                    plan.batch_size,
+                    options.precision,
+                    options.weights,
+                    options.embed_from,
                 )
                 models += measure.measure([model], settings)
             except ModelError as error:

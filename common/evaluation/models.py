@@ -7,6 +7,7 @@ import numpy as np
 
 from common import colorize, datasets, files, photos
 from common.cli import UserError, first_line
+from common.datasets import features, records
 from common.evaluation import rows
 from common.evaluation.baselines import Batch
 from common.training import logs
@@ -19,8 +20,9 @@ class ModelError(UserError):
 class Model:
     """An exported model over the pictures of a data set, whatever size it works at.
 
-    It takes the stored embeddings if they are those it was trained on (size, cut and weights),
-    else it computes its own. `ModelError` if the file is no model that can be evaluated.
+    It takes the stored embeddings if they are those it was trained on, else it computes them: from
+    the photos if it was trained on such, unless embed_from is "shard", else from the pictures that
+    it colours. `ModelError` if the file is no model that can be evaluated, or the photos are gone.
     """
 
     kind, makes = rows.MODEL, "ab"
@@ -33,29 +35,44 @@ class Model:
         batch_size: int,
         precision: str = "float32",
         weights: str | None = None,
+        embed_from: str = "photo",
     ):
         self.path, self.name = Path(path), name
         try:
             self._colorizer = colorize.Colorizer(path, precision, weights, batch=batch_size)
+            self.dataset, self._embedding_from = self._embedded(dataset, embed_from)
         except UserError as error:
             raise ModelError(str(error)) from None
+        self.takes_embedding = self._embedding_from in ("data set", "photos")
         metadata, self.size = self._colorizer.metadata, self._colorizer.size
-        self._embedding = metadata.get("embedding") if self._colorizer.needs_embedding else None
-        key = self._embedding["sha256"] if self._embedding else ""
-        self.takes_embedding = key[:12] in dataset.manifest["embeddings"] and (
-            self.size,
-            self._colorizer.cut,
-        ) == (dataset.image_size, dataset.cut)
-        self.dataset = datasets.Dataset(dataset.folder, key) if self.takes_embedding else dataset
         self.sha256 = files.sha256(path)
         data = dict(metadata.get("data", {}))
         self._trained_on = data.pop("train_sha256", None)
         # Without the digests of the training files, since there is one for each picture.
         self._metadata = {**metadata, "data": data} if metadata else {}
 
+    def _embedded(self, dataset, embed_from):
+        """(the data set with the model's embeddings, what the row says of where they are from)."""
+        embedding = self._colorizer.embedding
+        if embedding is None:
+            return dataset, None
+        key = records.embedding_key(embedding)
+        stored = key in dataset.manifest["embeddings"]
+        if self._colorizer.embeds_photos:
+            # They are of the same view as the picture, whatever its size.
+            if stored:
+                return datasets.Dataset(dataset.folder, key), "data set"
+            if embed_from == "photo":
+                return features.Embedded(dataset.folder, self._colorizer.embedder), "photos"
+        elif stored and (self._colorizer.size, self._colorizer.cut) == (
+            dataset.image_size,
+            dataset.cut,
+        ):
+            return datasets.Dataset(dataset.folder, key), "data set"
+        return dataset, "model"
+
     def source(self, digests: list[str], outcomes: list | None = None) -> rows.ModelFile:
         """What the row of this model records; digests: SHA-256 of the scored pictures."""
-        embedding_from = "data set" if self.takes_embedding else "model"
         return rows.ModelFile(
             file=str(self.path),
             sha256=self.sha256,
@@ -63,8 +80,8 @@ class Model:
             history=logs.history_of(self.path, self.sha256),
             image_size=self.size,
             cut=self._colorizer.cut,
-            embedding=self._embedding,
-            embedding_from=embedding_from if self._embedding else None,
+            embedding=self._colorizer.embedding,
+            embedding_from=self._embedding_from,
             metadata=self._metadata,
             seen=self.count_seen(digests),
         )

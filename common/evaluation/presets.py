@@ -75,11 +75,12 @@ def dataset(
     data: str | None = None,
     embedding: str | None = None,
     weights: str = "auto",
+    embed_from: str = "photo",
 ) -> datasets.Dataset:
     """The data set of a preset, prepared where it is missing; `UserError` where it cannot be.
 
     data: a folder of its pictures, or a name of the catalogue; else the preset's own. embedding,
-    weights: as in `datasets.prepare`.
+    weights, embed_from: as in `datasets.prepare`.
     """
     if data is not None and (Path(data) / "manifest.json").is_file():
         raise UserError(f"PRESET={preset.name} makes its own shards. DATA is a folder of pictures.")
@@ -99,6 +100,7 @@ def dataset(
         preset.cut,
         embedding,
         weights,
+        embed_from=embed_from,
         split_by=split_by,
         folder=folder,
         for_training=False,

@@ -160,8 +160,9 @@ class Neighbours:
 class ModelFile:
     """An exported model.
 
-    embedding_from: "data set" where the embeddings stored there are used, "model" where they are
-    made during the evaluation, None without any. history: {column: a number an epoch}, or None.
+    embedding_from: "data set" where the embeddings stored there are used; "photos" or "model" where
+    they are made during the evaluation, from the photos or from the pictures that the model
+    colours; None without any. history: {column: a number an epoch}, or None.
     """
 
     file: str

@@ -122,7 +122,10 @@ def remarks_of(row: Row, count: int) -> list[str]:
             )
         )
     if row.embedding:
-        remarks.append(f"embedding {row.embedding['network']}, {_weights(row.embedding)}")
+        remarks.append(
+            f"embedding {row.embedding['network']}, {_weights(row.embedding)}, of "
+            + ("photos" if _of_photos(row) else "stored pictures")
+        )
     if isinstance(row.source, Neighbours):
         remarks.append(f"among {row.source.among} training pictures")
     for encoder in row.metadata.get("pretrained", {}).values():
@@ -133,6 +136,12 @@ def remarks_of(row: Row, count: int) -> list[str]:
         a, b = row.source.ab
         remarks.append(f"ab = ({a:.1f}, {b:.1f})")
     return remarks
+
+
+def _of_photos(row):
+    """Whether a row's embeddings were made from the photos, not from the stored pictures."""
+    made_live = isinstance(row.source, ModelFile) and row.source.embedding_from == "model"
+    return row.embedding.get("from") == "photo" and not made_live
 
 
 def _weights(network):

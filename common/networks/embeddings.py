@@ -32,8 +32,9 @@ class Embedder:
     """An ImageNet network without its softmax, as a function of L*.
 
     `embedder(l)`: (N, H, W, 1) float32 L* in [0, 100], any size -> (N, 1000) float32 logits.
-    With pad=True the last batch is padded to the size of the others. `metadata` holds the
-    network's name, the source of its weights, their hash and the precision.
+    With pad=True the last batch is padded to the size of the others. `size`: the network's own, to
+    which L* of another size is brought. `metadata` holds the network's name, the source of its
+    weights, their hash and the precision.
     """
 
     def __init__(self, network: str, classifier: keras.Model, weights: str) -> None:
@@ -46,7 +47,8 @@ class Embedder:
             "precision": "float32",
         }
         self._classifier = classifier
-        size, preprocess = NETWORKS[network].size, NETWORKS[network].preprocess
+        self.size = size = NETWORKS[network].size
+        preprocess = NETWORKS[network].preprocess
         grey = keras.Input((None, None, 1), dtype="float32")
         x = layers.Resizing(size, size, antialias=True, dtype="float32")(grey)
         # A network that scales its three channels alike takes one grey channel three times.

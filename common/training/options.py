@@ -39,6 +39,10 @@ class Options(Named):
     rebalance: bool = False  # weight the loss by the rarity of the colours in the data
     embed_views: bool = False  # embed each view of a picture anew, not the whole picture once
 
+    # What embeddings are made from: "photo" or "shard", see common.datasets.features. Those of
+    # views of a picture (`embed_views`) can only be made from the stored one.
+    embed_from: str = "photo"
+
     # Weights to begin from: `auto`, `imagenet`, `random` or a file.
     embedding_weights: str | None = None
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -74,6 +74,7 @@ def train(
         config.cut,
         config.embedding,
         options.weights_of("embedding"),
+        embed_from="shard" if options.embed_views else options.embed_from,
         split_by=options.split_by,
         fractions=config.fractions,
     )
@@ -110,7 +111,7 @@ def train(
         "options": options.extras,
         "data": dataset.name,
         "split_sha256": dataset.split_sha256(),
-        "embedding": _short(dataset.embedding if config.embedding else None),
+        "embedding": dataset.embedding if config.embedding else None,
         "pretrained": about,
         "precision": policy,
         "steps": config.steps,
@@ -134,7 +135,7 @@ def train(
     if distance:
         loss = losses.PerceptualLoss(distance.in_precision(policy), config)
     embedder = None
-    if options.embed_views:
+    if options.embed_views and dataset.embedding:
         embedder = embeddings.find(dataset.embedding, options.weights_of("embedding"))
     names = _whose_maps_serve(network, config, pretrained) if config.maps else []
     first, rest = frozen.cut(network, names) if names else (None, network)
@@ -203,14 +204,6 @@ def plain(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def _short(embedding):
-    return (
-        {key: embedding[key] for key in ("network", "weights", "sha256", "precision")}
-        if embedding
-        else None
-    )
-
-
 def claim(folder: Path, identity: dict[str, Any]) -> None:
     """Write the run's identity into its folder; `UserError` as `refuse_another`."""
     refuse_another(folder, identity)
@@ -253,14 +246,18 @@ def _without_epochs(identity):
 def _completed(known, identity):
     """A run's identity with the fields of its config that earlier versions did not write.
 
-    A missing field had the default value; and `steps` was the config's own.
+    A missing field had the default value; `steps` was the config's own; and embeddings were made
+    from the shards.
     """
     defaults = {key: value for key, value in plain(Config()).items() if key in identity["config"]}
     config = {**defaults, **known.get("config", {})}
     config.pop("epochs", None)
     if "steps" in known:
         config["steps"] = known["steps"]
-    return {**known, "config": config}
+    completed = {**known, "config": config}
+    if known.get("embedding"):
+        completed["embedding"] = {"from": "shard", **known["embedding"]}
+    return completed
 
 
 def _flat(content, prefix=""):

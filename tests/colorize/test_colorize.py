@@ -204,6 +204,36 @@ def test_a_fusion_model_finds_its_embedding(tmp_path):
     assert np.abs(lightness(fusion(RGB)) - lightness(RGB)).max() < 0.5
 
 
+def test_the_embedding_is_of_the_photo_where_the_model_was_trained_on_such(tmp_path):
+    """At the embedding network's own size, not of the small picture that the model colours."""
+    embedder = embeddings.load("mobilenet_v2", "random")
+    fine = np.random.default_rng(0).integers(0, 256, (448, 448), np.uint8)
+
+    def model(name, **more):
+        return drawn.exported(
+            tmp_path / f"{name}.h5",
+            drawn.Config(embedding="mobilenet_v2"),
+            embedding={**embedder.metadata, **more},
+        )
+
+    seen = []
+
+    def watched(path):
+        colorizer = Colorizer(path)
+        colorizer.embedder = lambda l, **_: seen.append(l) or embedder(l)
+        colorizer.embedder.size = embedder.size
+        colorizer(fine)
+        return seen.pop()
+
+    # Area averaging of 2 x 2 pixels, and of 14 x 14, in L*.
+    l = lab.grey_to_l(fine)
+    photo, picture = watched(model("photo", **{"from": "photo"})), watched(model("picture"))
+    expected = l.reshape(224, 2, 224, 2).mean((1, 3))
+    np.testing.assert_allclose(photo[0, ..., 0], expected, atol=1e-3)
+    expected = l.reshape(32, 14, 32, 14).mean((1, 3))
+    np.testing.assert_allclose(picture[0, ..., 0], expected, atol=1e-3)
+
+
 def test_a_fusion_model_without_its_weights_is_refused(tmp_path):
     metadata = {"network": "mobilenet_v2", "weights": "mine.h5", "sha256": "0" * 64}
     path = drawn.exported(

@@ -15,24 +15,25 @@ from common.commands import reports
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = (
     "data config embedding embedding-weights epochs steps batch size precision run seed split-by "
-    "overwrite bins rebalance embed-views init"
+    "overwrite bins rebalance embed-views embed-from init"
 )
 FLAGS = {
-    "data": "data size cut embedding embedding-weights seed split-by overwrite max-megapixels",
-    "eval": "data size cut embedding embedding-weights batch precision model out split split-by "
-    "rebalance against predictions preset metrics classifier classifier-weights "
+    "data": "data size cut embedding embedding-weights embed-from seed split-by overwrite "
+    "max-megapixels",
+    "eval": "data size cut embedding embedding-weights embed-from batch precision model out split "
+    "split-by rebalance against predictions preset metrics classifier classifier-weights "
     "inception-v3-weights vgg16-weights mobilenet-v2-weights perceptual lpips-weights",
     "colorize": "in out model embedding-weights precision overwrite max-megapixels",
     "survey-results": "in key",
     "train koala": TRAIN,
     "train iizuka": TRAIN,
     "train cs230": TRAIN,
-    "train vgg_autoencoder": f"{TRAIN} vgg16-weights mobilenet-v2-weights",
+    "train vgg_autoencoder": f"{TRAIN} maps vgg16-weights mobilenet-v2-weights",
     "train feup": f"{TRAIN} resnet18-weights densenet-weights vgg16-weights mobilenet-v2-weights "
     "lpips-weights",
     **{
-        f"survey {report}": "data embedding-weights model out precision recoloured originals seed "
-        "split split-by"
+        f"survey {report}": "data embedding-weights embed-from model out precision recoloured "
+        "originals seed split split-by"
         for report in reports.names()
     },
     **{

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shutil
 import types
 from html.parser import HTMLParser
 
@@ -277,12 +278,11 @@ def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(source, tmp
         "squash",
         "mobilenet_v2",
         "random",
+        embed_from="shard",
         split_by="folder",
         folder=source.parent / "embedded",
     )
-    embedding = {
-        key: stored.embedding[key] for key in ("network", "weights", "sha256", "precision")
-    }
+    embedding = stored.embedding
     paths = [
         save(tmp_path / "stored.h5", embedding=embedding),
         save(tmp_path / "live.h5", embedding=embedding, cut="letterbox"),
@@ -300,8 +300,44 @@ def test_stored_embeddings_are_taken_only_if_they_are_the_models_own(source, tmp
     # random weights stand in the row
     text = table.table(report).splitlines()
     assert any(
-        line.startswith("stored") and "mobilenet_v2, RANDOM weights" in line for line in text
+        line.startswith("stored") and "mobilenet_v2, RANDOM weights, of stored pictures" in line
+        for line in text
     )
+
+
+def test_a_model_of_the_photos_embeddings_gets_them_stored_or_not(source, tmp_path, monkeypatch):
+    """And those of the stored pictures only where they are asked for, which its row says."""
+    network = dataclasses.replace(
+        embeddings.NETWORKS["mobilenet_v2"], size=SIDE + 8, build=small_classifier
+    )
+    monkeypatch.setitem(embeddings.NETWORKS, "mobilenet_v2", network)
+    photos = shutil.copytree(source, tmp_path / "photos")
+
+    def prepare(folder, *embedding):
+        return datasets.prepare(
+            photos, SIDE, "squash", *embedding, split_by="folder", folder=tmp_path / folder
+        )
+
+    stored, plain = prepare("stored", "mobilenet_v2", "random"), prepare("plain")
+    # A model of another size takes them too: they are of the photo, not of the model's picture.
+    paths = [
+        save(tmp_path / "model.h5", embedding=stored.embedding),
+        save(tmp_path / "larger.h5", embedding=stored.embedding, size=SIDE * 2),
+    ]
+    reports = [evaluated(paths, dataset) for dataset in (stored, plain)]
+    for report, made in zip(reports, ("data set", "photos"), strict=True):
+        for name in ("model", "larger"):
+            assert row(report, name).source.embedding_from == made
+        assert "RANDOM weights, of photos" in table.table(report)
+    errors = [[mean(report, name, "mse_ab") for name in ("model", "larger")] for report in reports]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+    shutil.rmtree(photos)
+    report = evaluated(paths, plain)
+    assert ["is gone" in failure.reason for failure in report.failed] == [True, True]
+    report = evaluated(paths[:1], plain, embed_from="shard")
+    assert row(report, "model").source.embedding_from == "model"
+    assert "of stored pictures" in table.table(report)
+    assert mean(report, "model", "mse_ab") != pytest.approx(errors[0][0], rel=1e-4)
 
 
 # --- what was seen, what is best ------------------------------------------------------------------

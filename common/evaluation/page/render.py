@@ -234,11 +234,11 @@ def _about(model: ModelFile) -> str:
         f"works at {model.image_size} × {model.image_size}, cut “{model.cut}”",
     ]
     if embedding := model.embedding:
-        origin = (
-            "stored with the data set"
-            if model.embedding_from == "data set"
-            else "made while evaluating"
-        )
+        origin = {
+            "data set": "stored with the data set",
+            "photos": "made from the photos while evaluating",
+            "model": "made from the stored pictures while evaluating",
+        }[model.embedding_from or "model"]
         parts.append(
             f"embedding {embedding['network']}, {embedding['weights']} weights "
             f"{embedding['sha256'][:12]}, {origin}"
