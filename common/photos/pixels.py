@@ -1,8 +1,27 @@
 """Arrays of pixels: depth, order of channels, alpha, orientation."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 from PIL import Image
+
+
+@dataclasses.dataclass
+class Samples:
+    """What a decoder made of a file.
+
+    colour: a Pillow image of 8 bits, or uint8 or uint16, of a colour space: "L" (H, W), "RGB"
+    (H, W, 3), "CMYK" (H, W, 4), 0 being no ink, or "LAB" (H, W, 3) uint16, encoded as in ICC
+    profiles of version 4. alpha: (H, W) or None, not multiplied into the colours. extra: (H, W, N)
+    or None, samples that are neither, of the file's depth. upright: already turned.
+    """
+
+    colour: Image.Image | np.ndarray
+    space: str
+    alpha: np.ndarray | None = None
+    extra: np.ndarray | None = None
+    upright: bool = False
 
 
 def eight_bit(pixels: np.ndarray) -> np.ndarray:
@@ -45,6 +64,13 @@ def with_alpha(colour: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if colour.dtype != alpha.dtype:
         alpha = sixteen_bit(alpha)
     return np.concatenate([colour, alpha[..., None]], axis=2)
+
+
+def unmultiplied(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colours (H, W, C) that are stored as colour times alpha (H, W) -> the colours."""
+    full = np.iinfo(colour.dtype).max
+    share = np.maximum(alpha, 1).astype(np.float32)[..., None] / full
+    return np.round(np.minimum(colour / share, full)).astype(colour.dtype)
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import io
 import struct
 
 import numpy as np
+from imagecodecs import CmsError, cms_profile, cms_transform
 from PIL import Image, ImageCms
 
 from common.color import lab
@@ -20,18 +21,26 @@ _SRGB = np.array(
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
 )
 _RAMP = np.linspace(0, 1, 65536)
-_SPACES = {"L": ("RGB", "GRAY"), "CMYK": ("CMYK",), "LAB": ("Lab",)}  # of a mode's profiles
+_SPACES = {"L": ("RGB", "GRAY"), "CMYK": ("CMYK",)}  # of a mode's profiles
 
 
-def to_srgb(colour: Image.Image | np.ndarray, icc: bytes | None, notes: list[str]) -> np.ndarray:
-    """A Pillow image of 8 bits, or a uint16 array -> grey or sRGB, of the same depth or deeper.
+def to_srgb(
+    colour: Image.Image | np.ndarray, space: str, icc: bytes | None, notes: list[str]
+) -> np.ndarray:
+    """The colours and the space of `pixels.Samples` -> grey or sRGB, of the same depth or deeper.
 
     icc: the file's profile; None means sRGB. How unsuitable profiles were handled goes into notes.
     """
     if isinstance(colour, np.ndarray):
-        return _deep_to_srgb(colour, icc, notes)
-    if colour.mode == "LAB":
-        icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+        if space == "LAB":
+            return _transformed(colour, cms_profile("lab4"), "lab")
+        if colour.dtype == np.uint16 and space == "CMYK":
+            return _deep_cmyk_to_srgb(colour, icc, notes)
+        if colour.dtype == np.uint16:
+            return _deep_to_srgb(colour, icc, notes)
+        if icc is None and space != "CMYK":
+            return colour
+        colour = Image.fromarray(colour, space)
     profile = _profile(icc, _SPACES.get(colour.mode, ("RGB",)), notes)
     if profile is None:
         return from_pillow(colour if colour.mode in ("L", "RGB") else colour.convert("RGB"))
@@ -64,7 +73,35 @@ def _deep_to_srgb(colour, icc, notes):
     if profile.curves is not None:
         return profile.apply(colour)
     notes.append("its colour profile is a table: converted with 8 bits")
-    return sixteen_bit(to_srgb(Image.fromarray(eight_bit(colour)), icc, notes))
+    return sixteen_bit(to_srgb(Image.fromarray(eight_bit(colour)), "RGB", icc, notes))
+
+
+def _deep_cmyk_to_srgb(inks, icc, notes):
+    """`to_srgb` of CMYK, uint16."""
+    if _profile(icc, _SPACES["CMYK"], notes) is not None:
+        try:
+            return _transformed(inks, icc, "cmyk")
+        except CmsError:
+            notes.append("its colour profile is damaged: left out")
+    result = np.empty((*inks.shape[:2], 3), np.uint16)
+    for row, target in zip(inks, result, strict=True):
+        light = 1 - row / np.float32(65535)
+        target[:] = np.round(65535 * light[:, :3] * light[:, 3:])
+    return result
+
+
+def _transformed(colour, icc, space):
+    """uint16 of a colour space with a profile -> sRGB, uint16, by LittleCMS."""
+    return cms_transform(
+        colour,
+        icc,
+        srgb_profile(),
+        colorspace=space,
+        outcolorspace="rgb",
+        intent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        # Without NOOPTIMIZE, older versions round to a table of 8 bits.
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOOPTIMIZE,
+    )
 
 
 def _profile(icc, spaces, notes):

@@ -14,7 +14,15 @@ from PIL import Image
 from common.photos import metadata, tiff
 from common.photos.formats import WRITTEN, PhotoError, decoding, open_image, refuse_by_name
 from common.photos.geometry import fit, frame
-from common.photos.pixels import eight_bit, from_opencv, from_pillow, upright, with_alpha
+from common.photos.pixels import (
+    Samples,
+    eight_bit,
+    from_opencv,
+    from_pillow,
+    sixteen_bit,
+    upright,
+    with_alpha,
+)
 from common.photos.profiles import to_srgb
 
 MAX_MEGAPIXELS = 300
@@ -64,7 +72,7 @@ class Page:
     pixels: (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16, upright and in sRGB. depth: of the
     file, 8 or 16; where a profile was applied, `pixels` may be deeper. dpi: (across, down) or None.
     exif: the bytes of a TIFF block, or None. xmp: bytes or None. texts: the texts of a TIFF page,
-    {tag: str}.
+    {tag: str}. extra: (H, W, N) of the file's depth, samples that are neither colour nor alpha.
     """
 
     pixels: np.ndarray
@@ -73,6 +81,7 @@ class Page:
     exif: bytes | None = None
     xmp: bytes | None = None
     texts: dict[int, str] = dataclasses.field(default_factory=dict)
+    extra: np.ndarray | None = None
 
 
 class Photo:
@@ -93,8 +102,9 @@ class Photo:
         if tiff.is_tiff(head):
             self.format = "TIFF"
             self._tiff = tiff.open_tiff(file)
-            self.shapes = [(page.imagelength, page.imagewidth) for page in self._tiff.pages]
-            self.compressed = self._tiff.pages[0].compression != 1
+            self._pictures = tiff.pictures(self._tiff, self.notes)
+            self.shapes = [picture.shape for picture in self._pictures]
+            self.compressed = self._pictures[0].page.compression != 1
         else:
             self._image = open_image(file)
             name = self._image.format or ""
@@ -139,10 +149,10 @@ class Photo:
         with contextlib.suppress(Exception):  # damaged EXIF makes Pillow raise anything
             exif = image.getexif()
         orientation = exif.get(metadata.ORIENTATION, 1)
-        colour, alpha = self._colour_and_alpha(image)
-        depth = 16 if isinstance(colour, np.ndarray) else 8
-        colour = to_srgb(colour, info.get("icc_profile"), self.notes)
-        pixels = upright(with_alpha(colour, alpha), orientation)
+        samples = self._samples(image)
+        depth = 8 if isinstance(samples.colour, Image.Image) or samples.space == "LAB" else 16
+        colour = to_srgb(samples.colour, samples.space, info.get("icc_profile"), self.notes)
+        pixels = upright(with_alpha(colour, samples.alpha), orientation)
         xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
         return Page(
             pixels,
@@ -154,41 +164,30 @@ class Photo:
 
     def _tiff_page(self, index):
         assert self._tiff is not None  # a page of a TIFF
-        page = self._tiff.pages[index]
-        tiff.check(page, self._file)
-        orientation = page.tags.valueof(metadata.ORIENTATION, 1)
-        if deep := tiff.is_deep(page):
-            colour, alpha = tiff.deep_page(page, index, self._file)
-        else:
-            if self._image is None:
-                self._file.seek(0)
-                self._image = open_image(self._file)
-            self._image.seek(index)
-            colour, alpha = self._colour_and_alpha(self._image)
-            if page.bitspersample == 12:
-                colour = np.round(colour * (65535 / 4095)).astype(np.uint16)
-            elif page.bitspersample == 16:
-                self.notes.append("16-bit CMYK: read with 8 bits")
-        depth = 16 if isinstance(colour, np.ndarray) else 8
-        pixels = with_alpha(to_srgb(colour, page.iccprofile, self.notes), alpha)
-        pixels = upright(pixels, orientation if deep else 1)  # Pillow turns a TIFF as it loads it
+        picture = self._pictures[index]
+        samples = tiff.decode(picture, self._file, self.notes)
+        colour = to_srgb(samples.colour, samples.space, picture.valueof(34675), self.notes)
+        orientation = picture.valueof(metadata.ORIENTATION, 1)
+        turn = 1 if samples.upright else orientation
+        pixels = upright(with_alpha(colour, samples.alpha), turn)
         exif = Image.Exif()
         if index == 0 and not self._tiff.is_bigtiff:
             self._file.seek(0)
             with contextlib.suppress(Exception):
                 exif.load_from_fp(self._file)
-        xmp = page.tags.valueof(700)
+        xmp = picture.valueof(700)
         return Page(
             pixels,
-            depth,
-            metadata.upright_dpi(tiff.dpi(page.tags), orientation),
+            picture.depth,
+            metadata.upright_dpi(tiff.dpi(picture), orientation),
             metadata.updated_exif(exif, pixels.shape, True, self.notes),
             metadata.upright_xmp(xmp) if isinstance(xmp, bytes) else None,
-            tiff.texts(page.tags),
+            tiff.texts(picture),
+            None if samples.extra is None else upright(samples.extra, turn),
         )
 
-    def _colour_and_alpha(self, image):
-        """A Pillow image -> its colours, an image or a uint16 array, and its alpha or None."""
+    def _samples(self, image):
+        """The samples of a Pillow image."""
         if self.format == "PNG" and _png_depth(self._file) == 16:
             return _deep_png(self._file, image)
         image.load()
@@ -196,16 +195,18 @@ class Photo:
             pixels = np.asarray(image)
             if pixels.min() < 0 or pixels.max() > 65535:
                 raise PhotoError("more than 16 bits a sample; save it with 8 or 16")
-            return pixels.astype(np.uint16), None
+            return Samples(pixels.astype(np.uint16), "L")
         if image.mode == "F":
             raise PhotoError("its samples are floats; save it with 8 or 16 bits a sample")
-        grey = image.mode in ("1", "L", "LA", "La")
+        space = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
         if image.has_transparency_data:
-            image = image.convert("LA" if grey else "RGBA")
-            return image.convert("L" if grey else "RGB"), from_pillow(image.getchannel("A"))
-        if image.mode in ("L", "RGB", "CMYK", "LAB"):
-            return image, None
-        return image.convert("L" if grey else "RGB"), None
+            image = image.convert("LA" if space == "L" else "RGBA")
+            return Samples(image.convert(space), space, from_pillow(image.getchannel("A")))
+        if image.mode == "LAB":
+            return Samples(sixteen_bit(from_pillow(image)), "LAB")
+        if image.mode == "CMYK":
+            return Samples(image, "CMYK")
+        return Samples(image if image.mode == space else image.convert(space), space)
 
 
 def _is_lossless(file):
@@ -225,15 +226,16 @@ def _png_depth(file):
 
 
 def _deep_png(file, image):
-    """A 16-bit PNG -> its colours and its alpha or None, uint16; `image` is Pillow's of it."""
+    """The samples of a 16-bit PNG; `image` is Pillow's of it."""
     file.seek(0)
     open_image(file).verify()  # before OpenCV, which gives no reasons
     file.seek(0)
     pixels = from_opencv(cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED))
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        grey = image.mode in ("LA", "I;16")
-        return (pixels[..., 0] if grey else pixels[..., :3]), pixels[..., 3]
+        if image.mode in ("LA", "I;16"):
+            return Samples(pixels[..., 0], "L", pixels[..., 3])
+        return Samples(pixels[..., :3], "RGB", pixels[..., 3])
     clear = image.info.get("transparency")
     if pixels.ndim == 2 and clear is not None:  # one grey value stands for transparent
-        return pixels, np.where(pixels == clear, 0, 65535).astype(np.uint16)
-    return pixels, None
+        return Samples(pixels, "L", np.where(pixels == clear, 0, 65535).astype(np.uint16))
+    return Samples(pixels, "L" if pixels.ndim == 2 else "RGB")

@@ -1,16 +1,45 @@
-"""What TIFFs need beyond Pillow: camera raw refused, 16-bit pages, resolution, texts."""
+"""TIFFs: which pages are pictures, and their samples -> colours, alpha and extra samples.
+
+tifffile decodes, with imagecodecs; Pillow's libtiff does what they do not: fax, and YCbCr that is
+no JPEG.
+"""
 
 import io
 import logging
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-import cv2
 import numpy as np
 
-from common.photos.formats import PhotoError
-from common.photos.pixels import from_opencv
+from common.photos.formats import PhotoError, open_image
+from common.photos.pixels import Samples, from_pillow, unmultiplied
 
 _TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 33432)  # names, maker, date, rights
+_COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "RGB", 8: "LAB", 9: "LAB"}
+_RAW = (32803, 34892)  # photometric interpretations: a mosaic of filters, and linear raw
+_FAX = (2, 3, 4, 32771)
+_JPEG = (6, 7)  # in TIFF: the old kind and the new one
+_MASK = 4  # a bit of NewSubfileType
+
+
+class Picture(NamedTuple):
+    """A picture of a TIFF: its page, and the first one of its directory, which describes it."""
+
+    page: Any
+    top: Any
+
+    def valueof(self, tag: int, default: Any = None) -> Any:
+        """A tag's value, of the picture itself or of its directory."""
+        return self.page.tags.valueof(tag, self.top.tags.valueof(tag, default))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W), as stored."""
+        return self.page.imagelength, self.page.imagewidth
+
+    @property
+    def depth(self) -> int:
+        """8 or 16: in how many bits its samples fit."""
+        return 8 if np.max(self.page.bitspersample) <= 8 else 16
 
 
 def is_tiff(head: bytes) -> bool:
@@ -19,79 +48,166 @@ def is_tiff(head: bytes) -> bool:
 
 
 def open_tiff(file: BinaryIO) -> Any:
-    """A `tifffile.TiffFile`; PhotoError for camera raw.
-
-    Raw is a TIFF whose first page is a thumbnail, which would be coloured instead of the photo.
-    """
+    """A `tifffile.TiffFile`."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    tiff: Any = tifffile.TiffFile(file)
-    tags = tiff.pages[0].tags
-    if 50706 in tags or (tags.valueof(254, 0) & 1 and 330 in tags):
-        raise PhotoError("camera raw is not read; save it as JPEG or TIFF")
-    return tiff
+    return tifffile.TiffFile(file)
 
 
-def check(page: Any, file: BinaryIO) -> None:
-    """PhotoError for a truncated page, whose missing strips decoders may leave black, or floats."""
+def pictures(tiff: Any, notes: list[str]) -> list[Picture]:
+    """The pictures of an open TIFF; PhotoError for camera raw.
+
+    A page may be the thumbnail of a picture in its SubIFDs, which is then taken in its place.
+    Masks are left out.
+    """
+    found = []
+    for top in tiff.pages:
+        pages = [top, *(top.pages or ())]
+        if 50706 in top.tags or any(page.photometric in _RAW for page in pages):
+            raise PhotoError("camera raw is not read; save it as JPEG or TIFF")
+        if top.subfiletype & _MASK:
+            notes.append("a page that is a mask: left out")
+            continue
+        full = [page for page in pages if not page.subfiletype & _MASK]
+        found.append(Picture(max(full, key=lambda page: page.imagelength * page.imagewidth), top))
+    if not found:
+        raise PhotoError("a TIFF without a picture")
+    return found
+
+
+def decode(picture: Picture, file: BinaryIO, notes: list[str]) -> Samples:
+    """The samples of a picture, as stored, not yet turned upright; raises PhotoError."""
+    from tifffile import TIFF
+
+    page = picture.page
+    _check(page, file)
+    by_libtiff = page.photometric == 6 and (page.compression != 7 or page.planarconfig == 2)
+    if by_libtiff or page.compression in (*_FAX, 6):
+        return _by_libtiff(page, file)
+    space = _COLOURS[page.photometric]
+    if page.dtype is None or page.dtype.kind not in "ub" or page.dtype.itemsize > 2:
+        raise PhotoError(f"its samples are {page.dtype}; save it with 8 or 16 bits a sample")
+    if page.compression != 1 and page.compression not in TIFF.DECOMPRESSORS:
+        name = getattr(page.compression, "name", page.compression)
+        raise PhotoError(f"a TIFF compressed by {name} is not read; save it with LZW or Deflate")
+    pixels = page.asarray()
+    if page.planarconfig == 2 and pixels.ndim == 3:
+        pixels = np.moveaxis(pixels, 0, -1)
+    pixels = pixels.reshape(*picture.shape, page.samplesperpixel)
+    if space == "P":
+        return Samples(_palette(page)[pixels[..., 0].astype(np.uint16)], "RGB")
+    pixels = _whole_range(pixels, page.bitspersample)
+    colours = 1 if space == "L" else len(space)
+    colour, rest = pixels[..., :colours], pixels[..., colours:]
+    kinds = (*page.extrasamples, *(0,) * rest.shape[2])[: rest.shape[2]]
+    alphas = [i for i, kind in enumerate(kinds) if kind in (1, 2)]
+    alpha = rest[..., alphas[0]] if alphas else None
+    others = [i for i in range(rest.shape[2]) if i not in alphas[:1]]
+    if alpha is not None and kinds[alphas[0]] == 1:
+        colour = unmultiplied(colour, alpha)
+    if page.photometric == 0:
+        colour = np.iinfo(colour.dtype).max - colour
+    if space == "LAB":
+        colour = _lab(colour, signed=page.photometric == 8)
+    if others:
+        notes.append("an extra sample (infrared or a mask): kept as it is")
+    return Samples(
+        colour[..., 0] if space == "L" else colour,
+        space,
+        alpha,
+        rest[..., others] if others else None,
+    )
+
+
+def _check(page, file):
+    """PhotoError for a truncated page, whose missing strips decoders may leave black, and for what
+    is not read, before it takes memory."""
     size = file.seek(0, io.SEEK_END)
     ends = [
         offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
     ]
     if not ends or max(ends) > size or 0 in page.databytecounts:
         raise PhotoError("damaged (the file is truncated)")
-    if page.dtype is None or page.dtype.kind not in "ub" or page.dtype.itemsize > 2:
-        raise PhotoError(f"its samples are {page.dtype}; save it with 8 or 16 bits a sample")
+    space = _COLOURS.get(page.photometric)
+    if space is None:
+        name = getattr(page.photometric, "name", page.photometric)
+        raise PhotoError(f"a TIFF of the colours {name} is not read; save it as RGB")
+    colours = 1 if space in "LP" else len(space)
+    extra = page.samplesperpixel - colours
+    if (
+        page.imagedepth != 1
+        or not 0 <= extra <= 8
+        or (extra > 1 and space == "L" and not page.extrasamples)
+        or (space == "CMYK" and page.tags.valueof(332, 1) != 1)  # InkSet: other inks
+        or isinstance(page.bitspersample, tuple)
+        or 262 not in page.tags  # PhotometricInterpretation
+    ):
+        raise PhotoError("a TIFF of such a layout is not read; save it anew")
 
 
-def is_deep(page: Any) -> bool:
-    """Whether a page has 16 bits, grey or RGB, which Pillow reads with 8 or not at all."""
-    return page.bitspersample == 16 and page.photometric in (0, 1, 2)
+def _by_libtiff(page, file):
+    """A page of 8 bits or fewer by Pillow, which turns it upright as it loads it."""
+    file.seek(0)
+    data = bytearray(file.read())
+    big = data[2] + data[3] == 43
+    # Its directory becomes the file's first, wherever it lies.
+    offset = page.offset.to_bytes(8 if big else 4, "big" if data[:1] == b"M" else "little")
+    start = 8 if big else 4
+    data[start : start + len(offset)] = offset
+    image = open_image(io.BytesIO(data))
+    image.load()
+    alpha = image.getchannel("A") if "A" in image.getbands() else None
+    grey = image.mode in ("1", "L", "LA")
+    return Samples(
+        from_pillow(image.convert("L" if grey else "RGB")),
+        "L" if grey else "RGB",
+        None if alpha is None else from_pillow(alpha),
+        upright=True,
+    )
 
 
-def deep_page(page: Any, index: int, file: BinaryIO) -> tuple[np.ndarray, np.ndarray | None]:
-    """A 16-bit page, grey or RGB -> its colours, uint16, and its alpha or None."""
-    colours = 3 if page.photometric == 2 else 1
-    layout = PhotoError("a TIFF of such a layout is not read; save it anew")
-    if page.imagedepth != 1 or not colours <= page.samplesperpixel <= 8:  # before it takes memory
-        raise layout
-    try:
-        pixels = page.asarray()
-        if page.planarconfig == 2 and pixels.ndim == 3:
-            pixels = np.moveaxis(pixels, 0, -1)
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-        file.seek(0)  # LZW and the like, for which tifffile needs a further package
-        _, pages = cv2.imdecodemulti(
-            np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED, range=(index, index + 1)
-        )
-        pixels = from_opencv(pages[0])
-    channels = pixels.reshape(*pixels.shape[:2], -1)
-    needed = colours + bool(page.extrasamples)
-    if pixels.shape[:2] != (page.imagelength, page.imagewidth) or channels.shape[2] < needed:
-        raise layout
-    colour = channels[..., :colours] if colours == 3 else channels[..., 0]
-    alpha = None
-    if page.extrasamples and page.extrasamples[0] in (1, 2):
-        alpha = channels[..., colours]
-        if page.extrasamples[0] == 1:  # stored as colour times alpha
-            share = np.maximum(alpha, 1).astype(np.float32) / 65535
-            colour = np.minimum(colour / (share[..., None] if colours == 3 else share), 65535)
-            colour = np.round(colour).astype(np.uint16)
-    return (65535 - colour if page.photometric == 0 else colour), alpha
+def _whole_range(pixels, bits):
+    """Samples of any number of bits over all of 8 or 16."""
+    if bits in (8, 16):
+        return pixels
+    full = np.iinfo(np.uint8 if bits < 8 else np.uint16)
+    levels = np.round(np.linspace(0, full.max, 2**bits)).astype(full.dtype)
+    return levels[pixels.astype(full.dtype, copy=False)]
 
 
-def dpi(tags: Any) -> tuple[float, ...] | None:
+def _palette(page):
+    """(2 ** bits, 3) uint8 of a palette, whose 16 bits some software leaves half empty."""
+    colours = np.transpose(page.colormap)
+    return (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
+
+
+def _lab(stored, signed):
+    """Lab of 8 or 16 bits, a and b signed or offset -> uint16 as ICC profiles of version 4 have it.
+
+    TIFF 6.0, section 23, and Adobe's note on ICCLab: of 16 bits, 256 are one unit of a and b, and
+    white's L* is 0xFF00 in ICCLab.
+    """
+    deep = stored.dtype == np.uint16
+    values = stored.view(np.int16 if deep else np.int8) if signed else stored
+    white = 255 if not deep else 65535 if signed else 0xFF00
+    lightness = stored[..., :1] * (65535 / white)
+    ab = values[..., 1:] / (256 if deep else 1) + (128 if signed else 0)
+    encoded = np.concatenate([lightness, ab * 257], axis=-1)
+    return np.round(np.clip(encoded, 0, 65535)).astype(np.uint16)
+
+
+def dpi(picture: Picture) -> tuple[float, ...] | None:
     """(across, down) in dots an inch; None where the unit is unknown."""
-    scale = {2: 1.0, 3: 2.54}.get(tags.valueof(296, 2))
-    values = [tags.valueof(code) for code in (282, 283)]
+    scale = {2: 1.0, 3: 2.54}.get(picture.valueof(296, 2))
+    values = [picture.valueof(code) for code in (282, 283)]
     if scale is None or not all(isinstance(value, tuple) and value[1] for value in values):
         return None
     return tuple(scale * value[0] / value[1] for value in values)
 
 
-def texts(tags: Any) -> dict[int, str]:
+def texts(picture: Picture) -> dict[int, str]:
     """The texts of a page that a result keeps, {tag: text}."""
-    return {code: tags[code].value for code in _TEXTS if isinstance(tags.valueof(code), str)}
+    return {
+        code: picture.valueof(code) for code in _TEXTS if isinstance(picture.valueof(code), str)
+    }

@@ -150,13 +150,17 @@ def _write_tiff(path, pages, photo):
             tags = [(code, 2, 0, text.encode() + b"\0", True) for code, text in page.texts.items()]
             if page.xmp:
                 tags.append((700, 1, len(page.xmp), page.xmp, True))
+            pixels, kinds = page.pixels, ["unassalpha"] * (page.pixels.shape[2] - 3)
+            if page.extra is not None:
+                pixels = np.concatenate([pixels, page.extra], axis=2)
+                kinds += ["unspecified"] * page.extra.shape[2]
             with _full_disk(path):
                 tiff.write(
-                    page.pixels,
+                    pixels,
                     photometric="rgb",
                     planarconfig="contig",
                     metadata=None,
-                    extrasamples=["unassalpha"] if page.pixels.shape[2] == 4 else None,
+                    extrasamples=kinds or None,
                     compression="zlib" if photo.compressed else None,
                     rowsperstrip=64,
                     resolution=page.dpi,
