@@ -49,13 +49,14 @@ class Colorizer:
         band: int = BAND,
         batch: int = 1,
     ) -> None:
+        path = Path(path).expanduser()
         self.metadata = h5.metadata(path)
         self._model = h5.load(path, choose_policy(precision)[0])
         inputs = {tensor.name: tensor.shape for tensor in self._model.inputs}
         self.size = self.metadata.get("image_size") or inputs["l"][1] or 256
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
-        self._weights, self._folder, self._band = weights, Path(path).parent, band
+        self._weights, self._folder, self._band = weights, path.parent, band
         self._batch = batch
         about = self.metadata.get("embedding") if self.needs_embedding else None
         self.embedding: dict[str, Any] | None = about

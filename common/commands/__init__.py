@@ -1,6 +1,7 @@
 """The commands that make and `colorization` call; the only folder that chains the others.
 
 __main__        the command `colorization`: the table of subcommands
+backend         Keras, imported quietly, with the settings that the library needs
 reports         the reports' packages, found by name
 prepare         `data`: shards and embeddings of a folder of pictures
 train           `train`: prepare, train, export and evaluate

@@ -4,15 +4,11 @@ The command `colorization`; `python -m common.commands` is the same.
 """
 
 import dataclasses
-import importlib
-import logging
-import os
 import sys
-import tempfile
 
 from common import cli
 from common.cli import UserError
-from common.commands import reports
+from common.commands import backend, reports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +75,7 @@ def main(argv: list[str] | None = None) -> int | None:
         )
     subcommand = SUBCOMMANDS[name]
     if not subcommand.takes_report:
-        return _imported(subcommand.module).main(rest)
+        return backend.imported(subcommand.module).main(rest)
     known = reports.names(subcommand.part)
     if not rest or rest[0] in ("--help", "-h"):
         needs = f"colorization {name} REPORT [--flag=value ...], where REPORT is one of: "
@@ -92,8 +88,8 @@ def main(argv: list[str] | None = None) -> int | None:
     report = rest[0]
     reports.check(report, subcommand.part)
     if subcommand.report:
-        return _imported(subcommand.module).main(rest)
-    return _imported(report + subcommand.module).main(rest[1:])
+        return backend.imported(subcommand.module).main(rest)
+    return backend.imported(report + subcommand.module).main(rest[1:])
 
 
 def usage() -> str:
@@ -113,30 +109,6 @@ def usage() -> str:
             "lies below the current folder.",
         ]
     )
-
-
-def _imported(module):
-    """A command's module, imported without TensorFlow's greetings.
-
-    TensorFlow writes lines about oneDNN and CUDA to standard error while it is imported, whatever
-    its settings. Standard error is redirected meanwhile; if the import fails, its content is shown.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
-        try:
-            importlib.import_module("keras")
-        except Exception:
-            aside.seek(0)
-            os.write(stderr, aside.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-    # TensorFlow warns of new picture sizes, which are intended here and cost little.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    return importlib.import_module(module)
 
 
 def command() -> int:

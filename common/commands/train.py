@@ -6,6 +6,7 @@ from types import ModuleType
 
 from common import cli, datasets
 from common.cli import UserError
+from common.commands import backend
 from common.evaluation import evaluate, table
 from common.networks import embeddings, perceptual
 from common.networks.precision import PRECISIONS
@@ -31,6 +32,7 @@ class Request:
 
 def main(argv: list[str] | None, *, report: ModuleType | Report) -> int:
     """From pictures to an evaluated model; the exit code is 128 + n where signal n stopped it."""
+    backend.start()  # `python -m koala.train` does not come through the table of commands
     request = parse(argv, report)
     run = train(report, request.config, request.data, request.options)
     if run.stopped_by:

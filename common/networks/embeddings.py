@@ -128,10 +128,10 @@ def find(
     `load` takes ImageNet weights from. `UserError` if none of these has the hash.
     """
     network, source = metadata["network"], metadata["weights"]
-    named = weights or os.environ.get("EMBEDDING_WEIGHTS")
+    named = os.path.expanduser(weights or os.environ.get("EMBEDDING_WEIGHTS") or "")
     candidates = [str(_kept(folder, metadata))]
     if named and named not in ("auto", "imagenet", "random"):
-        candidates.insert(0, str(named))
+        candidates.insert(0, named)
     if source in ("imagenet", "random"):
         candidates.append(source)
     for candidate in candidates:

@@ -182,7 +182,7 @@ def randomise(network: keras.Model) -> keras.Model:
 
 def cache() -> Path:
     """The folder in which Keras caches weights; no public function of Keras returns it."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
 
 
 def fetch(build: Callable[[], _Value], name: str, cached: str) -> _Value:

@@ -3,6 +3,7 @@
 import csv
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -464,6 +465,16 @@ def test_a_missing_model(tmp_path, command, capsys, monkeypatch):
         cli.run(colorize_command.main, ["--in", str(source), "--out", "out", "--model", "other"])
         == 0
     )
+
+
+def test_home_is_expanded_wherever_a_path_is_given(tmp_path, command, model, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "in/photo.png")
+    shutil.copy(model, tmp_path / "mine.h5")
+    assert command("~/in", "~/out", "--model=~/mine.h5")[0] == 0
+    assert Colorizer("~/mine.h5").size == SIZE
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "mine.h5"}
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])

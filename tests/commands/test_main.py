@@ -1,16 +1,18 @@
 """The command `colorization`: its table, its errors, and the flags of every subcommand."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from common import cli
 from common.commands import __main__ as colorization
-from common.commands import reports
+from common.commands import backend, reports
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = (
@@ -88,6 +90,9 @@ def test_help_of_a_subcommand_with_a_report_lists_the_reports(capsys):
         ("train koalla", "There is no report koalla. Did you mean koala?"),
         ("compare koala", "koala has no experiments.regularisation. There is: vgg_autoencoder."),
         ("reproduce koala --config=lee", "Did you mean lee2021?"),
+        ("train koala --config=lee", "Did you mean lee2021?"),
+        ("train feup --config=eccv", "Did you mean eccv16_mse?"),
+        ("data --cut=center", "Did you mean centre?"),
         ("data --sedd=1", "unknown argument --sedd=1. Did you mean --seed?"),
     ],
 )
@@ -111,6 +116,32 @@ def test_a_process_writes_the_error_alone_whatever_the_backend_prints():
     )
     assert process.returncode == 2 and process.stdout == ""
     assert process.stderr == "error: There is no nowhere. IN= is a photo or a folder of photos.\n"
+
+
+@pytest.mark.parametrize("settings", [{"backend": "theano"}, {"floatx": "int8"}, ["tensorflow"]])
+def test_a_keras_json_that_stops_keras_is_one_line_that_names_it(tmp_path, settings):
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    process = subprocess.run(
+        [sys.executable, "-m", "common.commands", "data"],
+        text=True,
+        cwd=ROOT,
+        capture_output=True,
+        env=environment | {"KERAS_HOME": str(tmp_path)},
+    )
+    assert process.returncode == 2 and process.stdout == ""
+    assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1
+    assert str(tmp_path / "keras.json") in process.stderr and "KERAS_BACKEND" in process.stderr
+
+
+def test_the_settings_of_another_projects_keras_json_do_not_count():
+    known = keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon()
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_floatx("float64")
+    keras.config.set_epsilon(0.5)
+    backend.start()
+    now = keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon()
+    assert now == known == ("channels_last", "float32", 1e-7)
 
 
 def test_help_imports_no_backend():

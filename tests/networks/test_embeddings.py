@@ -112,10 +112,14 @@ def test_a_weights_file_with_a_background_class(tmp_path, embedder):
     assert loaded(_l(1)) == pytest.approx(embedder(_l(1)), abs=1e-5)
 
 
-def test_weights_are_found_again_by_their_hash(tmp_path, embedder):
+def test_weights_are_found_again_by_their_hash(tmp_path, embedder, monkeypatch):
     path = tmp_path / "own.weights.h5"
     embedder._classifier.save_weights(path)
     loaded = embeddings.load("mobilenet_v2", str(path))
+    with monkeypatch.context() as home:
+        home.setenv("HOME", str(tmp_path))
+        home.setenv("EMBEDDING_WEIGHTS", "~/own.weights.h5")
+        assert embeddings.find(loaded.metadata, folder=tmp_path).sha256 == embedder.sha256
     loaded.keep(tmp_path / "models")
     path.unlink()
     assert embeddings.find(loaded.metadata, folder=tmp_path / "models").sha256 == embedder.sha256
