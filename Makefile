@@ -107,6 +107,7 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   INIT=    an exported model whose weights the training starts from
 ##   MODEL=   a name in models/, or a file
 ##   IN= OUT= photos to colour, and the folder for the results
+##   VIVID=0..1 TINT=warm|cool|a,b  how to colour them; VARIANTS=1 shows one in nine ways
 ##   EMBEDDING=mobilenet_v2  a small network instead of the report's
 
 # --- Set-up -------------------------------------------------------------------------------------

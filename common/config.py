@@ -61,6 +61,12 @@ class Config(Named):
     classes: int | None = None  # of the classification head, set from the data; None: no head
     class_weight: float = 1.0  # of the head's loss; that of ab counts 1
 
+    # The ends of the dial of a network that classifies ab (color.dial), each the temperature and
+    # the power of the bins' rarity. They change no weight: a finished run is exported anew.
+    faithful: tuple = (0.38, 0.0)
+    vivid: tuple = (0.38, 1.0)
+    export_both: bool = False  # <model>.h5 faithful and <model>-vivid.h5; else one, as trained
+
     # The optimizer and the length of the run.
     learning_rate: float = 1e-3
     decay: str | None = None  # "cosine": to zero over the run

@@ -156,17 +156,21 @@ def _smoothed(prior, sigma):
     return (spread / spread.sum(axis=0)) @ prior
 
 
-def annealed_mean(logits: Any, factor: int = 4, temperature: float = 0.38) -> Any:
+def annealed_mean(
+    logits: Any, factor: int = 4, temperature: float = 0.38, offset: float | list[float] = 0.0
+) -> Any:
     """Logits of the bins, tensor (N, h, w, 313) -> ab (N, factor h, factor w, 2) in Lab units.
 
     The mean of the bins under their distribution sharpened by `temperature`: 1 gives the mean, the
-    limit 0 the mode. Built-in layers in float32, the upsampling bilinear.
+    limit 0 the mode. offset: added to the logits after that, a number for each bin. Built-in layers
+    in float32, the upsampling bilinear; an array of logits is decoded at once.
     """
     mean = layers.Conv2D(2, 1, use_bias=False, trainable=False, name="ab_mean", dtype="float32")
-    x = layers.Rescaling(1 / temperature, name="ab_temperature", dtype="float32")(logits)
+    x = layers.Rescaling(1 / temperature, offset, name="ab_temperature", dtype="float32")(logits)
     x = layers.Softmax(name="ab_softmax", dtype="float32")(x)
-    x = mean(x)
+    mean.build(x.shape)
     mean.set_weights([CENTRES[None, None]])
+    x = mean(x)
     return layers.UpSampling2D(factor, interpolation="bilinear", name="ab", dtype="float32")(x)
 
 

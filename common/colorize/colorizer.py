@@ -4,6 +4,7 @@ The network takes a small version of the picture and returns ab, which is enlarg
 combined with the picture's own L*. L* is kept at every pixel.
 """
 
+import copy
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ import numpy as np
 from common import photos
 from common.cli import UserError
 from common.color import lab
+from common.color.dial import Dial
+from common.colorize import dials
 from common.networks import embeddings, h5
 from common.networks.interface import predict
 from common.networks.precision import choose_policy
@@ -33,12 +36,14 @@ class Colorizer:
     "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not in
     the usual folders. band: pixels processed at a time in one thread. batch: pictures that the
     network takes at a time; the last batch is padded, so that a picture's colours depend neither on
-    the other pictures nor on their number. Raises UserError.
+    the other pictures nor on their number. vivid: 0, faithful, to 1, vivid, for a model that
+    classifies ab; None is as the model is exported. tint: "warm", "cool" or (a, b), see
+    `dials.tinted`. Raises UserError.
 
     Attributes: `size` and `cut` of the pictures that the network takes, the model's `metadata`,
-    `needs_embedding`, `embedding`, what its metadata say of the embedding network, or None, and
-    `embeds_photos`: whether it was trained on embeddings of the photo itself, at that network's own
-    size, or on those of the pictures that it takes.
+    its `dial` or None, `needs_embedding`, `embedding`, what its metadata say of the embedding
+    network, or None, and `embeds_photos`: whether it was trained on embeddings of the photo itself,
+    at that network's own size, or on those of the pictures that it takes.
     """
 
     def __init__(
@@ -48,10 +53,14 @@ class Colorizer:
         weights: str | Path | None = None,
         band: int = BAND,
         batch: int = 1,
+        vivid: float | None = None,
+        tint: str | tuple[float, float] | None = None,
     ) -> None:
         path = Path(path).expanduser()
         self.metadata = h5.metadata(path)
-        self._model = h5.load(path, choose_policy(precision)[0])
+        self._exported = self._model = h5.load(path, choose_policy(precision)[0])
+        self.dial = Dial(**self.metadata["dial"]) if self.metadata.get("dial") else None
+        self._tint: tuple[float, float] | None = None
         inputs = {tensor.name: tensor.shape for tensor in self._model.inputs}
         self.size = self.metadata.get("image_size") or inputs["l"][1] or 256
         self.cut = self.metadata.get("cut", "squash")
@@ -66,6 +75,22 @@ class Colorizer:
                 f"{path} needs an embedding, and its metadata does not name the network. Export "
                 "it with its metadata."
             )
+        self._turn(vivid, tint)
+
+    def turned(
+        self, vivid: float | None = None, tint: str | tuple[float, float] | None = None
+    ) -> "Colorizer":
+        """A colorizer with the same network and other dials; None leaves a dial as it is."""
+        other = copy.copy(self)
+        other._turn(vivid, tint)
+        return other
+
+    def _turn(self, vivid, tint):
+        if vivid is not None:
+            vivid = dials.parse_vivid(vivid)
+            self._model = dials.redialled(self._exported, self.dial, vivid)
+        if tint is not None:
+            self._tint = dials.parse_tint(tint)
 
     @functools.cached_property
     def embedder(self) -> embeddings.Embedder:
@@ -114,6 +139,8 @@ class Colorizer:
         def colour(band):
             full = photos.unfit(ab, (height, width), cut, (band.start, band.stop))
             colours = np.concatenate([_lightness(array[band])[..., None], full], axis=2)
+            if self._tint:
+                colours = dials.tinted(colours, self._tint)
             rgb = lab.lab_to_rgb(lab.into_gamut(colours))
             rgb *= np.iinfo(array.dtype).max
             result[band, :, :3] = np.rint(rgb, out=rgb)

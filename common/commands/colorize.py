@@ -15,7 +15,7 @@ import cv2
 
 from common import cli, files, photos
 from common.cli import UserError
-from common.colorize import Colorizer
+from common.colorize import Colorizer, dials, variants
 from common.networks import h5, pretrained
 from common.networks.precision import PRECISIONS
 from common.photos import PhotoError
@@ -76,6 +76,21 @@ def main(argv: list[str] | None = None) -> int:
         default=Options.max_megapixels,
         help="larger pictures are refused",
     )
+    parser.add_argument(
+        "--vivid",
+        type=dials.parse_vivid,
+        help="from 0, faithful, to 1, vivid, if the model classifies ab; by default as exported",
+    )
+    parser.add_argument(
+        "--tint",
+        type=dials.parse_tint,
+        help="warm, cool, or a shift of a* and b* in Lab units: a,b",
+    )
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="instead, a sheet of the photo in several settings of --vivid and --tint",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     pretrained.add_weights(
         parser, "embedding", "auto, or a file with the weights that the model was trained on"
@@ -85,7 +100,14 @@ def main(argv: list[str] | None = None) -> int:
     _check_folders(options)
     path, precision, weights = h5.named(args.model), args.precision, args.embedding_weights
     # Loaded with the first photo that needs it, so that a finished folder takes no time.
-    return colour(options, functools.cache(lambda: Colorizer(path, precision, weights)))
+    load = functools.cache(
+        lambda: Colorizer(path, precision, weights, vivid=args.vivid, tint=args.tint)
+    )
+    if not args.variants:
+        return colour(options, load)
+    if args.vivid is not None or args.tint is not None:
+        raise UserError("VARIANTS=1 shows several VIVID= and TINT=: leave those two out.")
+    return write_variants(options, load)
 
 
 def colour(options: Options, load: Callable[[], Colorizer]) -> int:
@@ -94,6 +116,25 @@ def colour(options: Options, load: Callable[[], Colorizer]) -> int:
     load: returns the `Colorizer`; called when the first photo needs it. Raises `UserError`.
     """
     return (_colour_folder if options.source.is_dir() else _colour_photo)(options, load)
+
+
+def write_variants(options: Options, load: Callable[[], Colorizer]) -> int:
+    """Write the sheet of a photo's variants; `load` as in `colour`. Raises `UserError`."""
+    source = options.source
+    if source.is_dir():
+        raise UserError(f"VARIANTS=1 takes one photo, and {source} is a folder. Name a photo: IN=.")
+    target = options.out / f"{source.stem}-variants.png"
+    if target.exists() and not options.overwrite:
+        raise UserError(f"{target} is there already and stays; OVERWRITE=1 replaces it.")
+    try:
+        with photos.read(source, options.max_megapixels) as photo:
+            pixels = next(iter(photo.pages())).pixels
+    except PhotoError as error:
+        raise UserError(f"{source}: {error}") from None
+    with files.replacing(target) as temporary:
+        temporary.write_bytes(photos.png(variants.sheet(load(), pixels)))
+    print(target)
+    return 0
 
 
 def _check_folders(options):

@@ -7,7 +7,7 @@ layers only: `keras.models.load_model(path, compile=False)` opens it anywhere.
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ from common.networks.precision import choose_jit, in_precision, rebuilt
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
 
 
-def wrap(network: keras.Model, config: Config) -> keras.Model:
+def wrap(
+    network: keras.Model, config: Config, decode: Callable[[Any], Any] = bins.annealed_mean
+) -> keras.Model:
     """The network in Lab units: `l` (N, H, W, 1) in [0, 100] -> `ab` (N, H, W, 2), float32.
 
     `config.l_scale, l_offset, ab_scale, ab_offset`: network value = Lab value * scale + offset.
     The network is nested under its own name between two `Rescaling` layers. Inputs that take L* at
     another size (`views`) are computed from `l` by `Resizing`; other inputs, such as `embedding`,
-    stay. Outputs other than `ab` are left out, and logits of the bins are decoded to ab.
+    stay. Outputs other than `ab` are left out, and logits of the bins become ab by `decode`.
     """
     if isinstance(network.output, dict):
         network = keras.Model(network.input, network.output["ab"], name=network.name)
@@ -53,7 +55,7 @@ def wrap(network: keras.Model, config: Config) -> keras.Model:
         )(scaled["l"])
     y = network(scaled)
     if classifies(network):
-        ab = bins.annealed_mean(y)
+        ab = decode(y)
     else:
         ab = layers.Rescaling(
             1 / config.ab_scale, -config.ab_offset / config.ab_scale, name="ab", dtype="float32"
@@ -109,6 +111,15 @@ def load(path: str | Path, precision: str = "float32") -> keras.Model:
     if precision != "float32":
         model = in_precision(model, precision)
     return choose_jit(model)
+
+
+def redecoded(model: keras.Model, decode: Callable[[Any, int], Any]) -> keras.Model:
+    """An exported classifier of ab whose logits become ab by decode(logits, factor) instead.
+
+    factor: from the logits' size to that of ab. The network is shared.
+    """
+    logits, factor = model.get_layer("ab_temperature").input, model.get_layer("ab").size[0]
+    return choose_jit(keras.Model(model.input, decode(logits, factor), name=model.name))
 
 
 def available(folder: str | Path = "models") -> list[Path]:

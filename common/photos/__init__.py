@@ -15,7 +15,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
 
 from common.photos.formats import WRITTEN, PhotoError, find, is_picture, unreadable
 from common.photos.geometry import CUTS, fit, unfit
-from common.photos.reading import MAX_MEGAPIXELS, Page, Photo, decode, flat, read
+from common.photos.reading import MAX_MEGAPIXELS, Page, Photo, decode, flat, opaque, read
 from common.photos.writing import png, write
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "fit",
     "flat",
     "is_picture",
+    "opaque",
     "png",
     "read",
     "unfit",

@@ -56,13 +56,18 @@ def decode(data: bytes, size: int, cut: str, max_megapixels: float = MAX_MEGAPIX
 
 def flat(pixels: np.ndarray, size: int, cut: str) -> np.ndarray:
     """A picture of any kind -> (size, size, 3) uint8: alpha over white, by `fit`."""
+    pixels = fit(opaque(pixels), size, cut)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def opaque(pixels: np.ndarray) -> np.ndarray:
+    """A picture of any kind -> uint8, (H, W) or (H, W, 3): alpha over white."""
     if pixels.dtype == np.uint16:
         pixels = eight_bit(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         alpha = pixels[..., 3:] / np.float32(255)
         pixels = np.round(255 + (pixels[..., :3] - np.float32(255)) * alpha).astype(np.uint8)
-    pixels = fit(pixels, size, cut)
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    return pixels
 
 
 @dataclasses.dataclass

@@ -1,5 +1,6 @@
 """Exporting a trained network, and starting a training from an exported model's weights."""
 
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,23 +29,45 @@ def export(
     """Export into the run's folder and, if `published`, to models/; return the latter's path.
 
     network: the whole one, of which the trainer may have trained only what follows frozen layers.
-    A model of other data in models/ stays, unless `overwrite`; then the path is in the run's
-    folder. The metadata hold `identity`, and the metrics of the export on the validation split.
+    A config that exports both ends of the dial gives a second model, `<title>-vivid`. A model of
+    other data in models/ stays, unless `overwrite`; then the path is in the run's folder. The
+    metadata hold `identity`, the dial, and the metrics of the export on the validation split.
     """
-    dataset, target = trainer.dataset, Path("models", f"{title}.h5")
-    exported = h5.wrap(network, trainer.config)
-    scores = trainer.validation(lambda batch: (predict(exported, in_lab(batch)), {}))
     # The loss is the network's own, in its scaling and with its weights of colours.
     loss = None
-    if dataset.count("test"):
+    if trainer.dataset.count("test"):
         loss = trainer.validation(trainer.validation.predict, "test")["loss"]
-    path = trainer.folder / f"{title}.h5"
+    models = {title: trainer.dial}
+    if trainer.dial and trainer.config.export_both:
+        models[f"{title}-vivid"] = dataclasses.replace(trainer.dial, default=1.0)
+    paths = []
+    for name, dial in models.items():
+        path = trainer.folder / f"{name}.h5"
+        _write(path, trainer, network, dial, {**identity, "title": name, "test_loss": loss})
+        target = Path("models", path.name)
+        if published and _is_free(target, trainer.dataset.name, path, overwrite):
+            with files.replacing(target) as temporary:
+                shutil.copyfile(path, temporary)
+            path = target
+        print(f"exported {path}")
+        paths.append(path)
+    return paths[0]
+
+
+def _write(path, trainer, network, dial, identity):
+    """Export one model, with its metadata."""
+    dataset = trainer.dataset
+    if dial:
+        exported = h5.wrap(network, trainer.config, dial.decode)
+        identity = {**identity, "dial": dataclasses.asdict(dial)}
+    else:
+        exported = h5.wrap(network, trainer.config)
+    scores = trainer.validation(lambda batch: (predict(exported, in_lab(batch)), {}))
     h5.export(
         exported,
         path,
         {
             **identity,
-            "title": title,
             "epochs": trainer.progress.epoch,
             "data": {
                 "name": dataset.name,
@@ -54,23 +77,17 @@ def export(
             "image_size": dataset.image_size,
             "cut": dataset.cut,
             "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores},
-            "test_loss": loss,
         },
     )
-    if not published:
-        print(f"exported {path}")
-        return path
+
+
+def _is_free(target, data, path, overwrite):
+    """Whether `target` may be replaced; a line says why not, and where the export is."""
     known = _trained_on(target)
-    if known != dataset.name and target.exists() and not overwrite:
-        print(
-            f"exported {path}; {target} stays, since it was trained on {known} (OVERWRITE=1 "
-            "replaces it)"
-        )
-        return path
-    with files.replacing(target) as temporary:
-        shutil.copyfile(path, temporary)
-    print(f"exported {target}")
-    return target
+    if known == data or overwrite or not target.exists():
+        return True
+    print(f"{target} stays, since it was trained on {known} (OVERWRITE=1 replaces it)")
+    return False
 
 
 def _trained_on(path):

@@ -12,6 +12,7 @@ import keras
 from common import datasets, files
 from common.cli import UserError
 from common.color import bins
+from common.color.dial import Dial
 from common.config import Config
 from common.datasets import statistics
 from common.datasets.maps import store
@@ -130,8 +131,12 @@ def train(
         identity["init"] = h5.metadata(own).get("init", identity["init"])
     refuse_another(folder, identity)
 
-    prior = statistics.prior(dataset) if options.rebalance or config.rebalance else None
-    loss = losses.of_ab(config, classifies(network), prior)
+    rebalanced = options.rebalance or config.rebalance
+    prior = statistics.prior(dataset) if rebalanced or classifies(network) else None
+    dial = None
+    if prior is not None and classifies(network):
+        dial = Dial.of(config, prior, rebalanced)
+    loss = losses.of_ab(config, classifies(network), prior if rebalanced else None)
     if distance:
         loss = losses.PerceptualLoss(distance.in_precision(policy), config)
     embedder = None
@@ -148,6 +153,7 @@ def train(
         functools.partial(compile_model, report, loss=loss),
         checkpoint_seconds=options.checkpoint_seconds,
         thawed=list(pretrained),
+        dial=dial,
         callbacks=options.callbacks,
     )
     if trainer.resume():
@@ -208,13 +214,14 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
     """Write the run's identity into its folder; `UserError` as `refuse_another`."""
     refuse_another(folder, identity)
     if not (folder / "config.json").exists():
-        files.write_json(folder / "config.json", _without_epochs(identity))
+        files.write_json(folder / "config.json", _training(identity))
 
 
 def refuse_another(folder: Path, identity: dict[str, Any]) -> None:
     """`UserError` where a folder holds another run; it names what differs.
 
-    The number of epochs is not part of the identity, since a larger one extends the run.
+    The number of epochs is not part of the identity, since a larger one extends the run; nor is how
+    the export decodes logits.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -225,7 +232,7 @@ def refuse_another(folder: Path, identity: dict[str, Any]) -> None:
         raise UserError(
             f"{path} is corrupt. Delete {folder}, or name another run: RUN=name."
         ) from None
-    identity = _without_epochs(identity)
+    identity = _training(identity)
     was, now = _flat(_completed(known, identity)), _flat(identity)
     if was != now:
         different = ", ".join(
@@ -236,10 +243,11 @@ def refuse_another(folder: Path, identity: dict[str, Any]) -> None:
         raise UserError(f"{folder} is another run ({different}). Name a new one: RUN=name.")
 
 
-def _without_epochs(identity):
-    """An identity as JSON gives it back, without the number of epochs."""
+def _training(identity):
+    """An identity as JSON gives it back, without what does not make it another run."""
     identity = json.loads(json.dumps(identity))
-    del identity["config"]["epochs"]
+    for field in ("epochs", "faithful", "vivid", "export_both"):
+        identity["config"].pop(field, None)
     return identity
 
 

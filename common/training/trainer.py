@@ -13,6 +13,7 @@ import numpy as np
 
 from common import cli, datasets
 from common.cli import UserError
+from common.color.dial import Dial
 from common.config import Config
 from common.networks.precision import choose_jit
 from common.training import checkpoint, logs
@@ -28,7 +29,8 @@ class Trainer:
     """A network in training. The config gives how many `steps` of how many `epochs`.
 
     compile_model(model, config, steps) gives the network its optimizer and loss. thawed: the
-    layers that train from the epoch `config.unfreeze_after` on, at `config.unfrozen_rate`.
+    layers that train from the epoch `config.unfreeze_after` on, at `config.unfrozen_rate`. dial:
+    decodes the logits of a network that classifies ab, which needs one.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Trainer:
         *,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         thawed: Sequence[str] = (),
+        dial: Dial | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ):
         if config.steps is None:
@@ -50,10 +53,10 @@ class Trainer:
         self.model, self.config, self.batches, self.folder = model, config, batches, folder
         self.steps = config.steps
         self.dataset = batches.dataset
-        self.compile_model, self.thawed = compile_model, thawed
+        self.compile_model, self.thawed, self.dial = compile_model, thawed, dial
         self.checkpoint, self.checkpoint_seconds = folder / "checkpoint.npz", checkpoint_seconds
         self.progress = checkpoint.Progress()
-        self.validation = Validation(model, batches)
+        self.validation = Validation(model, batches, dial)
         self.callbacks = Callbacks(callbacks, model, config.epochs, self.steps)
         self.stopped_by: int | None = None  # the signal that asked to stop
         self._compile(config.learning_rate, config.unfreeze_after or config.epochs)

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from common import metrics
-from common.color import bins, lab
+from common.color import lab
+from common.color.dial import Dial
 from common.networks.interface import ab_of, classifies
 from common.networks.precision import choose_jit
 from common.training.batches import Batches
@@ -19,10 +20,13 @@ Predict = Callable[[dict[str, Any]], tuple[np.ndarray, dict[str, float]]]
 
 
 class Validation:
-    """Metrics of a compiled network, and of anything else that predicts ab for its data."""
+    """Metrics of a compiled network, and of anything else that predicts ab for its data.
 
-    def __init__(self, model: keras.Model, batches: Batches):
-        self.model, self.batches = model, batches
+    dial: decodes the logits of a network that classifies ab.
+    """
+
+    def __init__(self, model: keras.Model, batches: Batches, dial: Dial | None = None):
+        self.model, self.batches, self.dial = model, batches, dial
 
     def predict(self, batch: dict[str, Any]) -> tuple[np.ndarray, dict[str, float]]:
         """(the network's ab for a batch of the data set, in Lab units; {"loss": a float, ...})."""
@@ -49,8 +53,9 @@ class Validation:
     @functools.cached_property
     def _decode(self):
         """Logits of a network that classifies ab -> ab in Lab units."""
+        assert self.dial is not None
         logits = keras.Input(ab_of(self.model.output).shape[1:])
-        return choose_jit(keras.Model(logits, bins.annealed_mean(logits)))
+        return choose_jit(keras.Model(logits, self.dial.decode(logits)))
 
     def __call__(
         self,

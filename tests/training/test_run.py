@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import pytest
 import koala
 from common import training
 from common.cli import UserError
+from common.color import bins
 from common.networks import h5
 from tests import drawn, tiny
 from tests.training import home as runs
@@ -208,6 +210,34 @@ def test_options_give_models_of_their_own_that_end_in_ab(home, extras):
     model = keras.models.load_model(run.model, compile=False)
     ab = model.predict({"l": np.full((1, 32, 32, 1), 50, "float32")}, verbose=0)
     assert ab.shape == (1, 32, 32, 2) and ab.dtype == np.float32
+
+
+def test_both_ends_of_the_dial_are_exported_and_exported_anew_with_others(home):
+    config = drawn.Config(epochs=1, steps=2, faithful=(1.0, 0.0), vivid=(0.38, 0.7))
+    config = dataclasses.replace(config, export_both=True)
+    options = {"bins": True, "rebalance": True, "published": True}
+    run = runs.train(config, **options)
+    assert run.model.name == "tiny-custom-bins-rebalance.h5"
+    faithful, vivid = (
+        h5.metadata(home / f"models/tiny-custom-bins-rebalance{end}.h5") for end in ("", "-vivid")
+    )
+    assert (faithful["dial"]["default"], vivid["dial"]["default"]) == (0, 1)
+    assert vivid["title"] == "tiny-custom-bins-rebalance-vivid"
+    assert faithful["metrics"] != vivid["metrics"]
+    assert faithful["metrics"]["mse_ab"] == pytest.approx(run.history[-1]["val_mse_ab"], rel=1e-4)
+    np.testing.assert_allclose(
+        faithful["dial"]["rarity"], bins.rarity(np.array(faithful["prior"])), rtol=1e-4
+    )
+    other = dataclasses.replace(config, vivid=(0.5, 0.9))
+    run = runs.train(other, overwrite=True, **options)
+    assert h5.metadata(run.model)["dial"]["vivid"] == [0.5, 0.9]
+    assert runs.train(config, **options).trained is False
+
+
+def test_a_classifier_that_is_not_rebalanced_has_a_dial_too(home):
+    metadata = h5.metadata(runs.train(epochs=1, steps=1, bins=True).model)
+    assert metadata["dial"]["trained"] == metadata["dial"]["default"] == 0
+    assert "dial" not in h5.metadata(runs.train(epochs=1, steps=1, run="ab").model)
 
 
 def test_an_optioned_run_stopped_goes_on_to_the_same_bits(home):
