@@ -65,8 +65,7 @@ class Colorizer:
         self.size = self.metadata.get("image_size") or inputs["l"][1] or 256
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
-        self._weights, self._folder, self._band = weights, path.parent, band
-        self._batch = batch
+        self._band, self._batch = band, batch
         about = self.metadata.get("embedding") if self.needs_embedding else None
         self.embedding: dict[str, Any] | None = about
         self.embeds_photos = bool(about and about.get("from") == "photo")
@@ -75,6 +74,8 @@ class Colorizer:
                 f"{path} needs an embedding, and its metadata does not name the network. Export "
                 "it with its metadata."
             )
+        # Loaded when first needed, once for all that `turned` returns.
+        self._embedder = functools.cache(lambda: embeddings.find(about, weights, path.parent))
         self._turn(vivid, tint)
 
     def turned(
@@ -92,11 +93,10 @@ class Colorizer:
         if tint is not None:
             self._tint = dials.parse_tint(tint)
 
-    @functools.cached_property
+    @property
     def embedder(self) -> embeddings.Embedder:
         """The embedding network that the model was trained on; stored embeddings need none."""
-        assert self.embedding  # asked for only by a model that needs one
-        return embeddings.find(self.embedding, self._weights, self._folder)
+        return self._embedder()
 
     def predict_ab(self, l: np.ndarray, embedding: np.ndarray | None = None) -> np.ndarray:
         """L* (N, S, S, 1) float32 in [0, 100] -> ab (N, S, S, 2) float32, Lab units.
