@@ -75,7 +75,7 @@ class Colorizer:
                 "it with its metadata."
             )
         # Loaded when first needed, once for all that `turned` returns.
-        self._embedder = functools.cache(lambda: embeddings.find(about, weights, path.parent))
+        self._embedder = functools.cache(lambda: embeddings.find(about or {}, weights, path.parent))
         self._turn(vivid, tint)
 
     def turned(
