@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -11,55 +12,47 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_TEMPORARY = ".writing-"  # begins the names of temporary folders
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path with the name of `path`; rename it over `path` on success.
 
     It lies in a hidden folder beside `path`, since Keras picks the format by the suffix and a
-    rename is atomic only within a file system. Every call has a folder of its own, so that several
+    rename is atomic only within a file system. The folder's name is unique, so that several
     processes may write the same path. After an error nothing remains; what a killed process left is
-    removed by the next one.
+    removed by the next one that writes beside it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A digest, since the longest names leave no room to add anything.
-    home = path.parent / f".{sha256(os.fsencode(path.name))[:16]}.part"
+    _clear(path.parent.resolve())
     with contextlib.ExitStack() as stack:
-        folder = _own_folder(home, stack)
+        folder = _own_folder(path.parent, stack)
         yield folder / path.name
         with open(folder / path.name, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(folder / path.name, path)
 
 
-def _own_folder(home, stack):
-    """A new folder in `home`, locked; both are removed when `stack` closes.
-
-    The lock tells a folder in use from what a killed process left.
-    """
-    for _ in range(2):  # an interrupt may end the first
-        stack.callback(_clear, home)
-    _clear(home)
+def _own_folder(parent, stack):
+    """A new folder, locked while in use, which is removed when `stack` closes."""
     while True:
-        with contextlib.suppress(FileExistsError):
-            home.mkdir()
-        with contextlib.suppress(FileNotFoundError):  # another process has just removed `home`
-            folder = Path(tempfile.mkdtemp(dir=home))
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
+        for _ in range(2):  # an interrupt may end the first
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # file systems may have no locks
-                stack.enter_context(locked(folder, wait=True))
-            if folder.exists():  # else another process took it for left before it was locked
-                return folder
+        with contextlib.suppress(OSError):  # file systems may have no locks
+            stack.enter_context(locked(folder, wait=True))
+        if folder.exists():  # else another process took it for left before it was locked
+            return folder
 
 
-def _clear(home):
-    """Remove the folders in `home` that no process uses, and `home` if none remains."""
-    with contextlib.suppress(OSError):
-        for folder in home.iterdir():
-            with contextlib.suppress(OSError), locked(folder):
-                shutil.rmtree(folder)
-        home.rmdir()
+@functools.cache  # once in a process: a folder may hold very many files
+def _clear(parent):
+    """Remove the temporary folders in `parent` that no process has locked."""
+    for folder in parent.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError), locked(folder):
+            shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ build      `prepare`: the shards
 features   embeddings beside the shards
 maps       maps of frozen layers beside the shards
 records    the TFRecord schema, and `Dataset`, which reads it
-statistics the colours' prior, measured once and stored beside the shards
+statistics the colours' prior, stored beside the shards; which pictures are grey
 threads    computing ahead in threads
 """
 

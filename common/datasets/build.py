@@ -20,14 +20,14 @@ from common import cli, files, photos
 from common.cli import UserError
 from common.color import lab
 from common.config import FRACTIONS
-from common.datasets import features, plan, records
+from common.datasets import features, plan, records, statistics
 from common.datasets.catalogue import DATA, Source, source_of
 from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
 from common.networks import pretrained
 
 UNREADABLE = 0.1  # a larger share of unreadable pictures is an error
-GREY = 4.0  # a picture whose |a|, |b| stay below this everywhere counts as grey
+GREY = 0.1  # from this share of grey pictures on there is a warning
 
 
 def prepare(
@@ -98,7 +98,14 @@ def prepare(
     elif embedding:
         features.add(manifest, folder, embedding, weights, embed_from)
     key = features.stored_key(manifest, embedding, weights, embed_from) if embedding else None
-    return records.Dataset(folder, key)
+    dataset = records.Dataset(folder, key)
+    if (share := statistics.grey_share(dataset)) >= GREY:
+        print(
+            f"warning: {share:.0%} of the training pictures of {source.name} are grey or of a "
+            "single tone. A network learns to leave photos grey from them: remove them.",
+            file=sys.stderr,
+        )
+    return dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -177,7 +184,7 @@ class ShardWriter:
             advance(len(shard["files"]["name"]))
             return finished
         rows = list(zip(*shard["files"].values(), strict=True))
-        written, unreadable, statistics = [], list(shard.get("unreadable", [])), []
+        written, unreadable, outcomes = [], list(shard.get("unreadable", [])), []
 
         def examples():
             cores = os.cpu_count() or 1
@@ -188,7 +195,7 @@ class ShardWriter:
                     unreadable.append([row[0], row[1], outcome])
                     continue
                 written.append(row)
-                statistics.append(outcome)
+                outcomes.append(outcome)
                 yield example
 
         offsets = records.write_shard(path, examples())
@@ -203,8 +210,8 @@ class ShardWriter:
             "bytes": path.stat().st_size,
             "sha256": files.sha256(path),
             "unreadable": unreadable,
-            "grey": sum(grey for _, grey in statistics),
-            "ab_sum": np.sum([ab for ab, _ in statistics] or [[0, 0]], axis=0).tolist(),
+            "grey": sum(grey for _, grey in outcomes),
+            "ab_sum": np.sum([ab for ab, _ in outcomes] or [[0, 0]], axis=0).tolist(),
         }
         files.write_json(sidecar, entry)
         return entry
@@ -225,9 +232,8 @@ class ShardWriter:
             rgb = photos.decode(data, self.image_size, self.cut, self.max_megapixels)
         except photos.PhotoError as error:
             return None, str(error)
-        ab = lab.rgb_to_lab(rgb)[..., 1:]
-        grey = bool(np.abs(ab).max() < GREY)
-        return records.encode_example(rgb, name, label), (ab.mean((0, 1), np.float64), grey)
+        ab = lab.rgb_to_lab(rgb)[..., 1:].mean((0, 1), np.float64)
+        return records.encode_example(rgb, name, label), (ab, statistics.is_grey(rgb))
 
 
 def _sidecar(folder, shard):

@@ -77,7 +77,10 @@ def _counted(pictures, counts):
     order = sorted(pictures, key=lambda file: (file.sha256, file.name))
     wanted = np.repeat(SPLITS, counts)
     if len(order) < len(wanted):
-        raise UserError(f"{sum(counts)} pictures are needed, {len(order)} are there.")
+        raise UserError(
+            f"{sum(counts)} pictures are needed, {len(order)} are there. Complete the folder; or "
+            "name it as DATA=folder, which takes any number of pictures."
+        )
     return {file.name: str(split) for file, split in zip(order, wanted, strict=False)}
 
 

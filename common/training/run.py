@@ -79,6 +79,11 @@ def train(
         split_by=options.split_by,
         fractions=config.fractions,
     )
+    if statistics.grey_share(dataset) == 1:
+        raise UserError(
+            f"Every training picture of {data} is grey or of a single tone: there is no colour to "
+            "learn from. Train on photos in colour, and colour these with the model."
+        )
     config = for_data(config, dataset)
 
     keras.utils.set_random_seed(options.seed)

@@ -2,18 +2,21 @@
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from common import cli, datasets, files, photos
 from common.cli import UserError
 from common.commands import prepare as prepare_command
-from common.datasets import plan, samples
+from common.datasets import plan, samples, statistics
 from common.datasets.build import ShardWriter
 from tests import drawn
 
@@ -117,7 +120,7 @@ def test_so_many_pictures_and_no_more(tmp_path, monkeypatch):
     faces = dataclasses.replace(faces, counts=(19, 1, 1))
     with pytest.raises(UserError, match="counts=.* not .19, 1, 1"):
         datasets.prepare(faces, 8, "squash")
-    with pytest.raises(UserError, match="21 pictures are needed, 20 are there"):
+    with pytest.raises(UserError, match="21 pictures are needed, 20 are there. .* DATA="):
         datasets.prepare(faces, 8, "squash", overwrite=True)
 
 
@@ -166,6 +169,38 @@ def test_bad_files_are_left_out_listed_and_counted(tmp_path, capsys):
     assert ["notes.txt", "no picture"] in dataset.manifest["left_out"]
 
 
+def test_links_pipes_and_what_vanishes_are_left_out_with_the_reason(tmp_path, monkeypatch):
+    source = drawn.folder(tmp_path / "photos", 12)
+    drawn.folder(tmp_path / "elsewhere", 1)
+    (source / "linked").symlink_to(tmp_path / "elsewhere")
+    (source / "broken.png").symlink_to("nothing.png")
+    (source / "loop.png").symlink_to("loop.png")
+    os.mkfifo(source / "pipe.png")
+    listed = photos.find(source)
+    (source / "gone.png").write_bytes(b"gone")
+    monkeypatch.setattr(photos, "find", _found_with(source / "gone.png", photos.find))
+    dataset = _prepare(source, tmp_path)
+    assert sum(dataset.count(split) for split in datasets.SPLITS) == len(listed) == 12
+    assert dict(dataset.manifest["left_out"]) == {
+        "broken.png": "a broken link",
+        "gone.png": "cannot be read (no such file or directory)",
+        "linked": "a link to a folder, which is not followed",
+        "loop.png": "a link that leads back to itself",
+        "pipe.png": "a pipe, a socket or a device",
+    }
+
+
+def _found_with(vanishing, find):
+    """`find`, after which a file vanishes."""
+
+    def found(folder, skipped=None):
+        paths = find(folder, skipped)
+        vanishing.unlink(missing_ok=True)
+        return paths
+
+    return found
+
+
 def test_over_a_tenth_unreadable_is_an_error_each_time(tmp_path):
     source = drawn.folder(tmp_path / "photos", 20)
     for i in range(3):
@@ -186,6 +221,35 @@ def test_an_empty_folder(tmp_path):
     (tmp_path / "photos").mkdir()
     with pytest.raises(UserError, match="no picture in"):
         _prepare(tmp_path / "photos", tmp_path)
+
+
+def _toned(grey, tone):
+    """A grey picture in a tone, (S, S, 3) uint8: a factor a channel, as dyes have it."""
+    return np.round(grey[..., None] * np.array(tone)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("tone", [(1, 1, 1), (1, 0.85, 0.65), (0.98, 0.95, 0.88), (0.85, 0.95, 1)])
+def test_grey_sepia_and_old_prints_are_grey_and_drawn_colours_are_not(tone):
+    for seed in range(8):
+        colour = drawn.picture(seed, 96)
+        toned = _toned(colour.mean(-1), tone)
+        noise = np.random.default_rng(seed).normal(0, 2, toned.shape)
+        scan = np.clip(toned + noise, 0, 255).astype(np.uint8)
+        jpeg = cv2.imdecode(cv2.imencode(".jpg", scan)[1], cv2.IMREAD_COLOR)
+        assert statistics.is_grey(toned) and statistics.is_grey(jpeg)
+        assert not statistics.is_grey(colour)
+    assert not statistics.is_grey(_toned(np.full((32, 32), 200), (1, 0.1, 0)))  # one strong colour
+
+
+@pytest.mark.parametrize(("grey", "warned"), [(0, False), (3, True), (24, True)])
+def test_grey_pictures_are_a_warning_from_a_tenth_on(tmp_path, capsys, grey, warned):
+    source = drawn.folder(tmp_path / "photos", 24)
+    for index in range(grey):
+        path = str(source / f"picture-{index:03d}.png")
+        cv2.imwrite(path, cv2.imread(path, cv2.IMREAD_GRAYSCALE))
+    for name in ("one", "one", "two"):  # a finished data set warns as well
+        shares = statistics.grey_share(_prepare(source, tmp_path, name, split_by="folder"))
+        assert ("warning: " in capsys.readouterr().err) is (shares >= 0.1) is warned
 
 
 def test_a_finished_data_set_is_left_alone(source, tmp_path):
