@@ -183,6 +183,15 @@ def test_a_loss_that_is_no_number_stops_the_run(home):
         runs.train("wild", epochs=9)
 
 
+def test_pictures_without_colour_are_an_error_before_the_training(home):
+    for path in (home / "photos").iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    for _ in range(2):  # the second time with finished shards
+        with pytest.raises(UserError, match="no colour to learn from"):
+            runs.train()
+    assert not (home / "runs").exists()
+
+
 def test_cosine_decay_ends_at_zero(home):
     rates = [row["learning_rate"] for row in runs.train("decay").history]
     assert rates[0] < 1e-3 and rates[-1] == pytest.approx(0, abs=1e-9) and rates[0] > rates[1]
