@@ -28,15 +28,14 @@ class Maps:
 
     def __init__(self, dataset: records.Dataset, frozen: Frozen) -> None:
         self.dataset, self.frozen, self.key = dataset, frozen, frozen.sha256[:12]
+        self._file = functools.cache(
+            lambda shard, mirrored: np.load(self.path(shard, mirrored), mmap_mode="r")
+        )
 
     def path(self, shard: str, mirrored: bool) -> Path:
         """The file of a shard's maps."""
         suffix = "-mirrored" if mirrored else ""
         return self.dataset.folder / f"{shard}.maps-{self.key}{suffix}.npy"
-
-    @functools.cache  # noqa: B019  # as long as the run, as the object is
-    def _file(self, shard, mirrored):
-        return np.load(self.path(shard, mirrored), mmap_mode="r")
 
     def read(
         self,

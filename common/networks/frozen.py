@@ -56,6 +56,8 @@ def cut(network: keras.Model, names: Collection[str]) -> tuple[keras.Model, kera
         name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
         for name, tensor in tensors.items()
     }
+    for tensor in inputs.values():  # Keras 3.10 refuses an input to which nothing is applied
+        keras.layers.Identity()(tensor)
     rest = keras.models.clone_model(
         behind, input_tensors=list(inputs.values()), clone_function=same
     )
