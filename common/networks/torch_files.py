@@ -1,15 +1,14 @@
 """Tensors from a file of torch.save, without PyTorch and without running code from the file.
 
 Such a file is a pickle and raw numbers: in a ZIP archive, or, before PyTorch 1.6, five pickles one
-after another followed by the numbers. A pickle can call any Python function; here it may call only
-five, which record what a tensor consists of.
+after another followed by the numbers. The functions that the pickles may call record what a tensor
+consists of.
 """
 
 import collections
 import io
 import math
 import os
-import pickle
 import re
 import zipfile
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ import numpy as np
 
 from common import files
 from common.cli import UserError, first_line
-from common.networks import pretrained
+from common.networks import pretrained, unpickling
 
 TORCHVISION = "https://download.pytorch.org/models/"
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older format
@@ -41,23 +40,6 @@ KINDS = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-
-_DAMAGED = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    EOFError,
-    AttributeError,
-    ImportError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    MemoryError,
-    NotImplementedError,
-    RecursionError,
-    RuntimeError,
-)
 
 
 class _Storage(NamedTuple):
@@ -91,12 +73,12 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             return {name: _array(tensor, numbers) for name, tensor in _tensors(contents).items()}
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except _Refused as error:
+    except unpickling.Refused as error:
         raise UserError(
             f"{path} holds {error}, which could run code of its own, and is refused. "
             "Save a state_dict: tensors by name."
         ) from None
-    except _DAMAGED as error:
+    except unpickling.DAMAGED as error:
         raise UserError(
             f"{path} is no file of torch.save, or is damaged ({first_line(error)})."
         ) from None
@@ -212,10 +194,6 @@ def _array(tensor: _Tensor, numbers: Mapping[str, bytes]) -> np.ndarray:
     return array
 
 
-class _Refused(Exception):
-    """Names a class or function that a pickle refers to and that is not allowed."""
-
-
 def _unpickle(file: BinaryIO, storages: dict[str, _Storage] | None = None) -> Any:
     """The next pickle of a file; the storages that its tensors refer to are put into `storages`."""
 
@@ -236,12 +214,7 @@ def _unpickle(file: BinaryIO, storages: dict[str, _Storage] | None = None) -> An
         **{("torch", kind): kind for kind in KINDS},  # a storage's kind needs no class
     }
 
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            if (module, name) not in known:
-                raise _Refused(f"{module}.{name}")
-            return known[module, name]
-
+    class Unpickler(unpickling.Unpickler):
         def persistent_load(self, reference: Any) -> _Storage:
             word, kind, key, _, length, *view = reference
             if storages is None or word != "storage" or kind not in KINDS or any(view):
@@ -253,4 +226,4 @@ def _unpickle(file: BinaryIO, storages: dict[str, _Storage] | None = None) -> An
                 raise ValueError(f"storage {key} is of two kinds")
             return storage
 
-    return Unpickler(file).load()
+    return Unpickler(file, known).load()
