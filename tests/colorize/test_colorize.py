@@ -1,13 +1,21 @@
 """The Colorizer and its command, on drawn photos and tiny models built here."""
 
+import builtins
 import csv
+import errno
+import io
 import os
+import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -19,7 +27,7 @@ from keras import layers
 from PIL import Image
 from skimage.color import rgb2lab
 
-from common import cli, photos
+from common import cli, files, photos
 from common.color import lab
 from common.colorize import Colorizer
 from common.commands import colorize as colorize_command
@@ -370,6 +378,163 @@ def test_a_folder(tmp_path, command):
             assert result.size == (30, 20)
 
 
+def test_the_report_of_a_folder_with_one_of_each_kind(tmp_path, command, monkeypatch):
+    source, out = tmp_path / "in", tmp_path / "out"
+    whole = save(source / "photo.jpg").read_bytes()
+    save(source / f"{'é' * 120}{'x' * 11}.png")  # 255 bytes, the most that a file system takes
+    save(source / f"{'y' * 251}.gif")  # its result would have .png besides
+    (source / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (source / "empty.png").touch()
+    (source / "notes.txt").write_text("no photo")
+    (source / ".hidden.jpg").write_bytes(whole)
+    (source / "scan.dng").write_bytes(whole)
+    (source / "link.jpg").symlink_to("photo.jpg")
+    (source / "broken.jpg").symlink_to("nothing.jpg")
+    (source / "loop.jpg").symlink_to("loop.jpg")
+    (source / "linked").symlink_to(tmp_path)
+    os.mkfifo(source / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(source)  # a socket's path must be short
+        server.bind("socket.jpg")
+    save(source / "lost+found/inside.png")
+    save(source / "gone/photo.png")
+    save(source / "closed.png")
+    save(source / "in the way.png")
+    (out / "in the way.png").mkdir(parents=True)
+    save(source / "crowded/photo.png")
+    (out / "crowded").touch()
+    _without_permission(monkeypatch, "lost+found", "closed.png")
+    found = photos.find
+    monkeypatch.setattr(
+        photos, "find", lambda *paths: [found(*paths), shutil.rmtree(source / "gone")][0]
+    )
+    code, output, errors = command(source, out)
+    expected = {
+        "photo.jpg": ("coloured", ""),
+        "link.jpg": ("coloured", ""),
+        f"{'é' * 120}{'x' * 11}.png": ("coloured", ""),
+        f"{'y' * 251}.gif": ("failed", "name is too long"),
+        "cut.jpg": ("failed", "damaged"),
+        "empty.png": ("failed", "not a picture"),
+        "scan.dng": ("failed", "raw"),
+        "closed.png": ("failed", "permission"),
+        "gone/photo.png": ("failed", "no such file"),
+        "in the way.png": ("failed", "a folder stands where a file"),
+        "crowded/photo.png": ("failed", "a file stands where a folder"),
+        "notes.txt": ("not a photo", ""),
+        "broken.jpg": ("left out", "broken link"),
+        "loop.jpg": ("left out", "leads back to itself"),
+        "linked": ("left out", "link to a folder"),
+        "pipe.png": ("left out", "pipe"),
+        "socket.jpg": ("left out", "socket"),
+        "lost+found": ("left out", "permission"),
+    }
+    rows = report(out)
+    assert {name: row["result"] for name, row in rows.items()} == {
+        name: result for name, (result, _) in expected.items()
+    }
+    for name, (_, words) in expected.items():
+        assert words in rows[name]["reason"]
+    assert code == 1 and "3 coloured, 8 failed, 6 left out, 1 not a photo" in output
+    assert errors.count("\nfailed: ") == 8 and "Traceback" not in errors
+    coloured = {name for name, (result, _) in expected.items() if result == "coloured"}
+    assert set(everything(out)) == {*coloured, colorize_command.REPORT, "crowded"}
+    assert not list(out.rglob(".*"))
+
+
+def _without_permission(monkeypatch, folder, file):
+    """Deny what the system would not deny to root: a folder's names, a file's bytes."""
+
+    def denied(function, name):
+        def call(path, *rest, **options):
+            if not isinstance(path, int) and Path(path).name == name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return function(path, *rest, **options)
+
+        return call
+
+    monkeypatch.setattr(os, "scandir", denied(os.scandir, folder))
+    monkeypatch.setattr(builtins, "open", denied(open, file))
+
+
+@pytest.mark.slow
+def test_two_runs_share_the_photos_of_a_folder(tmp_path, model):
+    source, out = tmp_path / "in", tmp_path / "out"
+    for index in range(24):
+        save(source / f"{index:02d}.png", drawn.picture(index, 300, 400))
+    flags = ["--in", source, "--out", out, "--model", model]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "common.commands", "colorize", *flags],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outcomes = [run.communicate(timeout=300) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert not any("Traceback" in errors for _, errors in outcomes)
+    assert set(everything(out)) == {*everything(source), colorize_command.REPORT}
+    coloured = [re.search(r"(\d+) coloured", output) for output, _ in outcomes]
+    assert sum(int(found[1]) for found in coloured if found) == 24  # each once
+
+
+def test_a_photo_that_another_run_has_is_waited_for(tmp_path, command):
+    source, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.png", "b.png"):
+        save(source / name)
+
+    def other_run():
+        with files.locked(source / "a.png"):
+            started.set()
+            while not (out / "b.png").exists():
+                time.sleep(0.01)
+            save(out / "a.png", drawn.picture(1))
+
+    started = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(other_run)
+        started.wait()
+        assert command(source, out)[0] == 0
+        other.result()
+    results = [(name, row["result"]) for name, row in report(out).items()]
+    assert results == [("a.png", "kept"), ("b.png", "coloured")]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_the_terminal_cannot_show(tmp_path, command, monkeypatch, encoding):
+    name = os.fsdecode("straße № 写真 ".encode() + b"\xe9.png")  # its last letter is not UTF-8
+    source = save(tmp_path / "in" / name)
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding)  # strict, as a terminal's is
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert command(source, tmp_path / "alone")[0] == 0
+    assert command(source.parent, tmp_path / name)[0] == 0
+    terminal.flush()
+    shown = name.encode(encoding, "replace").decode(encoding)
+    assert terminal.buffer.getvalue().decode(encoding).splitlines() == [
+        str(tmp_path / "alone" / shown),
+        f"1 coloured: see {tmp_path / shown / colorize_command.REPORT}",
+    ]
+
+
+def test_warnings_of_decoders_stay_out_of_the_progress_bar(tmp_path, command, monkeypatch):
+    save(tmp_path / "in/photo.png")
+    opened = Image.open
+
+    def warning(*args, **options):
+        scope = {"__name__": "PIL.Image", "warnings": warnings}
+        exec("warnings.warn('Palette images with transparency')", scope)
+        return opened(*args, **options)
+
+    monkeypatch.setattr(Image, "open", warning)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert command(tmp_path / "in", tmp_path / "out")[0] == 0
+    assert not caught
+
+
 def test_started_again_it_does_only_what_is_left(tmp_path, command):
     source, out = folder_of_photos(tmp_path / "in"), tmp_path / "out"
     assert command(source, out)[0] == 0
@@ -452,6 +617,8 @@ def test_wrong_folders(tmp_path, command):
     assert mistake(command(source, tmp_path / "result.png"), "folder")
     assert mistake(command(source, tmp_path / "file"), "file")
     assert mistake(command(source, tmp_path / "file/below"), "file")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert mistake(command(tmp_path / "pipe.png", tmp_path / "out"), "pipe")
 
 
 def test_a_missing_model(tmp_path, command, capsys, monkeypatch):
