@@ -8,7 +8,12 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     pixels     depth, order of channels, alpha, orientation
     profiles   colour profiles (ICC) -> sRGB
     metadata   EXIF and XMP of a result
-    tiff       16-bit pages, camera raw
+    tiff       TIFFs by tifffile and imagecodecs: any layout, camera raw
+    png        damaged chunks, 16 bits
+    jpeg       what lies beside the picture, a missing end
+    jpeg2000   any depth up to 16 bits
+    heif       AVIF and HEIF of 10 and 12 bits
+    ppm        16 bits
     reading    `read`, `Photo`, `Page`; `decode` for a data set
     writing    `write` a result in its source's format; `png`
 """

@@ -5,6 +5,7 @@ Formats are recognised by their first bytes and decoded by libraries only (no Gh
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 import threading
@@ -12,27 +13,67 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from common.cli import UserError, first_line
 
 WRITTEN = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # any other format is written as PNG
-_READ = (*WRITTEN, "GIF", "PPM", "JPEG2000", "AVIF", "PSD")
+_READ = (*WRITTEN, "GIF", "PPM", "JPEG2000", "AVIF", "PSD", "HEIF")
 
 # fmt: off
 _SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp",
-    ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".psd",
+    ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf",
+    ".avif", ".psd", ".btf", ".tf8",
 ))
-# Pictures too, but not decoded here: they are counted, and the reason says what to do.
-_REFUSED = frozenset((
-    ".heic", ".heif", ".jxl", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf",
-    ".pef", ".srw",
+# Pictures too, but not decoded here, or not by every installation: they are counted, and the reason
+# says what to do.
+_RAW = frozenset((
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff",
+    ".gpr", ".iiq", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef",
+    ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 ))
+_HEIF = frozenset((".heic", ".heics", ".heif", ".heifs", ".hif"))
 # fmt: on
+_OTHERS = {
+    ".jxl": "JPEG XL is not read; save it as PNG or JPEG (djxl does)",
+    ".psb": "Photoshop's large files (PSB) are not read; save it as TIFF or PNG",
+    ".jxr": "JPEG XR is not read; save it as TIFF or PNG",
+    ".wdp": "JPEG XR is not read; save it as TIFF or PNG",
+}
+_RAW_REASON = "camera raw is not read; save it as JPEG or TIFF"
+_HEIF_REASON = (
+    "HEIF needs pillow-heif, which is not installed (make setup HEIF=1, or pip install "
+    "pillow-heif); or save it as JPEG or TIFF"
+)
+# First bytes, at an offset, of what Pillow would refuse without a reason.
+_SIGNATURES = (
+    (0, b"\xff\x0a", _OTHERS[".jxl"]),
+    (0, b"\0\0\0\x0cJXL \r\n", _OTHERS[".jxl"]),
+    (0, b"8BPS\0\2", _OTHERS[".psb"]),
+    (0, b"II\xbc", _OTHERS[".jxr"]),
+    (8, b"CR\2", _RAW_REASON),  # Canon, a TIFF
+    (4, b"ftypcrx ", _RAW_REASON),
+    (6, b"HEAPCCDR", _RAW_REASON),
+    (0, b"IIU\0", _RAW_REASON),  # Panasonic, Leica
+    (0, b"IIRO", _RAW_REASON),  # Olympus
+    (0, b"IIRS", _RAW_REASON),
+    (0, b"MMOR", _RAW_REASON),
+    (8, b"IIII", _RAW_REASON),  # Phase One, a TIFF
+    (0, b"FUJIFILMCCD-RAW", _RAW_REASON),
+    (0, b"FOVb", _RAW_REASON),  # Sigma
+    (0, b"\0MRM", _RAW_REASON),  # Minolta
+)
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # What a name in a folder is, if the system finds nothing behind it.
 _LINKS = {errno.ENOENT: "a broken link", errno.ELOOP: "a link that leads back to itself"}
 _OPENING = threading.Lock()
+_LIMITS = (
+    (Image, "MAX_IMAGE_PIXELS", None),
+    (PngImagePlugin, "MAX_TEXT_CHUNK", 1 << 26),
+    (PngImagePlugin, "MAX_TEXT_MEMORY", 1 << 28),
+)
+HEAD = 256  # bytes that tell what a file is
 
 
 class PhotoError(UserError):
@@ -86,30 +127,71 @@ def is_picture(path: str | Path) -> bool:
     path = Path(path)
     if path.name.startswith("."):
         return False
-    if path.suffix.lower() in _SUFFIXES | _REFUSED:
+    if path.suffix.lower() in _SUFFIXES | _RAW | _HEIF | _OTHERS.keys():
         return True
     try:
-        with open(path, "rb") as file, decoding(), open_image(file):
-            return True
+        with open(path, "rb") as file, decoding():
+            if why_not(file.read(HEAD)):
+                return True
+            file.seek(0)
+            with open_image(file):
+                return True
     except (PhotoError, OSError):
         return False
 
 
-def refuse_by_name(path: str | Path) -> None:
-    """Raise PhotoError for suffixes of formats that are not read."""
-    if Path(path).suffix.lower() in _REFUSED:
-        raise PhotoError("camera raw, HEIF and JPEG XL are not read; save it as JPEG or TIFF")
+def why_not(head: bytes, suffix: str = "") -> str:
+    """Why a file that begins with these bytes is not read, or "".
+
+    Camera raw is known by its suffix as well: much of it is a TIFF of a thumbnail.
+    """
+    for offset, signature, reason in _SIGNATURES:
+        if head.startswith(signature, offset):
+            return reason
+    if head[4:8] == b"ftyp":
+        size = min(int.from_bytes(head[:4], "big"), len(head))
+        brands = [head[i : i + 4] for i in (8, *range(16, size, 4))]
+        if b"avif" in brands or b"avis" in brands:
+            return "" if "AVIF" in _openers() else "this Pillow reads no AVIF; save it as JPEG"
+        if any(brand in _HEIF_BRANDS for brand in brands):
+            return "" if "HEIF" in _openers() else _HEIF_REASON
+    if suffix in _RAW and head[:2] != b"\xff\xd8":
+        return _RAW_REASON
+    return ""
+
+
+def of_suffix(suffix: str) -> str:
+    """Why a file of this suffix, whose bytes nothing recognises, is not read; "" for any other."""
+    if suffix in _HEIF and "HEIF" not in _openers():
+        return _HEIF_REASON
+    return _OTHERS.get(suffix, "")
+
+
+@functools.cache
+def _openers():
+    """The formats that Pillow opens, HEIF with the optional pillow-heif."""
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return [name for name in _READ if name in Image.OPEN]
 
 
 def open_image(file: BinaryIO) -> Image.Image:
-    """Open a file with Pillow without decoding it yet; Pillow's limit on pixels is disabled."""
-    with _OPENING:  # the limit is a global variable, disabled while the header is read
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    """Open a file with Pillow without decoding it yet; Pillow's limits are lifted meanwhile.
+
+    Those are on the number of pixels, which `Photo` caps, and on the length of texts and profiles.
+    """
+    with _OPENING:  # the limits are global variables
+        limits = [getattr(module, name) for module, name, _ in _LIMITS]
+        for module, name, value in _LIMITS:
+            setattr(module, name, value)
         try:
-            Image.init()
-            return Image.open(file, formats=[name for name in _READ if name in Image.OPEN])
+            return Image.open(file, formats=_openers())
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            for (module, name, _), value in zip(_LIMITS, limits, strict=True):
+                setattr(module, name, value)
 
 
 @contextlib.contextmanager

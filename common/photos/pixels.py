@@ -14,7 +14,8 @@ class Samples:
     colour: a Pillow image of 8 bits, or uint8 or uint16, of a colour space: "L" (H, W), "RGB"
     (H, W, 3), "CMYK" (H, W, 4), 0 being no ink, or "LAB" (H, W, 3) uint16, encoded as in ICC
     profiles of version 4. alpha: (H, W) or None, not multiplied into the colours. extra: (H, W, N)
-    or None, samples that are neither, of the file's depth. upright: already turned.
+    or None, samples that are neither, of the file's depth. upright: already turned. icc: a profile
+    that Pillow does not find.
     """
 
     colour: Image.Image | np.ndarray
@@ -22,6 +23,13 @@ class Samples:
     alpha: np.ndarray | None = None
     extra: np.ndarray | None = None
     upright: bool = False
+    icc: bytes | None = None
+
+    @property
+    def depth(self) -> int:
+        """8 or 16: that of the colours, but for Lab, which is always deep."""
+        deep = isinstance(self.colour, np.ndarray) and self.colour.dtype == np.uint16
+        return 16 if deep and self.space != "LAB" else 8
 
 
 def eight_bit(pixels: np.ndarray) -> np.ndarray:
@@ -64,6 +72,15 @@ def with_alpha(colour: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
     if colour.dtype != alpha.dtype:
         alpha = sixteen_bit(alpha)
     return np.concatenate([colour, alpha[..., None]], axis=2)
+
+
+def whole_range(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Samples of so many bits -> over the whole range of uint8, or of uint16 above 8 bits."""
+    if bits in (8, 16):
+        return samples
+    full = np.iinfo(np.uint8 if bits < 8 else np.uint16)
+    levels = np.round(np.linspace(0, full.max, 2**bits)).astype(full.dtype)
+    return levels[samples.astype(full.dtype, copy=False)]
 
 
 def unmultiplied(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

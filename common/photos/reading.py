@@ -7,17 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from common.photos import metadata, tiff
-from common.photos.formats import WRITTEN, PhotoError, decoding, open_image, refuse_by_name
+from common.photos import heif, jpeg, jpeg2000, metadata, png, ppm, tiff
+from common.photos.formats import (
+    HEAD,
+    WRITTEN,
+    PhotoError,
+    decoding,
+    of_suffix,
+    open_image,
+    why_not,
+)
 from common.photos.geometry import fit, frame
 from common.photos.pixels import (
     Samples,
     eight_bit,
-    from_opencv,
     from_pillow,
     sixteen_bit,
     upright,
@@ -34,11 +40,10 @@ def read(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> "Iterator[
 
     `max_megapixels` caps each page, and is checked before any is decoded.
     """
-    refuse_by_name(path)
     with contextlib.ExitStack() as stack:
         with decoding():
             file = stack.enter_context(open(path, "rb"))
-            photo = Photo(file, max_megapixels)
+            photo = Photo(file, max_megapixels, Path(path).suffix.lower())
         yield photo
 
 
@@ -97,13 +102,15 @@ class Photo:
     `notes`: how irregularities were handled.
     """
 
-    def __init__(self, file: BinaryIO, max_megapixels: float) -> None:
+    def __init__(self, file: BinaryIO, max_megapixels: float, suffix: str = "") -> None:
         self.notes: list[str] = []
         self._file, self._tiff = file, None
         self._image: Image.Image | None = None
         self.lossless = self.compressed = True
-        head = file.read(4)
+        head = file.read(HEAD)
         file.seek(0)
+        if reason := why_not(head, suffix):
+            raise PhotoError(reason)
         if tiff.is_tiff(head):
             self.format = "TIFF"
             self._tiff = tiff.open_tiff(file)
@@ -111,13 +118,7 @@ class Photo:
             self.shapes = [picture.shape for picture in self._pictures]
             self.compressed = self._pictures[0].page.compression != 1
         else:
-            self._image = open_image(file)
-            name = self._image.format or ""
-            self.format = {"MPO": "JPEG"}.get(name, name)
-            self.shapes = [self._image.size[::-1]]
-            self.lossless = self.format != "WEBP" or _is_lossless(file)
-            if getattr(self._image, "n_frames", 1) > 1 and self.format != "JPEG":
-                self.notes.append("an animation or layers: the first picture only")
+            self._open(suffix)
         for height, width in self.shapes:
             if height * width > max_megapixels * 1e6:
                 raise PhotoError(
@@ -130,6 +131,33 @@ class Photo:
             self.written = "PNG"  # readers of BMP drop alpha
         if self.written != self.format:
             self.notes.append(f"{self.format} in, PNG out")
+
+    def _open(self, suffix):
+        """Open a file of one picture."""
+        try:
+            if self._file.read(8) == png.START:
+                image, self._file = png.open_png(self._file, self.notes)
+            else:
+                image = open_image(self._file)
+        except Image.UnidentifiedImageError:
+            if reason := jpeg.why_not(self._file) or of_suffix(suffix):
+                raise PhotoError(reason) from None
+            raise
+        self._image = image
+        name = image.format or ""
+        self.format = {"MPO": "JPEG"}.get(name, name)
+        self.shapes = [image.size[::-1]]
+        self.lossless = self.format != "WEBP" or _is_lossless(self._file)
+        if self.format == "JPEG":
+            self.notes += jpeg.left_out(image)
+        elif getattr(image, "n_frames", 1) > 1:
+            self.notes.append("an animation or layers: the first picture only")
+        if self.format in ("AVIF", "HEIF"):
+            self.notes += heif.left_out(image, self._file)
+        if self.format == "JPEG2000":
+            self._file.seek(0)
+            self._header = jpeg2000.header(self._file.read())
+            self.shapes = [self._header.shape]
 
     def pages(self) -> Iterator[Page]:
         """Yield each `Page`; raises PhotoError."""
@@ -145,23 +173,26 @@ class Photo:
         image, self._image = self._image, None  # its pixels are freed as soon as ours exist
         if image is None:
             raise ValueError("page() of a file with a single page works once; open it again.")
+        draft = None
         if reduced_for:
             size, cut = reduced_for
             _, _, height, width = frame(self.shapes[0], size, cut)
-            image.draft(None, (2 * width, 2 * height))
+            draft = 2 * width, 2 * height
         info = dict(image.info)
         exif = Image.Exif()
         with contextlib.suppress(Exception):  # damaged EXIF makes Pillow raise anything
             exif = image.getexif()
         orientation = exif.get(metadata.ORIENTATION, 1)
-        samples = self._samples(image)
-        depth = 8 if isinstance(samples.colour, Image.Image) or samples.space == "LAB" else 16
-        colour = to_srgb(samples.colour, samples.space, info.get("icc_profile"), self.notes)
+        samples = self._samples(image, draft)
+        if samples.extra is not None:
+            self.notes.append("a sample that is no colour: left out")
+        icc = samples.icc or info.get("icc_profile")
+        colour = to_srgb(samples.colour, samples.space, icc, self.notes)
         pixels = upright(with_alpha(colour, samples.alpha), orientation)
         xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
         return Page(
             pixels,
-            depth,
+            samples.depth,
             metadata.upright_dpi(info.get("dpi"), orientation),
             metadata.updated_exif(exif, pixels.shape, False, self.notes),
             metadata.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp),
@@ -191,10 +222,20 @@ class Photo:
             None if samples.extra is None else upright(samples.extra, turn),
         )
 
-    def _samples(self, image):
-        """The samples of a Pillow image."""
-        if self.format == "PNG" and _png_depth(self._file) == 16:
-            return _deep_png(self._file, image)
+    def _samples(self, image, draft):
+        """The samples of an open file that is no TIFF."""
+        file = self._file
+        if self.format == "JPEG2000":
+            file.seek(0)
+            return jpeg2000.decode(file.read(), self._header)
+        if self.format == "PNG" and png.depth(file) == 16:
+            return png.deep(file)
+        if self.format in ("AVIF", "HEIF") and heif.bits(file, image) > 8:
+            return heif.deep(file, image)
+        if self.format == "PPM" and (deep := ppm.deep(file)):
+            return deep
+        if self.format == "JPEG":
+            image = jpeg.load(image, file, draft, self.notes)
         image.load()
         if image.mode.startswith("I"):  # 16 bit, and PPM's 32 bit that holds 16
             pixels = np.asarray(image)
@@ -223,24 +264,3 @@ def _is_lossless(file):
             return name == b"VP8L"
         file.seek(size + size % 2, io.SEEK_CUR)
     return False
-
-
-def _png_depth(file):
-    file.seek(24)
-    return file.read(1)[0]
-
-
-def _deep_png(file, image):
-    """The samples of a 16-bit PNG; `image` is Pillow's of it."""
-    file.seek(0)
-    open_image(file).verify()  # before OpenCV, which gives no reasons
-    file.seek(0)
-    pixels = from_opencv(cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED))
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        if image.mode in ("LA", "I;16"):
-            return Samples(pixels[..., 0], "L", pixels[..., 3])
-        return Samples(pixels[..., :3], "RGB", pixels[..., 3])
-    clear = image.info.get("transparency")
-    if pixels.ndim == 2 and clear is not None:  # one grey value stands for transparent
-        return Samples(pixels, "L", np.where(pixels == clear, 0, 65535).astype(np.uint16))
-    return Samples(pixels, "L" if pixels.ndim == 2 else "RGB")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from common.photos.formats import PhotoError, open_image
-from common.photos.pixels import Samples, from_pillow, unmultiplied
+from common.photos.pixels import Samples, from_pillow, unmultiplied, whole_range
 
 _TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 33432)  # names, maker, date, rights
 _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "RGB", 8: "LAB", 9: "LAB"}
@@ -97,7 +97,7 @@ def decode(picture: Picture, file: BinaryIO, notes: list[str]) -> Samples:
     pixels = pixels.reshape(*picture.shape, page.samplesperpixel)
     if space == "P":
         return Samples(_palette(page)[pixels[..., 0].astype(np.uint16)], "RGB")
-    pixels = _whole_range(pixels, page.bitspersample)
+    pixels = whole_range(pixels, page.bitspersample)
     colours = 1 if space == "L" else len(space)
     colour, rest = pixels[..., :colours], pixels[..., colours:]
     kinds = (*page.extrasamples, *(0,) * rest.shape[2])[: rest.shape[2]]
@@ -165,15 +165,6 @@ def _by_libtiff(page, file):
         None if alpha is None else from_pillow(alpha),
         upright=True,
     )
-
-
-def _whole_range(pixels, bits):
-    """Samples of any number of bits over all of 8 or 16."""
-    if bits in (8, 16):
-        return pixels
-    full = np.iinfo(np.uint8 if bits < 8 else np.uint16)
-    levels = np.round(np.linspace(0, full.max, 2**bits)).astype(full.dtype)
-    return levels[pixels.astype(full.dtype, copy=False)]
 
 
 def _palette(page):
