@@ -20,7 +20,7 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
-GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS LITE,$(GIVEN)))
+GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS HEIF LITE,$(GIVEN)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 # $(call run,module): the module, with the given variables as its flags; an empty one is none.
@@ -45,7 +45,7 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; LITE=1: weights)
+setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF=1, LITE=1)
 	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
 
 # What these do is in the table of common/commands/__main__.py.
@@ -114,12 +114,13 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 # --- Set-up -------------------------------------------------------------------------------------
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was
 # interrupted, and what it left cannot be trusted: the environment is made anew. "options" keeps
-# GPU=1, HEADLESS=1 and LITE=1 for every later set-up.
+# GPU=1, HEADLESS=1, HEIF=1 and LITE=1 for every later set-up.
 
 KEPT    := $(shell cat .venv/options 2>/dev/null)
 OPTIONS := $(sort $(KEPT) $(if $(filter 1,$(GPU)),gpu) $(if $(filter 1,$(HEADLESS)),headless) \
-             $(if $(filter 1,$(LITE)),lite))
+             $(if $(filter 1,$(HEIF)),heif) $(if $(filter 1,$(LITE)),lite))
 NEEDED  := requirements.txt requirements-test.txt $(OPTIONS:gpu=requirements-gpu.txt)
+NEEDED  := $(NEEDED:heif=requirements-heif.txt)
 NEEDED  := $(filter %.txt,$(NEEDED:lite=requirements-lite.txt))
 
 .venv/ready: $(NEEDED) requirements.lock $(if $(filter-out $(KEPT),$(OPTIONS)),FORCE)

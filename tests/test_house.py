@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
     "PIL": "pillow",
     "google_crc32c": "google-crc32c",
+    "pillow_heif": "pillow-heif",
 }
 ONE_BACKEND = {"tensorflow", "jax", "tensorboard"}  # Keras runs without them
 
@@ -229,7 +230,7 @@ def pinned(name):
 def test_every_import_is_declared(package):
     known = {**declared("requirements.txt"), **declared("requirements-test.txt")}
     if package in ("common", *REPORTS):  # jax is optional: asked for by the user's backend
-        known = {**declared("requirements.txt"), "jax": None}
+        known = {**declared("requirements.txt"), **declared("requirements-heif.txt"), "jax": None}
     for name, path in roots(package).items():
         if name not in sys.stdlib_module_names and name not in PACKAGES:
             assert DISTRIBUTIONS.get(name, name) in known, f"{path} imports {name}"

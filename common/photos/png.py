@@ -49,7 +49,7 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
 
 
 def open_png(file: BinaryIO, notes: list[str]) -> tuple[Image.Image, BinaryIO]:
-    """Open a PNG with Pillow, without what is damaged beside the picture; also the file it reads."""
+    """Open a PNG with Pillow, without what is damaged in it; also the file that Pillow reads."""
     found = list(chunks(file))
     right = [chunk for chunk in found if chunk.right]
     names = [chunk.name for chunk in found]
