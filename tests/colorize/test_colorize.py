@@ -510,12 +510,12 @@ def test_names_that_the_terminal_cannot_show(tmp_path, command, monkeypatch, enc
     terminal = io.TextIOWrapper(io.BytesIO(), encoding)  # strict, as a terminal's is
     monkeypatch.setattr(sys, "stdout", terminal)
     assert command(source, tmp_path / "alone")[0] == 0
-    assert command(source.parent, tmp_path / name)[0] == 0
+    assert command(source.parent, tmp_path / f"{name} out")[0] == 0
     terminal.flush()
     shown = name.encode(encoding, "replace").decode(encoding)
     assert terminal.buffer.getvalue().decode(encoding).splitlines() == [
         str(tmp_path / "alone" / shown),
-        f"1 coloured: see {tmp_path / shown / colorize_command.REPORT}",
+        f"1 coloured: see {tmp_path}/{shown} out/{colorize_command.REPORT}",
     ]
 
 
