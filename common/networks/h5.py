@@ -7,6 +7,7 @@ layers only: `keras.models.load_model(path, compile=False)` opens it anywhere.
 import contextlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from common import files
 from common.cli import UserError, first_line
 from common.color import bins
 from common.config import Config
-from common.networks import provenance
+from common.networks import model_files, provenance, safety
 from common.networks.interface import classifies, input_names, views
 from common.networks.precision import choose_jit, in_precision, rebuilt
 
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
+MAX_SIZE = 4096  # pixels a side of the pictures that a model takes
 
 
 def wrap(
@@ -84,25 +86,46 @@ def save(model: keras.Model, path: str | Path, attributes: Mapping[str, str] | N
 def metadata(path: str | Path) -> dict[str, Any]:
     """The metadata of an exported model; {} for a model that was not exported by `export`.
 
-    `UserError` where there is no such file, or where it is no HDF5 file.
+    `UserError` where there is no such file, where it is no HDF5 file, or where its metadata are
+    damaged.
     """
-    with _opened(path) as file:
-        return json.loads(file.attrs.get(ATTRIBUTE, "{}"))
+    with model_files.opened(path) as file:
+        stored = file.attrs.get(ATTRIBUTE, "{}")
+    try:
+        about = json.loads(stored)
+        sound = isinstance(about, dict) and 0 < (about.get("image_size") or 1) <= MAX_SIZE
+    except (TypeError, ValueError, RecursionError):
+        sound = False
+    if not sound:
+        raise UserError(f"{path} is damaged: its metadata cannot be read. Export it anew.")
+    return about
 
 
 def load(path: str | Path, precision: str = "float32") -> keras.Model:
     """An exported model, ready to predict; `precision` is a dtype policy for its network.
 
-    An .h5 file can hold code, which would run while it is loaded: a file with a Lambda layer or
-    with a class from outside Keras is refused. That, a damaged file and a model without the
-    inputs and the output of a colorizer raise `UserError`.
+    An .h5 file can hold code, which would run while it is loaded, or layers larger than the
+    memory. `UserError` for anything but the built-in layers of a colorizer (`safety`), for a
+    damaged file, and for a model without the inputs and the output of a colorizer.
     """
-    with _opened(path) as file:
-        _refuse_code(path, file)
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # whatever a damaged configuration makes Keras raise
-        raise UserError(f"{path} cannot be loaded ({first_line(error)}). Export it anew.") from None
+    with model_files.opened(path) as file:
+        if "model_config" not in file.attrs:
+            raise UserError(f"{path} {model_files.without_network(file)}")
+        try:
+            safety.check_storage(path, file)
+            network = safety.configuration(path, file)
+            with warnings.catch_warnings(action="ignore"):  # of Keras 2's names of arguments
+                safety.check_shapes(path, file, network)
+                model = safety.build(network)
+                model.load_weights(path)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a damaged file makes h5py and Keras raise
+            # Keras puts the reason behind the whole configuration of the layer.
+            reason = str(error).rpartition("Exception encountered: ")[2]
+            raise UserError(
+                f"{path} cannot be loaded ({first_line(Exception(reason))}). Export it anew."
+            ) from None
     if "l" not in input_names(model) or model.output_shape[-1] != 2:
         raise UserError(
             f"{path} is no colorizer: it needs an input `l` (L*) and an output of two "
@@ -152,39 +175,3 @@ def _without_warnings() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _opened(path: str | Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except FileNotFoundError:
-        raise UserError(f"There is no model {path}. Train one: `make train-koala`.") from None
-    except OSError:
-        raise UserError(f"{path} is no HDF5 file or is damaged. Export it anew.") from None
-
-
-def _refuse_code(path: str | Path, file: h5py.File) -> None:
-    if "model_config" not in file.attrs:
-        raise UserError(f"{path} holds no model, perhaps only weights. Use an exported model.")
-    for name, module in _classes(json.loads(file.attrs["model_config"])):
-        if module is None:
-            trusted = hasattr(layers, name) or name in ("Functional", "__keras_tensor__")
-        else:
-            trusted = module.split(".")[0] == "keras"
-        if name in ("Lambda", "__lambda__") or not trusted:
-            raise UserError(
-                f"{path} holds {name} of {module or 'unknown origin'}, which could run "
-                "code of its own, and is refused. Only Keras's own classes are loaded."
-            )
-
-
-def _classes(config: Config) -> Iterator[tuple[str, str | None]]:
-    """Yield (class name, module) of every object in a configuration, nested ones included."""
-    if isinstance(config, dict):
-        if "class_name" in config:
-            yield config["class_name"], config.get("module")
-        for value in config.values():
-            yield from _classes(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _classes(value)

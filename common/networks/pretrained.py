@@ -22,6 +22,7 @@ import keras
 import numpy as np
 
 from common.cli import UserError, first_line
+from common.networks import model_files, safety
 from common.networks.imagenet import Application, Packaged
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
@@ -245,6 +246,15 @@ def read(
             f"There is no weights file {path}. {variable} is auto, imagenet, random or "
             "a Keras weights file."
         )
+    if path.suffix in (".h5", ".hdf5"):
+        try:
+            with model_files.opened(path) as file:
+                safety.check_storage(path, file)
+        except UserError as error:
+            raise UserError(
+                f"{error} It does not hold weights of {name}. {variable} is auto, imagenet, "
+                "random or a Keras weights file of that network."
+            ) from None
     reasons = []
     for build in builders:
         network = build()

@@ -134,11 +134,11 @@ def _weights(path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (_lambda, "Lambda of .*could run code"),
-        (_custom, "Own of .*could run code"),
-        (_named_like_ours, "of os, which could run code"),
+        (_lambda, "lambda holds Lambda, which is Python code"),
+        (_custom, "holds mine>Own, which is none of"),
+        (_named_like_ours, "holds Rescaling of os, which is none of"),
         (_no_colorizer, "is no colorizer"),
-        (_weights, "holds no model"),
+        (_weights, "holds weights without their network"),
         (lambda path: path.write_bytes(b"junk"), "no HDF5 file"),
         (lambda path: None, "There is no model"),
     ],
