@@ -22,8 +22,8 @@ class Source:
     data: as the user names it. name: a part of the name of its shards' folder. folder: absolute.
     split_by: "content", "folder" or a file, unless the user chooses another. counts: the numbers of
     training, validation and test pictures, taken in the order of their hashes. validation: how many
-    pictures of the folder `train` are for validation. size: the pictures' own side. recipe: epochs,
-    steps and batch of training. missing: what to do if the folder does not exist.
+    pictures of the folder `train` are for validation. size: the pictures' own side. recipes: see
+    `recipe`. missing: what to do if the folder does not exist.
     """
 
     data: str
@@ -33,7 +33,7 @@ class Source:
     counts: tuple[int, int, int] | None = None
     validation: int | None = None
     size: int | None = None
-    recipe: dict[str, int] = dataclasses.field(default_factory=dict)
+    recipes: tuple[dict[str, Any], ...] = ()
     missing: str = ""
 
     def require(self) -> None:
@@ -79,15 +79,19 @@ def source_of(data: str | Path) -> Source:
         counts=tuple(entry["pictures"]) if "pictures" in entry else None,
         validation=entry.get("validation"),
         size=entry.get("size"),
-        recipe=entry.get("recipe", {}),
+        recipes=tuple(entry.get("recipes", ())),
         missing=f"The pictures of {data} are not in {folder}. They are at "
         f"{entry.get('url', 'no address')} ({entry['fetch']}).",
     )
 
 
-def recipe(data: str | Path) -> dict[str, int]:
-    """The catalogue's settings for training on a data set: any of "epochs", "steps" and "batch".
+def recipe(data: str | Path, report: str, config: str) -> dict[str, int]:
+    """What the catalogue has for training a report's config on a data set, in place of its own.
 
-    In a recipe without steps an epoch is one pass over the data; {} if there is no recipe.
+    Any of "epochs", "steps" and "batch". In a recipe without steps an epoch is one pass over the
+    data; {} if there is none for this report and config.
     """
-    return source_of(data).recipe
+    for entry in source_of(data).recipes:
+        if "report" not in entry or (entry["report"] == report and config in entry["configs"]):
+            return {key: entry[key] for key in ("epochs", "steps", "batch") if key in entry}
+    return {}

@@ -87,7 +87,7 @@ def distances(report: Report) -> list[str]:
 
 
 def configured(report: Report, name: str, config: Config, data: str, options: Options) -> Config:
-    """The config, overridden by the options or else by the data's recipe.
+    """The config, overridden by the options or else by its recipe for the data.
 
     name: the config's, for errors. `steps` is None if an epoch is one pass over the data.
     Raises `UserError` where an option does not fit the config.
@@ -112,12 +112,12 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
             f"--{'bins' if options.bins else 'rebalance'}: the config {name} has a loss of whole "
             "pictures. Leave it out."
         )
-    recipe = datasets.recipe(data)
+    recipe = datasets.recipe(data, report.name, name)
     if recipe:
         print(
             f"{data}: "
             + ", ".join(f"{key} {value}" for key, value in recipe.items())
-            + " (its recipe in data/sources.toml; EPOCHS=, STEPS=, BATCH= override it)",
+            + f" ({name}'s recipe for it in data/sources.toml; EPOCHS=, STEPS=, BATCH= override it)",
             flush=True,
         )
     changed: dict[str, Any] = {

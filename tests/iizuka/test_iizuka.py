@@ -179,8 +179,10 @@ def test_the_reports_run():
     assert (config.epochs, config.steps, config.batch_size) == (200, 100, 50)
     from common import datasets
 
-    assert datasets.recipe("celeba") == {"epochs": 200, "steps": 100, "batch": 50}
-    assert datasets.recipe("linnaeus5-flower") == {"epochs": 30, "steps": 100, "batch": 50}
+    for data, epochs in (("celeba", 200), ("linnaeus5-flower", 30)):
+        for name in ("jain", "jain_unnormalised"):
+            recipe = datasets.recipe(data, "iizuka", name)
+            assert recipe == {"epochs": epochs, "steps": 100, "batch": 50}
 
 
 def test_one_set_of_weights_sees_both_inputs():

@@ -1,11 +1,14 @@
 """Options, the config that they lead to, and misspelt names."""
 
 import dataclasses
+import importlib
 
 import pytest
 
 import feup
-from common import training
+import iizuka
+import vgg_autoencoder
+from common import datasets, training
 from common.cli import UserError
 from common.config import Config
 from common.training.options import configured
@@ -21,6 +24,23 @@ def test_the_samples_recipe_goes_before_the_config_and_options_before_it():
     assert _configured(config, "samples").epochs == 2
     assert _configured(config, "samples", epochs=5).epochs == 5
     assert _configured(config, "photos").epochs == 200
+
+
+def test_a_recipe_is_one_reports_and_one_configs():
+    """Linnaeus 5 is trained for 30 epochs in jain's report, and in no other."""
+    for report, name in ((iizuka, "jain"), (iizuka, "iizuka2016"), (vgg_autoencoder, "zaman2020")):
+        config = report.CONFIGS[name]
+        made = configured(
+            training.Report.of(report), name, config, "linnaeus5-flower", training.Options()
+        )
+        assert made == (dataclasses.replace(config, epochs=30) if name == "jain" else config)
+
+
+def test_the_catalogues_recipes_are_of_configs_that_exist():
+    for entry in datasets.catalogue.entries().values():
+        for recipe in entry.get("recipes", ()):
+            if report := recipe.get("report"):
+                assert set(recipe["configs"]) <= importlib.import_module(report).CONFIGS.keys()
 
 
 def test_a_recipe_without_steps_is_once_through_whatever_the_config_says():
