@@ -51,7 +51,8 @@ def by_epoch(key: str, digits: int) -> Callable[[Result], str]:
     """A column of the history: up to three epochs, or the first and the last."""
 
     def ours(result):
-        values = [f"{row[key]:.{digits}f}" for row in result.history]
+        known = (row.get(key) for row in result.history)
+        values = ["-" if value is None else f"{value:.{digits}f}" for value in known]
         return " -> ".join(values if len(values) < 4 else [values[0], "...", values[-1]])
 
     return ours

@@ -18,9 +18,12 @@ SHOWN = 128  # pixels a side, to about which smaller pictures are enlarged in gr
 
 
 def write_history(folder: Path, history: list[dict[str, Any]]) -> None:
-    """Write history.csv, a line an epoch, from dicts with the same keys."""
+    """Write history.csv, a line an epoch, from a dict each.
+
+    Epochs from before a metric was watched have nothing in its column.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, history[0])
+    writer = csv.DictWriter(text, dict.fromkeys(key for row in history for key in row))
     writer.writeheader()
     writer.writerows(history)
     files.write_text(folder / "history.csv", text.getvalue())

@@ -134,7 +134,7 @@ def train(
     if init and own.exists() and files.sha256(own) == identity["init"]["sha256"]:
         # This run's export has taken the place, in models/, of the model that it began from.
         identity["init"] = h5.metadata(own).get("init", identity["init"])
-    refuse_another(folder, identity)
+    refuse_another(folder, identity, type(config))
 
     rebalanced = options.rebalance or config.rebalance
     prior = statistics.prior(dataset) if rebalanced or classifies(network) else None
@@ -176,7 +176,7 @@ def train(
     if first:
         extractor = frozen.Frozen(first, config, {name: about[name] for name in names})
         batches.maps = store(dataset, extractor, mirrored="flip" in config.augment)
-    claim(folder, identity)  # not before: without room for the maps there is no run
+    claim(folder, identity, type(config))  # not before: without room for the maps there is no run
     if not trainer.fit():
         history = trainer.progress.history
         return Run(folder, None, history, {}, dataset, stopped_by=trainer.stopped_by)
@@ -215,18 +215,19 @@ def plain(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def claim(folder: Path, identity: dict[str, Any]) -> None:
+def claim(folder: Path, identity: dict[str, Any], kind: type[Config]) -> None:
     """Write the run's identity into its folder; `UserError` as `refuse_another`."""
-    refuse_another(folder, identity)
+    refuse_another(folder, identity, kind)
     if not (folder / "config.json").exists():
         files.write_json(folder / "config.json", _training(identity))
 
 
-def refuse_another(folder: Path, identity: dict[str, Any]) -> None:
+def refuse_another(folder: Path, identity: dict[str, Any], kind: type[Config]) -> None:
     """`UserError` where a folder holds another run; it names what differs.
 
-    The number of epochs is not part of the identity, since a larger one extends the run; nor is how
-    the export decodes logits.
+    kind: the class of its config, whose defaults stand for fields that an earlier version did not
+    write. Not part of the identity are the number of epochs, since a larger one extends the run,
+    which metrics are watched, and how the export decodes logits.
     """
     path = folder / "config.json"
     if not path.exists():
@@ -238,7 +239,7 @@ def refuse_another(folder: Path, identity: dict[str, Any]) -> None:
             f"{path} is corrupt. Delete {folder}, or name another run: RUN=name."
         ) from None
     identity = _training(identity)
-    was, now = _flat(_completed(known, identity)), _flat(identity)
+    was, now = _flat(_completed(known, identity, kind)), _flat(identity)
     if was != now:
         different = ", ".join(
             f"{key} was {was.get(key)}, is {now.get(key)}"
@@ -251,23 +252,26 @@ def refuse_another(folder: Path, identity: dict[str, Any]) -> None:
 def _training(identity):
     """An identity as JSON gives it back, without what does not make it another run."""
     identity = json.loads(json.dumps(identity))
-    for field in ("epochs", "faithful", "vivid", "export_both"):
+    for field in ("epochs", "watched", "faithful", "vivid", "export_both"):
         identity["config"].pop(field, None)
     return identity
 
 
-def _completed(known, identity):
+def _completed(known, identity, kind):
     """A run's identity with the fields of its config that earlier versions did not write.
 
-    A missing field had the default value; `steps` was the config's own; and embeddings were made
-    from the shards.
+    A missing field had the default of the report's own class; `steps` was the config's own; and
+    embeddings were made from the shards.
     """
-    defaults = {key: value for key, value in plain(Config()).items() if key in identity["config"]}
-    config = {**defaults, **known.get("config", {})}
-    config.pop("epochs", None)
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(kind)
+        if field.name in identity["config"] and field.default is not dataclasses.MISSING
+    }
+    config = defaults | known.get("config", {})
     if "steps" in known:
         config["steps"] = known["steps"]
-    completed = {**known, "config": config}
+    completed = _training({**known, "config": config})
     if known.get("embedding"):
         completed["embedding"] = {"from": "shard", **known["embedding"]}
     return completed

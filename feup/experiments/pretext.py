@@ -106,6 +106,7 @@ def main(argv: list[str] | None = None, settling: int = SETTLING) -> int:
             "classifier_epochs": args.epochs,
             "encoders": about,
         },
+        Config,
     )
 
     task = Task(dataset, config, weights, args.epochs, policy, settling)

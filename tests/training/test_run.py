@@ -143,11 +143,40 @@ def test_a_run_of_an_earlier_version_is_the_same_run(home):
     runs.train(epochs=1)
     path = home / "runs" / "r" / "config.json"
     identity = json.loads(path.read_text())
-    for field in ("watched", "fractions", "distance", "classes", "class_weight"):
+    for field in ("fractions", "distance", "classes", "class_weight"):
         del identity["config"][field]
     identity["config"]["steps"] = 100
     path.write_text(json.dumps(identity))
     assert len(runs.train(epochs=2).history) == 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharp(drawn.Config):
+    """A report's config with a field, and a value, that its base does not have."""
+
+    learning_rate: float = 2e-3
+    sharpness: int = 1
+
+
+def test_fields_that_were_not_written_had_the_defaults_of_the_reports_own_class(tmp_path):
+    now = {"config": training.run.plain(Sharp(batch_size=3)), "seed": 0}
+    was = {**now, "config": {"batch_size": 3}}
+    (tmp_path / "config.json").write_text(json.dumps(was))
+    training.run.refuse_another(tmp_path, now, Sharp)
+    with pytest.raises(UserError, match=r"\(config.batch_size was 3, is 4\)"):
+        training.run.refuse_another(
+            tmp_path, {**now, "config": training.run.plain(Sharp(batch_size=4))}, Sharp
+        )
+
+
+def test_a_run_may_watch_more_from_some_epoch_on(home):
+    config = drawn.Config(epochs=1, steps=1, batch_size=2)
+    runs.train(config)
+    watched = ("psnr_ab",)
+    history = runs.train(dataclasses.replace(config, epochs=2, watched=watched)).history
+    assert "val_psnr_ab" not in history[0] and history[1]["val_psnr_ab"] > 0
+    read = training.logs.read_history(home / "runs" / "r")
+    assert read[0]["val_psnr_ab"] is None and read[1]["val_psnr_ab"] == history[1]["val_psnr_ab"]
 
 
 def test_extending_gives_what_one_run_would_have_given(undisturbed, home):
