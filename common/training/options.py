@@ -117,7 +117,8 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
         print(
             f"{data}: "
             + ", ".join(f"{key} {value}" for key, value in recipe.items())
-            + f" ({name}'s recipe for it in data/sources.toml; EPOCHS=, STEPS=, BATCH= override it)",
+            + f" ({name}'s recipe for it in data/sources.toml; EPOCHS=, STEPS= and BATCH= "
+            "override it)",
             flush=True,
         )
     changed: dict[str, Any] = {
