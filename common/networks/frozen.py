@@ -39,9 +39,11 @@ def cut(network: keras.Model, names: Collection[str]) -> tuple[keras.Model, kera
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
         if layer.name in names:
-            inner = layer.output_names if isinstance(layer, keras.Model) else ["output"]
-            tensors = keras.tree.flatten(outputs)
-            maps.update(zip((f"{layer.name}_{name}" for name in inner), tensors, strict=True))
+            named = outputs
+            if not isinstance(outputs, dict):
+                inner = layer.output_names if isinstance(layer, keras.Model) else ["output"]
+                named = dict(zip(inner, keras.tree.flatten(outputs), strict=True))
+            maps.update({f"{layer.name}_{name}": tensor for name, tensor in named.items()})
         return outputs
 
     def same(layer):
