@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -28,16 +29,22 @@ def run(*words, cwd, **environment):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A folder with the wheel unpacked by pip; what it needs is this interpreter's."""
-    folder = tmp_path_factory.mktemp("installed")
-    source = folder / "source"  # a build leaves folders beside the code
+def source(tmp_path_factory):
+    """A copy of the project, since a build leaves folders beside the code."""
+    source = tmp_path_factory.mktemp("copied") / "source"
     ignored = shutil.ignore_patterns("__pycache__", "raw", "tfrecords")
     for path in (*ROOT.glob("*/__init__.py"), ROOT / "data" / "sources.toml"):
         shutil.copytree(path.parent, source / path.parent.name, symlinks=True, ignore=ignored)
     for path in ROOT.iterdir():
         if path.is_file():
             shutil.copy(path, source)
+    return source
+
+
+@pytest.fixture(scope="module")
+def site(source, tmp_path_factory):
+    """A folder with the wheel unpacked by pip; what it needs is this interpreter's."""
+    folder = tmp_path_factory.mktemp("installed")
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
     run(*pip, "wheel", ".", "--no-deps", "--no-index", "--no-build-isolation", cwd=source)
     (wheel,) = source.glob("*.whl")
@@ -62,3 +69,20 @@ def test_the_wheel_prepares_data_and_colours_a_photo(site, tmp_path):
     shutil.copy(ROOT / "tests" / "golden.h5", tmp_path)
     colorization("colorize", "--in=old.png", "--model=golden.h5")
     assert cv2.imread(str(tmp_path / "coloured" / "old.png")).shape == (40, 60, 3)
+
+    # A report's training as its README has it, with pictures prepared by the command above.
+    flags = "--size=32 --epochs=1 --steps=1 --batch=2 --embedding=mobilenet_v2"
+    train = (sys.executable, "-m", "koala.train", *flags.split(), "--embedding-weights=random")
+    run(*train, cwd=tmp_path, PYTHONPATH=str(site))
+    assert (tmp_path / "models" / "koala.h5").is_file()
+
+
+@pytest.mark.slow
+def test_an_archive_of_the_source_holds_what_a_build_of_it_reads(source, tmp_path):
+    build = "import sys; from setuptools import build_meta as b; b.build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", build, tmp_path, cwd=source)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        files = {name.partition("/")[2] for name in file.getnames() if file.getmember(name).isreg()}
+    assert files >= {path.name for path in ROOT.glob("requirements*.txt")}
+    assert "common/datasets/sources.toml" in files  # and not as a link to what is left out
