@@ -93,7 +93,7 @@ class Colorizer:
         if tint is not None:
             self._tint = dials.parse_tint(tint)
 
-    @property
+    @functools.cached_property
     def embedder(self) -> embeddings.Embedder:
         """The embedding network that the model was trained on; stored embeddings need none."""
         return self._embedder()
