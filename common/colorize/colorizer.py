@@ -32,7 +32,8 @@ class Colorizer:
     (H, W, 3), or (H, W, 4) with the same alpha. A colour picture is coloured anew from its L*.
     Also taken, as TIFF readers return them: (H, W, 1), any byte order, and bool, which gives uint8.
 
-    path: an .h5 of `networks.h5.export`, or any Keras model from `l` to `ab`. precision: "float32",
+    path: an .h5 of `networks.h5.export`, or any Keras model from `l` to `ab`, or a name as
+    `h5.named` takes it; None is the default model. precision: "float32",
     "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not in
     the usual folders. band: pixels processed at a time in one thread. batch: pictures that the
     network takes at a time; the last batch is padded, so that a picture's colours depend neither on
@@ -48,7 +49,7 @@ class Colorizer:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | None = None,
         precision: str = "float32",
         weights: str | Path | None = None,
         band: int = BAND,
@@ -56,7 +57,7 @@ class Colorizer:
         vivid: float | None = None,
         tint: str | tuple[float, float] | None = None,
     ) -> None:
-        path = Path(path).expanduser()
+        path = h5.named(path)
         self.metadata = h5.metadata(path)
         self._exported = self._model = h5.load(path, choose_policy(precision)[0])
         self.dial = Dial(**self.metadata["dial"]) if self.metadata.get("dial") else None

@@ -66,7 +66,10 @@ def main(argv: list[str] | None = None) -> int:
         help="a photo or a folder of photos",
     )
     parser.add_argument("--out", type=Path, default=Options.out, help="folder of the results")
-    parser.add_argument("--model", default="koala", help="an .h5 file, or a name in models/")
+    parser.add_argument(
+        "--model",
+        help=f"an .h5 file, or a name in models/ or of a shipped model; {h5.DEFAULT} if not given",
+    )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results that are there already"
     )
@@ -99,10 +102,12 @@ def main(argv: list[str] | None = None) -> int:
     options = Options(args.source, args.out, args.overwrite, args.max_megapixels)
     _check_folders(options)
     path, precision, weights = h5.named(args.model), args.precision, args.embedding_weights
-    # Loaded with the first photo that needs it, so that a finished folder takes no time.
-    load = functools.cache(
-        lambda: Colorizer(path, precision, weights, vivid=args.vivid, tint=args.tint)
-    )
+
+    @functools.cache  # with the first photo that needs it, so that a finished folder takes no time
+    def load() -> Colorizer:
+        print(f"model: {path}", flush=True)
+        return Colorizer(path, precision, weights, vivid=args.vivid, tint=args.tint)
+
     if not args.variants:
         return colour(options, load)
     if args.vivid is not None or args.tint is not None:

@@ -45,7 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     """The command `colorization eval`: the exit code is 1 where something was left out."""
     request = parse(argv)
     named = [h5.named(name) for name in request.models]
-    paths, folders = named or h5.available(), request.options.predictions
+    paths = named or h5.available() or h5.available(h5.shipped())
+    folders = request.options.predictions
+    for path in paths:
+        print(f"model: {path}", flush=True)
     if not paths and not folders:
         print(
             "No model in models/: the baselines alone. Train one: `make train-koala`.", flush=True
@@ -80,7 +83,7 @@ def parse(argv: list[str] | None) -> Request:
         "--model",
         nargs="+",
         metavar="MODEL",
-        help="files, or names in models/; default: every model in models/",
+        help="files, or names in models/ or of shipped models; default: every model in models/",
     )
     parser.add_argument(
         "--predictions",

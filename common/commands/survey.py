@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     out = args.out or OUT / args.report
     path = h5.named(args.model or args.report)
     ask.check_free(out)
+    print(f"model: {path}", flush=True)
     dataset = _dataset(args.data, args.split_by, args.embedding_weights, h5.metadata(path))
     model = models.Model(
         path,

@@ -5,6 +5,7 @@ layers only: `keras.models.load_model(path, compile=False)` opens it anywhere.
 """
 
 import contextlib
+import importlib.resources
 import json
 import logging
 import warnings
@@ -25,6 +26,7 @@ from common.networks.interface import classifies, input_names, views
 from common.networks.precision import choose_jit, in_precision, rebuilt
 
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
+DEFAULT = "wombat"  # the model that colours where none is named
 MAX_SIZE = 4096  # pixels a side of the pictures that a model takes
 
 
@@ -152,18 +154,40 @@ def available(folder: str | Path = "models") -> list[Path]:
     )
 
 
-def named(name: str | Path, folder: str | Path = "models") -> Path:
-    """The path of a model given by its path or by its name in `folder`; `UserError` if missing.
+def shipped() -> Path:
+    """The folder of the models that come with the library, relative if below the current one."""
+    folder = Path(str(importlib.resources.files("common.networks") / "shipped")).resolve()
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
-    `~` at the beginning of a path is home.
+
+def named(name: str | Path | None = None, folder: str | Path = "models") -> Path:
+    """The path of a model given by its path, or by its name in `folder` or else among the shipped.
+
+    None is `DEFAULT`, or where there is none of that name, the only model in `folder`. `~` at the
+    beginning of a path is home. `UserError` if missing.
     """
-    for path in (Path(name).expanduser(), Path(folder) / f"{name}.h5", Path(folder) / name):
-        if path.is_file():
-            return path
-    there = ", ".join(path.stem for path in available(folder)) or "no model"
-    raise UserError(
-        f"There is no model {name}; {folder}/ holds {there}. Train one: `make train-koala`."
+    wanted = DEFAULT if name is None else name
+    path = Path(wanted).expanduser()
+    for place in (
+        path,
+        Path(folder) / f"{wanted}.h5",
+        Path(folder) / path,
+        shipped() / f"{wanted}.h5",
+    ):
+        if place.is_file():
+            return place
+    if path.is_dir() and (kind := model_files.kind_of_folder(path)):
+        raise UserError(f"{path} is {kind}. {model_files.SAVE}")
+    trained, ready = available(folder), available(shipped())
+    if name is None and len(trained) == 1:
+        return trained[0]
+    known = ", ".join(path.stem for path in trained) or "no model"
+    if ready:
+        known += f", and shipped are {', '.join(path.stem for path in ready)}"
+    way_out = (
+        "Name one: MODEL=name." if name is None and trained else "Train one: `make train-koala`."
     )
+    raise UserError(f"There is no model {wanted}; {folder}/ holds {known}. {way_out}")
 
 
 @contextlib.contextmanager

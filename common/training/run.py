@@ -124,6 +124,7 @@ def train(
         "seed": options.seed,
     }
     if init:
+        print(f"weights: {init}", flush=True)
         identity["init"] = begin_from(init, network, config)
     if distance:
         identity["distance"] = distance.metadata

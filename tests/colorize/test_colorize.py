@@ -626,7 +626,8 @@ def test_a_missing_model(tmp_path, command, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
     save_model(Path("models/other.h5"))
-    code = cli.run(colorize_command.main, ["--in", str(source), "--out", "out"])
+    named = ["--in", str(source), "--out", "out", "--model", "koala"]
+    code = cli.run(colorize_command.main, named)
     assert mistake((code, *capsys.readouterr()), "koala", "other", "make train-koala")
     assert (
         cli.run(colorize_command.main, ["--in", str(source), "--out", "out", "--model", "other"])

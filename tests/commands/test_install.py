@@ -35,6 +35,7 @@ def source(tmp_path_factory):
     ignored = shutil.ignore_patterns("__pycache__", "raw", "tfrecords")
     for path in (*ROOT.glob("*/__init__.py"), ROOT / "data" / "sources.toml"):
         shutil.copytree(path.parent, source / path.parent.name, symlinks=True, ignore=ignored)
+    shutil.copytree(ROOT / "models" / "shipped", source / "models" / "shipped")
     for path in ROOT.iterdir():
         if path.is_file():
             shutil.copy(path, source)
@@ -69,6 +70,7 @@ def test_the_wheel_prepares_data_and_colours_a_photo(site, tmp_path):
     shutil.copy(ROOT / "tests" / "golden.h5", tmp_path)
     colorization("colorize", "--in=old.png", "--model=golden.h5")
     assert cv2.imread(str(tmp_path / "coloured" / "old.png")).shape == (40, 60, 3)
+    assert (site / "common" / "networks" / "shipped" / "README.md").exists()
 
     # A report's training as its README has it, with pictures prepared by the command above.
     flags = "--size=32 --epochs=1 --steps=1 --batch=2 --embedding=mobilenet_v2"
@@ -86,3 +88,4 @@ def test_an_archive_of_the_source_holds_what_a_build_of_it_reads(source, tmp_pat
         files = {name.partition("/")[2] for name in file.getnames() if file.getmember(name).isreg()}
     assert files >= {path.name for path in ROOT.glob("requirements*.txt")}
     assert "common/datasets/sources.toml" in files  # and not as a link to what is left out
+    assert "common/networks/shipped/README.md" in files

@@ -159,6 +159,29 @@ def test_available_and_named(tmp_path):
         h5.named("c", tmp_path)
 
 
+def test_a_name_is_of_a_trained_model_before_a_shipped_one(tmp_path, monkeypatch):
+    trained, shipped = tmp_path / "models", tmp_path / "shipped"
+    monkeypatch.setattr(h5, "shipped", lambda: shipped)
+    with pytest.raises(UserError, match="There is no model wombat; .* no model. Train one"):
+        h5.named(None, trained)
+    for path in (trained / "a.h5", shipped / "wombat.h5"):
+        drawn.exported(path)
+    assert h5.named(None, trained) == h5.named("wombat", trained) == shipped / "wombat.h5"
+    with pytest.raises(UserError, match="no model b; .* holds a, and shipped are wombat"):
+        h5.named("b", trained)
+    drawn.exported(trained / "wombat.h5")
+    assert h5.named(None, trained) == trained / "wombat.h5"
+
+
+def test_without_a_shipped_model_the_only_one_is_taken_and_of_several_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(h5, "shipped", lambda: tmp_path / "none")
+    drawn.exported(tmp_path / "models" / "a.h5")
+    assert h5.named(None, tmp_path / "models") == tmp_path / "models" / "a.h5"
+    drawn.exported(tmp_path / "models" / "b.h5")
+    with pytest.raises(UserError, match="holds a, b. Name one: MODEL=name"):
+        h5.named(None, tmp_path / "models")
+
+
 def test_an_export_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = drawn.exported(tmp_path / "m.h5")
     before = path.read_bytes()
