@@ -14,15 +14,14 @@ class Samples:
     colour: a Pillow image of 8 bits, or uint8 or uint16, of a colour space: "L" (H, W), "RGB"
     (H, W, 3), "CMYK" (H, W, 4), 0 being no ink, or "LAB" (H, W, 3) uint16, encoded as in ICC
     profiles of version 4. alpha: (H, W) or None, not multiplied into the colours. extra: (H, W, N)
-    or None, samples that are neither, of the file's depth. upright: already turned. icc: a profile
-    that Pillow does not find.
+    or None, samples that are neither, of the file's depth. icc: a profile that Pillow does not
+    find.
     """
 
     colour: Image.Image | np.ndarray
     space: str
     alpha: np.ndarray | None = None
     extra: np.ndarray | None = None
-    upright: bool = False
     icc: bytes | None = None
 
     @property

@@ -204,8 +204,7 @@ class Photo:
         samples = tiff.decode(picture, self._file, self.notes)
         colour = to_srgb(samples.colour, samples.space, picture.valueof(34675), self.notes)
         orientation = picture.valueof(metadata.ORIENTATION, 1)
-        turn = 1 if samples.upright else orientation
-        pixels = upright(with_alpha(colour, samples.alpha), turn)
+        pixels = upright(with_alpha(colour, samples.alpha), orientation)
         exif = Image.Exif()
         if index == 0 and not self._tiff.is_bigtiff:
             self._file.seek(0)
@@ -219,7 +218,7 @@ class Photo:
             metadata.updated_exif(exif, pixels.shape, True, self.notes),
             metadata.upright_xmp(xmp) if isinstance(xmp, bytes) else None,
             tiff.texts(picture),
-            None if samples.extra is None else upright(samples.extra, turn),
+            None if samples.extra is None else upright(samples.extra, orientation),
         )
 
     def _samples(self, image, draft):

@@ -1,23 +1,22 @@
 """TIFFs: which pages are pictures, and their samples -> colours, alpha and extra samples.
 
-tifffile decodes, with imagecodecs; Pillow's libtiff does what they do not: fax, and YCbCr that is
+tifffile decodes, with the codecs of imagecodecs; libtiff what those do not: fax, and YCbCr that is
 no JPEG.
 """
 
 import io
 import logging
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
-from common.photos.formats import PhotoError, open_image
-from common.photos.pixels import Samples, from_pillow, unmultiplied, whole_range
+from common.photos.formats import PhotoError
+from common.photos.pixels import Samples, unmultiplied, whole_range
 
 _TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 33432)  # names, maker, date, rights
 _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "RGB", 8: "LAB", 9: "LAB"}
 _RAW = (32803, 34892)  # photometric interpretations: a mosaic of filters, and linear raw
 _FAX = (2, 3, 4, 32771)
-_JPEG = (6, 7)  # in TIFF: the old kind and the new one
 _MASK = 4  # a bit of NewSubfileType
 
 
@@ -82,8 +81,8 @@ def decode(picture: Picture, file: BinaryIO, notes: list[str]) -> Samples:
 
     page = picture.page
     _check(page, file)
-    by_libtiff = page.photometric == 6 and (page.compression != 7 or page.planarconfig == 2)
-    if by_libtiff or page.compression in (*_FAX, 6):
+    ycbcr = page.photometric == 6 and (page.compression != 7 or page.planarconfig == 2)
+    if ycbcr or page.compression in (*_FAX, 6):  # 6 is JPEG of the old kind
         return _by_libtiff(page, file)
     space = _COLOURS[page.photometric]
     if page.dtype is None or page.dtype.kind not in "ub" or page.dtype.itemsize > 2:
@@ -147,24 +146,21 @@ def _check(page, file):
 
 
 def _by_libtiff(page, file):
-    """A page of 8 bits or fewer by Pillow, which turns it upright as it loads it."""
+    """A page of at most 8 bits by libtiff itself, without alpha and extra samples."""
+    from imagecodecs import tiff_decode
+
     file.seek(0)
     data = bytearray(file.read())
-    big = data[2] + data[3] == 43
-    # Its directory becomes the file's first, wherever it lies.
-    offset = page.offset.to_bytes(8 if big else 4, "big" if data[:1] == b"M" else "little")
-    start = 8 if big else 4
-    data[start : start + len(offset)] = offset
-    image = open_image(io.BytesIO(data))
-    image.load()
-    alpha = image.getchannel("A") if "A" in image.getbands() else None
-    grey = image.mode in ("1", "L", "LA")
-    return Samples(
-        from_pillow(image.convert("L" if grey else "RGB")),
-        "L" if grey else "RGB",
-        None if alpha is None else from_pillow(alpha),
-        upright=True,
-    )
+    order: Literal["big", "little"] = "big" if data[:1] == b"M" else "little"
+    start, size = (8, 8) if 43 in data[2:4] else (4, 4)
+    # libtiff is given the page as the file's first, and unturned.
+    data[start : start + size] = page.offset.to_bytes(size, order)
+    if turned := page.tags.get(274):
+        data[turned.valueoffset : turned.valueoffset + 2] = (1).to_bytes(2, order)
+    pixels = tiff_decode(bytes(data), 0, asrgb=True)
+    if page.photometric in (0, 1):
+        return Samples(np.ascontiguousarray(pixels[..., 0]), "L")
+    return Samples(np.ascontiguousarray(pixels[..., :3]), "RGB")
 
 
 def _palette(page):

@@ -18,20 +18,20 @@ def saved(image, kind, **options):
 
 def tiff(*pages, **options):
     file = io.BytesIO()
-    with tifffile.TiffWriter(file, byteorder=options.pop("byteorder", "<")) as writer:
+    big, order = options.pop("bigtiff", False), options.pop("byteorder", "<")
+    with tifffile.TiffWriter(file, bigtiff=big, byteorder=order) as writer:
         for page in pages:
             writer.write(page, metadata=None, **options)
     return file.getvalue()
 
 
+def chunk(name, data):
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def png16(pixels, kind, *chunks):
     """A 16-bit PNG of any colour type, written by hand."""
-
-    def chunk(name, data):
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
     size = pixels.shape[1::-1]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     return b"".join(
