@@ -255,10 +255,7 @@ def _finished(shard, path, sidecar):
 def _refuse_unreadable(manifest, total):
     """Print the pictures that were left out; `UserError` if there are too many."""
     unreadable = plan.unreadable(manifest)
-    for name, _, reason in unreadable[:20]:
-        print(f"left out: {name}: {reason}", file=sys.stderr)
-    if len(unreadable) > 20:
-        print(f"left out: {len(unreadable) - 20} more, all in the manifest", file=sys.stderr)
+    plan.tell([(name, reason) for name, _, reason in unreadable])
     if len(unreadable) > UNREADABLE * total:
         name, _, reason = unreadable[0]
         raise UserError(

@@ -23,6 +23,8 @@ SHARD_PICTURES, SHARD_BYTES = (
     1024,
     100_000_000,
 )  # a shard ends at either limit; bytes before PNG compression
+NO_PICTURE = "no picture"  # the reason of any other file
+SHOWN = 20  # files that were left out, on the terminal; the manifest has all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,6 @@ def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, 
             data = (source / name).read_bytes()
         except OSError as error:
             others[name] = photos.unreadable(error)
-            print(f"left out: {name}: {others[name]}", file=sys.stderr)
             return None
         return splits.File(name, len(data), files.sha256(data))
 
@@ -65,6 +66,7 @@ def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, 
         for file in ahead(measure, names, depth=64, workers=os.cpu_count() or 1):
             pictures += [file] if file else []
             bar.update()
+    tell([(name, reason) for name, reason in others.items() if reason != NO_PICTURE])
     if not pictures:
         raise UserError(
             f"There is no picture in {source}. DATA is a folder of photos, nested folders included."
@@ -112,6 +114,14 @@ def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, 
     }
 
 
+def tell(left_out: list[tuple[str, str]]) -> None:
+    """Print the names and reasons of what was left out on standard error, the first `SHOWN`."""
+    for name, reason in left_out[:SHOWN]:
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+    if len(left_out) > SHOWN:
+        print(f"left out: {len(left_out) - SHOWN} more, all in the manifest", file=sys.stderr)
+
+
 def _listing(source: Path) -> tuple[list[str], dict[str, str]]:
     """(pictures, {other: why it is none}) below `source`, by relative POSIX name, sorted."""
     others: dict[Path, str] = {}
@@ -120,7 +130,7 @@ def _listing(source: Path) -> tuple[list[str], dict[str, str]]:
         if photos.is_picture(path):
             pictures.append(path.relative_to(source).as_posix())
         else:
-            others[path] = "no picture"
+            others[path] = NO_PICTURE
     return sorted(pictures), {
         path.relative_to(source).as_posix(): others[path] for path in sorted(others)
     }

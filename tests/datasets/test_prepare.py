@@ -169,7 +169,7 @@ def test_bad_files_are_left_out_listed_and_counted(tmp_path, capsys):
     assert ["notes.txt", "no picture"] in dataset.manifest["left_out"]
 
 
-def test_links_pipes_and_what_vanishes_are_left_out_with_the_reason(tmp_path, monkeypatch):
+def test_links_pipes_and_what_vanishes_are_left_out_with_the_reason(tmp_path, monkeypatch, capsys):
     source = drawn.folder(tmp_path / "photos", 12)
     drawn.folder(tmp_path / "elsewhere", 1)
     (source / "linked").symlink_to(tmp_path / "elsewhere")
@@ -181,6 +181,9 @@ def test_links_pipes_and_what_vanishes_are_left_out_with_the_reason(tmp_path, mo
     monkeypatch.setattr(photos, "find", _found_with(source / "gone.png", photos.find))
     dataset = _prepare(source, tmp_path)
     assert sum(dataset.count(split) for split in datasets.SPLITS) == len(listed) == 12
+    errors = capsys.readouterr().err
+    for name, reason in dataset.manifest["left_out"]:
+        assert f"left out: {name}: {reason}\n" in errors
     assert dict(dataset.manifest["left_out"]) == {
         "broken.png": "a broken link",
         "gone.png": "cannot be read (no such file or directory)",
