@@ -77,6 +77,7 @@ def networks(tmp_path, monkeypatch):
         )
     monkeypatch.setattr(feature_networks, "classes", lambda: CLASSES)
     monkeypatch.setattr(pretrained, "fetch", offline)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
 
     def networks(*asked, weights=None, **more):
         file = str(tmp_path / "tiny.weights.h5")

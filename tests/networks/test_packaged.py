@@ -261,3 +261,20 @@ def test_vgg16_in_keras_has_torchvisions_maps():
     for *both, tolerance in maps:
         ours, right = (keras.ops.convert_to_numpy(x)[0, 3:-3, 3:-3] for x in both)
         assert np.abs(ours - right).max() < tolerance * right.max()
+
+
+# By the authors' package lpips 0.1.4 on PyTorch 2.14, given these tensors.
+AUTHORS = {"alexnet": (0.3800221, 0.4908172), "vgg16": (0.5019987, 0.4864110)}
+
+
+@pytest.mark.skipif(not FETCHED, reason="needs `make weights`")
+@pytest.mark.parametrize("network", AUTHORS)
+def test_lpips_is_what_its_authors_package_computes(network):
+    rng = np.random.default_rng(0)
+    first, second = (drawn.picture(seed, 96).astype("f4") / 255 for seed in (0, 2))
+    pairs = [(first, first[::-1]), (second, second + rng.normal(0, 0.1, second.shape))]
+    rgb, other = (np.clip(np.stack(side), 0, 1).astype("f4") for side in zip(*pairs, strict=True))
+    distance = perceptual.load(network)
+    assert distance.title.startswith("LPIPS")
+    ours = keras.ops.convert_to_numpy(distance(rgb, other))
+    assert ours == pytest.approx(AUTHORS[network], rel=1e-4)
