@@ -1,7 +1,7 @@
 """`Colorizer`: an exported model as a function of photos, which keep their size.
 
-The network takes a small version of the picture and returns ab, which is enlarged to full size and
-combined with the picture's own L*. L* is kept at every pixel.
+The network takes a small version of the picture and returns ab, which is enlarged along the edges
+of the picture's own L* and combined with it. L* is kept at every pixel.
 """
 
 import copy
@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from common import photos
 from common.cli import UserError
 from common.color import lab
 from common.color.dial import Dial
-from common.colorize import dials
+from common.colorize import dials, upsampling
 from common.networks import embeddings, h5
 from common.networks.interface import predict
 from common.networks.precision import choose_policy
@@ -59,10 +60,10 @@ class Colorizer:
     ) -> None:
         path = h5.named(path)
         self.metadata = h5.metadata(path)
-        self._exported = self._model = h5.load(path, choose_policy(precision)[0])
+        self._exported = h5.load(path, choose_policy(precision)[0])
         self.dial = Dial(**self.metadata["dial"]) if self.metadata.get("dial") else None
         self._tint: tuple[float, float] | None = None
-        inputs = {tensor.name: tensor.shape for tensor in self._model.inputs}
+        inputs = {tensor.name: tensor.shape for tensor in self._exported.inputs}
         self.size = self.metadata.get("image_size") or inputs["l"][1] or 256
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
@@ -77,6 +78,7 @@ class Colorizer:
             )
         # Loaded when first needed, once for all that `turned` returns.
         self._embedder = functools.cache(lambda: embeddings.find(about or {}, weights, path.parent))
+        self._use(self._exported)
         self._turn(vivid, tint)
 
     def turned(
@@ -90,9 +92,12 @@ class Colorizer:
     def _turn(self, vivid, tint):
         if vivid is not None:
             vivid = dials.parse_vivid(vivid)
-            self._model = dials.redialled(self._exported, self.dial, vivid)
+            self._use(dials.redialled(self._exported, self.dial, vivid))
         if tint is not None:
             self._tint = dials.parse_tint(tint)
+
+    def _use(self, model):
+        self._model, self._small_model = model, h5.without_upsampling(model)
 
     @functools.cached_property
     def embedder(self) -> embeddings.Embedder:
@@ -104,6 +109,9 @@ class Colorizer:
 
         embedding: (N, 1000) logits; computed from `l` if the model needs them and none are given.
         """
+        return self._predict(self._model, l, embedding)
+
+    def _predict(self, model, l, embedding):
         parts = []
         for start in range(0, len(l), self._batch):
             batch = {"l": _padded(l[start : start + self._batch], self._batch)}
@@ -111,7 +119,7 @@ class Colorizer:
                 batch["embedding"] = _padded(embedding[start : start + self._batch], self._batch)
             elif self.needs_embedding:
                 batch["embedding"] = self.embedder(batch["l"], pad=self._batch > 1)
-            parts.append(predict(self._model, batch)[: len(l) - start])
+            parts.append(predict(model, batch)[: len(l) - start])
         return np.concatenate(parts)
 
     def __call__(self, array: np.ndarray, in_place: bool = False) -> np.ndarray:
@@ -129,17 +137,28 @@ class Colorizer:
         embedding = None
         if self.embeds_photos:
             embedding = self.embedder(fitted(self.embedder.size))
-        ab = self.predict_ab(fitted(self.size), embedding)[0]
+        small = fitted(self.size)
+        # A smaller map would have positions that hold both picture and bar.
+        model = self._model if cut == "letterbox" else self._small_model
+        ab = self._predict(model, small, embedding)[0]
         if not np.isfinite(ab).all():
             raise UserError("the model returned NaN or infinity; train it anew at a lower rate")
+        top, left, *inner = photos.frame((height, width), len(ab), cut)
+        inside = slice(top, top + inner[0]), slice(left, left + inner[1])
+        l = cv2.resize(small[0, ..., 0], ab.shape[1::-1], interpolation=cv2.INTER_AREA)
+        lines = np.zeros((*ab.shape[:2], 4), np.float32)
+        lines[inside] = upsampling.lines(ab[inside], l[inside])
         channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
         result = array
         if not in_place or array.ndim == 2 or not array.flags.writeable:
             result = np.empty((height, width, channels), array.dtype)
 
         def colour(band):
-            full = photos.unfit(ab, (height, width), cut, (band.start, band.stop))
-            colours = np.concatenate([_lightness(array[band])[..., None], full], axis=2)
+            enlarged = photos.unfit(lines, (height, width), cut, (band.start, band.stop))
+            lightness = _lightness(array[band])
+            guide = _over_white(array[band]) if channels == 4 else lightness
+            ab = upsampling.along(enlarged, guide)
+            colours = np.concatenate([lightness[..., None], ab], axis=2)
             if self._tint:
                 colours = dials.tinted(colours, self._tint)
             rgb = lab.lab_to_rgb(lab.into_gamut(colours))

@@ -147,6 +147,14 @@ def redecoded(model: keras.Model, decode: Callable[[Any, int], Any]) -> keras.Mo
     return choose_jit(keras.Model(model.input, decode(logits, factor), name=model.name))
 
 
+def without_upsampling(model: keras.Model) -> keras.Model:
+    """A model that ends before its last layer if that enlarges ab; else the model itself."""
+    last = model.output._keras_history[0]
+    if not isinstance(last, layers.UpSampling2D):
+        return model
+    return choose_jit(keras.Model(model.input, last.input, name=model.name))
+
+
 def available(folder: str | Path = "models") -> list[Path]:
     """The exported models in a folder, sorted by name; files of weights alone are not listed."""
     return sorted(

@@ -19,7 +19,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
 """
 
 from common.photos.formats import WRITTEN, PhotoError, find, is_picture, unreadable
-from common.photos.geometry import CUTS, fit, unfit
+from common.photos.geometry import CUTS, fit, frame, unfit
 from common.photos.reading import MAX_MEGAPIXELS, Page, Photo, decode, flat, opaque, read
 from common.photos.writing import png, write
 
@@ -34,6 +34,7 @@ __all__ = [
     "find",
     "fit",
     "flat",
+    "frame",
     "is_picture",
     "opaque",
     "png",
