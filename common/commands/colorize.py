@@ -154,7 +154,7 @@ def _check_folders(options):
             "keep their photos' names."
         )
     home = source if source.is_dir() else source.parent
-    if out.resolve() == home.resolve():
+    if os.path.realpath(out) == os.path.realpath(home):
         raise UserError(
             f"OUT={out} is where the photos are. Choose another folder, so that they stay."
         )
@@ -175,6 +175,8 @@ def _colour_photo(options, load):
                 _write(load, photo, target)
     except PhotoError as error:
         raise UserError(f"{source}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{source}: {cli.reason(error)}") from None
     print("; ".join([str(target), *dict.fromkeys(photo.notes)]))
     return 0
 
@@ -183,8 +185,10 @@ def _colour_folder(options, load):
     """Every photo below a folder, and the report; 1 if any failed."""
     pictures, others = _listed(options.source, options.out)
     if not pictures:
+        left_out = [f" {row.file}: {row.reason}." for row in others if row.reason]
         raise UserError(
             f"There is no photo below {options.source}; of other files there are {len(others)}."
+            + "".join(left_out[:1])
         )
     originals = {os.path.realpath(options.source / name) for name in pictures}
     rows = {}

@@ -619,6 +619,12 @@ def test_wrong_folders(tmp_path, command):
     assert mistake(command(source, tmp_path / "file/below"), "file")
     os.mkfifo(tmp_path / "pipe.png")
     assert mistake(command(tmp_path / "pipe.png", tmp_path / "out"), "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    assert mistake(command(tmp_path / "loop", tmp_path / "out"), "There is no")
+    assert mistake(command(source, tmp_path / "loop"), "a file stands where a folder")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/all").symlink_to(tmp_path / "in")
+    assert mistake(command(tmp_path / "links", tmp_path / "out"), "no photo", "not followed")
 
 
 def test_a_missing_model(tmp_path, command, capsys, monkeypatch):
@@ -657,7 +663,7 @@ def test_a_full_disk(tmp_path, command, suffix):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     (alone, _, errors), (in_folder, _, listed) = outcomes
     assert (alone, in_folder) == (2, 1)
-    assert errors.startswith("error: ") and errors.count("\n") == 1
+    assert errors.startswith(f"error: {source}: the ") and errors.count("\n") == 1
     assert f"failed: photo{suffix}: the " in listed  # file is too large, or disk full
     assert list(everything(tmp_path / "out")) == [colorize_command.REPORT]
 
