@@ -159,6 +159,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
+def say(line: str) -> None:
+    """Print a line, above the progress bar if there is one."""
+    tqdm.write(line)
+
+
 def progress(
     iterable: Iterable[Any] | None = None,
     total: int | None = None,

@@ -105,8 +105,9 @@ def main(argv: list[str] | None = None) -> int:
 
     @functools.cache  # with the first photo that needs it, so that a finished folder takes no time
     def load() -> Colorizer:
-        print(f"model: {path}", flush=True)
-        return Colorizer(path, precision, weights, vivid=args.vivid, tint=args.tint)
+        colorizer = Colorizer(path, precision, weights, vivid=args.vivid, tint=args.tint)
+        cli.say(f"model: {path}")
+        return colorizer
 
     if not args.variants:
         return colour(options, load)
