@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from common import cli, datasets, photos
+from common import cli, datasets, metrics, photos
 from common.cli import UserError
 from common.datasets import records
 from common.evaluation import network_metrics, presets, rows, table
@@ -119,7 +119,8 @@ def parse(argv: list[str] | None) -> Request:
     )
     parser.add_argument(
         "--metrics",
-        help=f"of networks, beside the others: all, or some of {','.join(network_metrics.NAMES)}",
+        help="beside the others: all, or some of "
+        f"{','.join([*metrics.BATCH_METRICS, *network_metrics.NAMES])}",
     )
     parser.add_argument(
         "--classifier",
@@ -158,6 +159,9 @@ def parse(argv: list[str] | None) -> Request:
         _check_preset(preset, [name for name, value in fixed.items() if value is not None])
     flags = vars(args)
     weights = {pretrained.variable_of(network): flags[f"{network}_weights"] for network in WEIGHTS}
+    asked = tuple(args.metrics.split(",")) if args.metrics else ()
+    if asked == ("all",):
+        asked = (*metrics.BATCH_METRICS, *network_metrics.NAMES)
     options = Options(
         limit=args.limit,
         batch_size=args.batch,
@@ -168,7 +172,8 @@ def parse(argv: list[str] | None) -> Request:
         against=args.against,
         predictions=tuple(args.predictions),
         preset=preset,
-        networks=_networks(args.metrics, args.classifier, args.perceptual, weights),
+        networks=_networks(asked, args.classifier, args.perceptual, weights),
+        of_batches=tuple(metrics.of_batches(asked)),
     )
     return Request(
         models=tuple(args.models or ()),
@@ -185,10 +190,8 @@ def parse(argv: list[str] | None) -> Request:
 
 def _networks(asked, classifier, network, weights):
     """The request of metrics of networks; None where none is asked for."""
-    if not asked:
-        return None
-    names = network_metrics.NAMES if asked == "all" else tuple(asked.split(","))
-    return network_metrics.Request(names, classifier, network, weights)
+    names = tuple(name for name in asked if name not in metrics.BATCH_METRICS)
+    return network_metrics.Request(names, classifier, network, weights) if names else None
 
 
 def _check_preset(preset, changed):

@@ -40,6 +40,8 @@ class Result:
     def score(self, key: str, name: str | None = None) -> str:
         """The mean of a metric over the test split: of a row by name, else of the trained model."""
         row = self.evaluation.row(name) if name else self.evaluation.model
+        if key not in row.figures:
+            return "not measured"  # by the version that evaluated this run
         mean = row.figures[key].mean
         return "undefined" if mean is None else f"{mean:.{metrics.METRICS[key].digits}f}"
 

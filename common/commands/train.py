@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from types import ModuleType
 
-from common import cli, datasets
+from common import cli, datasets, metrics
 from common.cli import UserError
 from common.commands import backend
 from common.evaluation import evaluate, table
@@ -39,7 +39,9 @@ def main(argv: list[str] | None, *, report: ModuleType | Report) -> int:
         return 128 + run.stopped_by
     if run.model and run.trained and run.dataset.count("test"):
         out = run.folder / "evaluation"
-        print(table.table(evaluate.evaluate([run.model], run.dataset, "test", out)))
+        _, config = Report.of(report).config(request.config)
+        options = evaluate.Options(of_batches=tuple(metrics.of_batches(config.watched)))
+        print(table.table(evaluate.evaluate([run.model], run.dataset, "test", out, options)))
         print(f"pictures to look at: {out}/index.html, {run.folder}/grid.png")
     return 0
 

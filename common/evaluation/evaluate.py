@@ -55,6 +55,7 @@ class Options:
     against: the row that the others are compared with, picture by picture; None compares all pairs.
     predictions: folders of pictures that other systems made, "folder" or "name=folder".
     preset: the one that the data set belongs to. networks: for the metrics that need networks.
+    of_batches: the metrics of batches, of `metrics.BATCH_METRICS`.
     """
 
     limit: int | None = None
@@ -69,6 +70,7 @@ class Options:
     predictions: tuple[str, ...] = ()
     preset: presets.Preset | None = None
     networks: network_metrics.Request | None = None
+    of_batches: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -184,6 +186,7 @@ def _measure(plan, options, networks):
     if keep_going is None:
         keep_going = len(plan.models) + len(plan.folders) > 1
     colours = protocol.weights_of_colours(plan.dataset) if options.rebalance else None
+    of_batches = metrics.of_batches(options.of_batches)
     models, folders, failed = [], [], []
 
     def leave_out(source, error):
@@ -193,7 +196,7 @@ def _measure(plan, options, networks):
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
         settings = measure.Settings(
-            plan.split, len(plan.pictures), plan.batch_size, pool, colours, networks
+            plan.split, len(plan.pictures), plan.batch_size, pool, colours, networks, of_batches
         )
         for name, path in plan.models.items():
             try:
@@ -235,7 +238,11 @@ def _result(plan, options, networks, true, measured, failed):
         measured_rows.append(statistics.with_intervals(row, truth, bootstrap))
     table_rows = statistics.with_best(tuple(measured_rows))
     dataset = plan.dataset
-    columns = metrics.chosen(options.rebalance) | (networks.columns if networks else {})
+    columns = {
+        **metrics.chosen(options.rebalance),
+        **metrics.of_batches(options.of_batches),
+        **(networks.columns if networks else {}),
+    }
     return rows.Evaluation(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         data=rows.Data(
@@ -279,7 +286,7 @@ def _figures(measured, true, networks):
     if networks:
         more_values, more_figures = networks.results(measured.outputs, true.outputs)
         values, figures = values | more_values, figures | more_figures
-    return measure.to_json(values), figures
+    return measure.to_json(values), figures | measured.of_batches
 
 
 # --- what is written ----------------------------------------------------------------------------

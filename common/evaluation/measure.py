@@ -43,7 +43,8 @@ class Settings:
     """The settings that all passes of an evaluation share.
 
     count: the first pictures of the split. colours: weights of colours for the balanced AuC,
-    (313,), or None. networks: those of the metrics that need one, or None.
+    (313,), or None. networks: those of the metrics that need one, or None. of_batches: the
+    metrics of whole batches, {key: metric}.
     """
 
     split: str
@@ -52,6 +53,7 @@ class Settings:
     pool: concurrent.futures.Executor
     colours: np.ndarray | None = None
     networks: network_metrics.Networks | None = None
+    of_batches: Mapping[str, metrics.BatchMetric] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Measured:
 
     values: {metric's key: a float a picture, None where it is undefined}. histograms: as in
     `rows.Truth`. outcomes: a `predictions.Read` a picture, without the picture, of a folder of
-    pictures. outputs: those of the networks, or None.
+    pictures. outputs: those of the networks, or None. of_batches: {key: its figure} of the metrics
+    of batches.
     """
 
     method: Any
@@ -68,6 +71,7 @@ class Measured:
     histograms: dict[str, list[int]]
     outcomes: list[predictions.Read]
     outputs: network_metrics.Outputs | None
+    of_batches: dict[str, rows.Summary]
 
 
 def measure(methods: list, settings: Settings) -> list[Measured]:
@@ -91,6 +95,8 @@ def measure(methods: list, settings: Settings) -> list[Measured]:
             )
             for tally, scores in zip(tallies, zip(*scored, strict=True), strict=True):
                 tally.add(batch, scores)
+            for tally, pictures in zip(tallies, predicted, strict=True):
+                tally.gather(batch, pictures)
             bar.update(len(batch.rgb))
     return [tally.measured() for tally in tallies]
 
@@ -102,6 +108,7 @@ class _Tally:
         self.method = method
         self._values, self._counts, self._outcomes = {}, histograms.none(), []
         self._outputs = settings.networks and settings.networks.outputs()
+        self._batches = _Batches({} if method.kind == TRUTH else settings.of_batches)
 
     def pictures_of(self, predicted):
         """A method's predictions, an array or picture each; notes how pictures were read."""
@@ -121,9 +128,52 @@ class _Tally:
                 self._values.setdefault(key, []).append(value)
             self._counts += counts
 
+    def gather(self, batch, pictures):
+        """Collect the ab of a batch's predictions for the metrics of batches."""
+        if self._batches.columns:
+            of_rgb = self.method.makes == "rgb"
+            for true, picture in zip(batch.lab, pictures, strict=True):
+                if picture is not None:
+                    ab = lab.rgb_to_lab(picture)[..., 1:] if of_rgb else picture
+                    self._batches.add(true[..., 1:], ab)
+
     def measured(self):
         counts = dict(zip(histograms.CHANNELS, self._counts.tolist(), strict=True))
-        return Measured(self.method, self._values, counts, self._outcomes, self._outputs)
+        return Measured(
+            self.method,
+            self._values,
+            counts,
+            self._outcomes,
+            self._outputs,
+            self._batches.figures(),
+        )
+
+
+class _Batches:
+    """Metrics of batches of `metrics.BATCH` pictures, however these arrive."""
+
+    def __init__(self, columns: Mapping[str, metrics.BatchMetric]):
+        self.columns = columns
+        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
+        self._values: dict[str, list[float | None]] = {key: [] for key in columns}
+
+    def add(self, ab, predicted):
+        """Add a picture's true and predicted ab."""
+        self._pairs.append((ab, predicted))
+        if len(self._pairs) == metrics.BATCH:
+            self._close()
+
+    def _close(self):
+        ab, predicted = (np.stack(side) for side in zip(*self._pairs, strict=True))
+        for key, metric in self.columns.items():
+            self._values[key] += [metric.of(ab, predicted)] * len(ab)
+        self._pairs = []
+
+    def figures(self):
+        """{key: Summary}, each picture counting its batch's value."""
+        if self._pairs:
+            self._close()
+        return figures(self._values, None)
 
 
 def _score(methods, colours, rgb, true_lab, predicted):

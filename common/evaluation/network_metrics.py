@@ -51,7 +51,8 @@ class Request:
         if unknown:
             raise UserError(
                 f"There is no metric {unknown[0] or 'of an empty name'}. METRICS is all, "
-                f"or some of {','.join(NAMES)}; the others are always there."
+                f"or some of {','.join([*metrics.BATCH_METRICS, *NAMES])}; the others are always "
+                "there."
             )
 
     def load(self, names: list[str], size: int) -> "Networks":

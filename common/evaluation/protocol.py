@@ -32,6 +32,8 @@ PROTOCOL = {
     "predictions": "pictures of another system are scored as they are, with their own lightness; "
     "of another size they are brought to the data set's by its cut, grey is three "
     "equal channels, alpha lies over white; missing ones are left out and counted",
+    "batches": f"metrics with the range of the batch: {metrics.BATCH} pictures in stored order, "
+    "the mean over pictures of their batch's figure; of other batches they would differ",
     "histograms": "all pixels of all pictures by their a and by their b, as the metrics of ab take "
     f"them, {histograms.BINS} bins of {histograms.WIDTH} Lab units from "
     f"{-histograms.LIMIT}; what lies beyond is in the outermost",
@@ -53,6 +55,8 @@ def describe(
     sentences = dict(PROTOCOL)
     if not any(metric.by_rarity for metric in columns.values()):
         del sentences["balanced"]
+    if not metrics.of_batches(columns):
+        del sentences["batches"]
     if rows.NEIGHBOUR not in names:
         del sentences["neighbour"]
     described = {

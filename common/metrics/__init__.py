@@ -3,6 +3,7 @@
 mse            mean squared error of ab
 psnr           peak signal-to-noise ratio, on RGB and on ab
 ssim           structural similarity, on RGB and on ab
+batch          both on ab, by the range of a batch
 ciede2000      colour difference
 auc            area under the curve of ab errors, also balanced by rarity of colours
 argmax         Keras's "accuracy" of ab
@@ -23,6 +24,7 @@ NaN or infinity in a picture, another dtype, other or unequal shapes raise Value
 
 from common.metrics.argmax import argmax_ab
 from common.metrics.auc import auc_ab, rarity
+from common.metrics.batch import BATCH, psnr_ab_batch, ssim_ab_batch
 from common.metrics.ciede2000 import ciede2000
 from common.metrics.colourfulness import colourfulness, colourfulness_error
 from common.metrics.frechet import Moments, frechet_distance
@@ -34,11 +36,24 @@ from common.metrics.psnr import psnr_ab, psnr_rgb
 from common.metrics.recolour import recolour
 from common.metrics.score import Mean, Truth, score, summary
 from common.metrics.ssim import ssim_ab, ssim_rgb
-from common.metrics.table import METRICS, OF_TRUTH, Metric, NetworkMetric, PictureMetric, chosen
+from common.metrics.table import (
+    BATCH_METRICS,
+    METRICS,
+    OF_TRUTH,
+    BatchMetric,
+    Metric,
+    NetworkMetric,
+    PictureMetric,
+    chosen,
+    of_batches,
+)
 
 __all__ = [
+    "BATCH",
+    "BATCH_METRICS",
     "METRICS",
     "OF_TRUTH",
+    "BatchMetric",
     "Mean",
     "Metric",
     "Moments",
@@ -56,12 +71,15 @@ __all__ = [
     "kernel_distance",
     "l_drift",
     "mse_ab",
+    "of_batches",
     "psnr_ab",
+    "psnr_ab_batch",
     "psnr_rgb",
     "rarity",
     "recolour",
     "score",
     "ssim_ab",
+    "ssim_ab_batch",
     "ssim_rgb",
     "summary",
 ]

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from common.metrics.mse import mean_square
 from common.metrics.picture import Picture, per_picture
 
@@ -21,5 +19,9 @@ def psnr_ab(ab: Picture, ab_predicted: Picture, /, *, data_range: float = 255) -
 
 
 def _psnr(true, predicted, data_range):
-    error = mean_square(true, predicted)
-    return 10 * np.log10(data_range**2 / error) if error else math.inf
+    return decibels(data_range, mean_square(true, predicted))
+
+
+def decibels(peak: float, error: float) -> float:
+    """The PSNR of a mean squared error; infinite without one."""
+    return 10 * math.log10(peak**2 / error) if error else math.inf

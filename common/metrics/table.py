@@ -3,12 +3,16 @@
 import abc
 import dataclasses
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import numpy as np
 
 from common.metrics import ssim
 from common.metrics.argmax import argmax_ab
 from common.metrics.auc import auc_ab
+from common.metrics.batch import BATCH, psnr_ab_batch, ssim_ab_batch
 from common.metrics.ciede2000 import ciede2000
 from common.metrics.colourfulness import colourfulness, colourfulness_error
 from common.metrics.lightness import l_drift
@@ -72,6 +76,33 @@ class PictureMetric(Metric):
         if self.by_rarity:
             switches["weights"] = "color.bins.balance of the training split"
         return switches
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchMetric(Metric):
+    """A metric that a function computes from the ab of a batch of pictures, on request.
+
+    function: (true ab, predicted ab), (N, H, W, 2) each, -> a float, NaN where it is undefined.
+    smallest: as in `PictureMetric`.
+    """
+
+    function: Callable[[np.ndarray, np.ndarray], float]
+    smallest: int = dataclasses.field(default=1, kw_only=True)
+
+    @property
+    def definition(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").splitlines()[0]
+
+    def of(self, ab: np.ndarray, ab_predicted: np.ndarray) -> float | None:
+        """The metric of a batch; None where it is undefined."""
+        value = None if min(ab.shape[1:3]) < self.smallest else self.function(ab, ab_predicted)
+        return None if value is None or math.isnan(value) else value
+
+    @property
+    def switches(self) -> dict[str, Any]:
+        """The size of a batch in an evaluation."""
+        return {"batch": BATCH}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +194,22 @@ PICTURE_METRICS = {
         ),
     )
 }
+BATCH_METRICS = {
+    metric.key: metric
+    for metric in (
+        BatchMetric(
+            "psnr_ab_batch", "PSNR ab, range of the batch", "higher", psnr_ab_batch, unit="dB"
+        ),
+        BatchMetric(
+            "ssim_ab_batch",
+            "SSIM ab, range of the batch",
+            "higher",
+            ssim_ab_batch,
+            digits=4,
+            smallest=ssim.WINDOW,
+        ),
+    )
+}
 NETWORK_METRICS = {
     metric.key: metric
     for metric in (
@@ -224,7 +271,7 @@ NETWORK_METRICS = {
         ),
     )
 }
-METRICS: dict[str, Metric] = {**PICTURE_METRICS, **NETWORK_METRICS}
+METRICS: dict[str, Metric] = {**PICTURE_METRICS, **BATCH_METRICS, **NETWORK_METRICS}
 OF_TRUTH = ("colourfulness", "colourfulness_absolute")  # defined without a prediction
 
 
@@ -233,3 +280,8 @@ def chosen(by_rarity: bool = False) -> dict[str, PictureMetric]:
     return {
         key: metric for key, metric in PICTURE_METRICS.items() if by_rarity or not metric.by_rarity
     }
+
+
+def of_batches(keys: Iterable[str]) -> dict[str, BatchMetric]:
+    """{key: metric} of those keys that name a metric of batches."""
+    return {key: BATCH_METRICS[key] for key in keys if key in BATCH_METRICS}

@@ -86,11 +86,12 @@ class Validation:
             }
             for key in ("psnr_rgb", *self.batches.config.watched):
                 metric = metrics.METRICS[key]
-                assert isinstance(metric, metrics.PictureMetric)
-                fits = self.batches.dataset.image_size >= metric.smallest
-                values[key].extend(
-                    metric.function(*(pictures[name] for name in metric.pictures))
-                    if fits
-                    else [None] * len(ab)
-                )
+                assert isinstance(metric, metrics.PictureMetric | metrics.BatchMetric)
+                if isinstance(metric, metrics.BatchMetric):
+                    column = [metric.of(colours[..., 1:], ab)] * len(ab)
+                elif self.batches.dataset.image_size < metric.smallest:
+                    column = [None] * len(ab)
+                else:
+                    column = metric.function(*(pictures[name] for name in metric.pictures))
+                values[key].extend(column)
         return {key: metrics.summary(column).mean for key, column in values.items()}

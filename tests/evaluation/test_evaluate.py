@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from common import cli, datasets
+from common import cli, datasets, metrics
 from common.cli import UserError
 from common.color import bins, lab
 from common.commands import evaluate as evaluate_command
@@ -103,6 +103,29 @@ def mean(report, name, key):
 
 
 # --- figures --------------------------------------------------------------------------------------
+
+
+def test_metrics_of_batches_do_not_depend_on_how_many_pictures_are_read_at_a_time(
+    dataset, tmp_path, monkeypatch
+):
+    """Batches of six of the eight pictures: a mean over pictures of two batches' figures."""
+    monkeypatch.setattr(metrics, "BATCH", 6)
+    path = save(tmp_path / "tiny.h5", kernel=(0.1, 0.2))
+    _, colours = true_lab(dataset)
+    true, predicted = colours[..., 1:], colours[..., :1] * np.float32([0.1, 0.2])
+    reports = [
+        evaluated([path], dataset, batch_size=size, of_batches=tuple(metrics.BATCH_METRICS))
+        for size in (4, 16)
+    ]
+    for key, metric in metrics.BATCH_METRICS.items():
+        by_batch = [metric.function(true[part], predicted[part]) for part in np.s_[:6, 6:]]
+        for report in reports:
+            figure = row(report, "tiny").figures[key]
+            assert figure.mean == pytest.approx(np.average(by_batch, weights=(6, 2)), abs=1e-4)
+            assert figure.n == 8 and figure.interval is None
+            assert key not in row(report, "tiny").values and key not in report.truth.figures
+    assert "range of the batch" in table.table(reports[0])
+    assert "batches" not in evaluated([], dataset).protocol.sentences
 
 
 def test_baselines_by_hand(dataset):

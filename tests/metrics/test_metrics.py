@@ -51,6 +51,46 @@ def test_psnr_of_equal_pictures_is_infinite(recwarn):
     assert not recwarn.list
 
 
+def test_psnr_of_a_batch_by_hand():
+    """The range of the truth is 140, the error 12² in one picture of two, in one channel."""
+    true = np.zeros((2, 16, 16, 2), np.float32)
+    true[0, 0, 0, 0], true[1, 5, 5, 1] = -60, 80
+    predicted = true.copy()
+    predicted[1, ..., 0] += 12
+    expected = 20 * math.log10(140) - 10 * math.log10(144 / 4)
+    assert metrics.psnr_ab_batch(true, predicted) == pytest.approx(expected, abs=1e-6)
+
+
+def test_ssim_of_a_batch_has_the_larger_range_of_both_sides():
+    true = np.stack([lab.rgb_to_lab(noise(seed))[..., 1:] for seed in range(3)])
+    for factor in (0.5, 2):  # true's range is the larger, predicted's is
+        predicted = np.float32(factor * true + 3)
+        peak = max(np.ptp(true), np.ptp(predicted))
+        expected = [
+            reference.structural_similarity(
+                one,
+                other,
+                data_range=peak,
+                channel_axis=-1,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+            )
+            for one, other in zip(np.float64(true), np.float64(predicted), strict=True)
+        ]
+        ours = metrics.ssim_ab_batch(true, predicted)
+        assert ours == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+def test_a_batch_of_one_colour_or_of_stamps_has_no_figure():
+    grey = np.zeros((2, 16, 16, 2), np.float32)
+    for metric in metrics.BATCH_METRICS.values():
+        assert metric.of(grey, grey) is None
+    stamps = np.random.default_rng(0).normal(size=(2, 8, 8, 2)).astype(np.float32)
+    assert metrics.METRICS["ssim_ab_batch"].of(stamps, stamps) is None
+    assert metrics.METRICS["psnr_ab_batch"].of(stamps, stamps) == math.inf
+
+
 # --- SSIM -----------------------------------------------------------------------------------------
 
 
