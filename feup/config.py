@@ -36,7 +36,8 @@ class Config(config.Config):
     decay: str | None = None  # P4: a fixed rate
     batch_size: int = 64  # P4
     epochs: int = 50  # P4
-    watched: tuple = ("psnr_ab", "ssim_ab", "ssim_rgb")  # P13: by epoch, on the validation pictures
+    # P13: by epoch, on the validation pictures.
+    watched: tuple = ("psnr_ab_batch", "ssim_ab_batch", "psnr_ab", "ssim_ab", "ssim_rgb")
 
 
 CONFIGS = {

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -15,9 +16,11 @@ import feup
 from common import cli, files, training
 from common.cli import UserError
 from common.color import bins
+from common.commands import reproduce
+from common.evaluation import rows as evaluated
 from common.networks import h5, pretrained
-from common.training import losses
-from feup import densenet, resnet18, train
+from common.training import logs, losses
+from feup import claims, densenet, resnet18, train
 from tests import drawn, learning, stopping
 from tests.networks.test_torch_files import saved
 
@@ -641,11 +644,17 @@ def test_figures_by_epoch_another_size_and_weights_of_a_file(folder):
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
     for row in rows:
-        keys = ("loss", "val_loss", "val_psnr_ab", "val_ssim_ab", "val_psnr_rgb")
+        keys = ["loss", "val_loss", "val_psnr_rgb"]
+        keys += [f"val_{key}" for key in feup.CONFIGS["resnet18_mse"].watched]
         assert np.isfinite([float(row[key]) for key in keys]).all()
         # The loss is the squared error in units of ab; the difference is bfloat16's, where a
         # processor has it.
         assert float(row["val_loss"]) == pytest.approx(float(row["val_mse_ab"]), rel=2e-2)
+    evaluation = evaluated.read(out / "evaluation" / "metrics.json")
+    result = reproduce.Result(out, logs.read_history(out), evaluation, 0, 0)
+    table = {row.what: row for row in claims.ROWS["resnet18_mse"]}
+    row = table["test PSNR on ab, range of the batch, dB"]
+    assert row.reported == "21.212" and re.fullmatch(r"\d+\.\d\d \(grey .*\)", row.ours(result))
     about = h5.metadata(folder / "models/feup.h5")
     assert about["image_size"] == 40 and about["pretrained"]["resnet18"] == known
     assert about["metrics"]["ssim_ab"] == pytest.approx(float(rows[-1]["val_ssim_ab"]), abs=0.05)

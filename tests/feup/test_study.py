@@ -63,7 +63,7 @@ def test_table_curves_and_reasons(folder, capsys):
     losses = {
         row[0].removeprefix("| "): (row[3], float(row[4]))
         for row in rows
-        if row[0].removeprefix("| ") in names and len(row) > 6
+        if row[0].removeprefix("| ") in names and len(row) > 7
     }
     assert losses["resnet18_lpips"][0] == "VGG16 feature distance, RANDOM weights"
     assert losses["eccv16_rebalanced"][0] == "cross-entropy over 313 bins"
@@ -73,15 +73,22 @@ def test_table_curves_and_reasons(folder, capsys):
     seen = {
         row[0].removeprefix("| "): float(row[at])
         for row in rows
-        if row[0].removeprefix("| ") in (*names, "grey") and len(row) > 6
+        if row[0].removeprefix("| ") in (*names, "grey") and len(row) > 7
     }
     assert seen.keys() == {*names, "grey"}
     assert seen["resnet18_lpips"] == pytest.approx(losses["resnet18_lpips"][1], rel=5e-2)
+    beside = {row[0].removeprefix("| "): row[1:] for row in rows if len(row) == 7}
+    assert beside["resnet18_mse"][::2] == ["147.256", "0.227", "21.212"]
+    assert float(beside["resnet18_mse"][1]) == pytest.approx(losses["resnet18_mse"][1])
+    assert [cell.strip(" |") for cell in beside["densenet_mse"][1::2]] == ["", "", ""]
     report = json.loads((out / "evaluation/metrics.json").read_text())
+    figures = {row["name"]: row["metrics"] for row in report["rows"]}["feup"]
+    for cell, key in zip(beside["resnet18_mse"][3::2], study.OF_BATCHES, strict=True):
+        assert float(cell.strip(" |")) == pytest.approx(figures[key]["mean"], abs=5e-3)
     mse = {row["name"]: row["metrics"]["mse_ab"]["mean"] for row in report["rows"]}
     assert losses["resnet18_mse"] == ("squared error of ab", pytest.approx(mse["feup"], rel=2e-2))
     for reason in (
-        "neither form, or computed otherwise",
+        "figures of ab by the range of the batch",
         "these are of photos-",
         "these models for 2.",
         "marked RANDOM",
