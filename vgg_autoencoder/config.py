@@ -16,6 +16,7 @@ class Config(config.Config):
     ab_scale: float = 1 / 128  # Z4
     ab_offset: float = 0.0  # Z4
     embedding: str | None = None  # Z5
+    preprocess: bool = True  # Z3, ours: the encoder's own preprocessing; False: L* as scaled
     encoder: str = "vgg16"  # Z6
     decoder: tuple = (256, 256, 128, 64, 32)  # Z8, ours: filters of each deconvolution
     l1: float = 1e-7  # Z11, the coefficient is ours
@@ -31,6 +32,8 @@ class Config(config.Config):
 CONFIGS = {
     "zaman2020": Config(),
     "zaman2020_unregularised": Config(l1=0.0, l2=0.0),
+    # Z3 as the report words it: the encoder receives L*/128, three times.
+    "zaman2020_literal": Config(l_scale=1 / 128, preprocess=False),
     # Ours, not in the report: in the last epochs the encoder trains too.
     "zaman2020_finetuned": Config(epochs=30, unfreeze_after=20),
     # Ours, not in the report: another encoder, to measure the value of ImageNet weights.

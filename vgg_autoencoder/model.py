@@ -28,13 +28,20 @@ KNOTS = np.concatenate([[0.0], np.arange(2.5, 8.0, 0.5), np.arange(8.0, 101.0, 4
 
 
 def build_model(config: Config) -> keras.Model:
-    """{"l": (N, S, S, 1)}, L* in [0, 100] -> ab (N, S, S, 2), in the report's scaling.
+    """{"l": (N, S, S, 1)} -> ab (N, S, S, 2), in the report's scaling.
+
+    L* is in [0, 100], and the network makes the encoder's grey picture of it; without
+    `config.preprocess` it is scaled, and the encoder receives it three times.
 
     S is `config.image_size`, a multiple of 32. As `zaman2020`, the encoder has the report's
     14,714,688 parameters and is frozen, with random weights until `train` loads others.
     """
     l = keras.Input((config.image_size, config.image_size, 1), name="l")
-    picture, tables = _grey(l, config)
+    tables: dict[str, list[np.ndarray]] = {}
+    if config.preprocess:
+        picture, tables = _grey(l, config)
+    else:
+        picture = layers.Concatenate(name="l_three_times")([l, l, l])
     encoder = _encoder(config)
     stages = encoder(picture, training=False)  # frozen, batch normalisation too
 

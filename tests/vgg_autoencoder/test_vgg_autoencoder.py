@@ -75,6 +75,7 @@ ZAMAN = 14_714_688 + 4_009_730 + GREY
 COUNTS = {
     "zaman2020": ZAMAN,
     "zaman2020_unregularised": ZAMAN,
+    "zaman2020_literal": ZAMAN - GREY,
     "zaman2020_finetuned": ZAMAN,
     "mobilenet_v2": 2_257_984
     + GREY
@@ -182,6 +183,21 @@ def test_the_encoder_sees_the_grey_picture_it_was_trained_on(name, preprocess):
     level = 1 if name == "zaman2020" else 127.5  # how many grey values one of the network's is
     assert np.abs(level * (seen - preprocess(grey.copy()))).max() < 0.05
     assert np.abs(2.55 * l - grey[:, 0]).max() > 3  # what a straight line would do
+
+
+def test_to_the_letter_the_encoder_sees_l_by_128_three_times():
+    config = _narrow("zaman2020_literal")
+    network = vgg_autoencoder.build_model(config)
+    l = np.linspace(0, 100, 32 * 32, dtype=np.float32).reshape(1, 32, 32, 1)
+    inside = keras.Model(network.input, network.get_layer("l_three_times").output)
+    seen = inside.predict_on_batch({"l": l * config.l_scale + config.l_offset})
+    assert seen == pytest.approx(np.repeat(l / 128, 3, -1), abs=1e-6)
+    train.load_encoder(network, config, "random")
+    network.get_layer("a").set_weights([np.full((3, 3, 1, config.decoder[-1]), 0.01), np.zeros(1)])
+    theirs = network.predict_on_batch({"l": l / 128}) * 128
+    assert 1 < np.ptp(theirs) < 256
+    exported = h5.wrap(network, config)
+    assert exported.predict_on_batch({"l": l}) == pytest.approx(theirs, rel=1e-4, abs=1e-3)
 
 
 # --- what is frozen ---------------------------------------------------------------------------
