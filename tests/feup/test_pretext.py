@@ -9,8 +9,8 @@ import pytest
 
 import feup
 from common import cli, datasets
-from feup.experiments import pretext
-from feup.experiments.pretext import Cell, Task
+from feup.experiments import classifiers, pretext, pretext_report
+from feup.experiments.classifiers import Cell, Task
 from tests.feup.test_feup import torch_state
 from tests.networks.test_torch_files import saved
 
@@ -81,9 +81,9 @@ def test_the_encoders_weights_are_all_that_differs(dataset):
     import keras
 
     keras.utils.set_random_seed(3)
-    drawn = pretext.build_classifier(config(), 2).get_layer("resnet18").get_weights()
+    drawn = classifiers.build_classifier(config(), 2).get_layer("resnet18").get_weights()
     task = Task(dataset, config(), {"copy": drawn}, 1, "float32", SETTLING)
-    for tuning in pretext.TUNINGS:
+    for tuning in classifiers.TUNINGS:
         random = task.train(Cell("random", tuning, 50, 3))
         assert task.train(Cell("copy", tuning, 50, 3)) == random
         assert task.train(Cell("copy", tuning, 50, 4)) != random
@@ -91,25 +91,25 @@ def test_the_encoders_weights_are_all_that_differs(dataset):
 
 def test_labels_are_a_share_of_each_class_and_smaller_shares_lie_in_larger_ones(dataset):
     labels = dataset.labels_of("train")
-    assert pretext.labelled(dataset, 100, 0).tolist() == list(range(len(labels)))
-    shares = [set(pretext.labelled(dataset, percent, 0)) for percent in (1, 10, 50)]
+    assert classifiers.labelled(dataset, 100, 0).tolist() == list(range(len(labels)))
+    shares = [set(classifiers.labelled(dataset, percent, 0)) for percent in (1, 10, 50)]
     assert shares[0] < shares[1] < shares[2]
     assert sorted(labels[sorted(shares[0])]) == [0, 1]  # one of each, though 1 % is none
     assert np.bincount(labels[sorted(shares[2])]).tolist() == [
         round(count / 2) for count in np.bincount(labels)
     ]
-    assert shares[1] != set(pretext.labelled(dataset, 10, 1))
+    assert shares[1] != set(classifiers.labelled(dataset, 10, 1))
 
 
 def test_a_frozen_encoder_stays_as_it_was_and_the_other_does_not(dataset, monkeypatch):
     seen = []
-    build = pretext.build_classifier
+    build = classifiers.build_classifier
 
     def noted(*arguments):
         seen.append(build(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(pretext, "build_classifier", noted)
+    monkeypatch.setattr(classifiers, "build_classifier", noted)
     task = Task(dataset, config(), {}, 3, "float32", SETTLING)
     frozen = task.train(Cell("random", "frozen", 100, 0))["history"]
     tuned = task.train(Cell("random", "fine-tuned", 100, 0))["history"]
@@ -134,9 +134,9 @@ def test_it_learns_to_tell_the_classes(dataset):
 
 def test_the_interval_is_students():
     """t at 97.5 % of 2 degrees of freedom is 4.3027 (any table)."""
-    mean, half = pretext.interval([1.0, 2.0, 3.0])
+    mean, half = pretext_report.interval([1.0, 2.0, 3.0])
     assert (mean, half) == pytest.approx((2.0, 4.3027 / np.sqrt(3)), rel=1e-4)
-    assert pretext.interval([5.0]) == (5.0, None)
+    assert pretext_report.interval([5.0]) == (5.0, None)
 
 
 def results(*accuracies, tuning="frozen"):
@@ -150,7 +150,9 @@ def results(*accuracies, tuning="frozen"):
 
 def test_gaps_are_taken_seed_by_seed():
     two_encoders = results((0.2, 0.5, 0.8), (0.3, 0.6, 0.9))
-    assert pretext.gaps(two_encoders, "colorization", "frozen", 10.0) == pytest.approx([0.1] * 3)
+    assert pretext_report.gaps(two_encoders, "colorization", "frozen", 10.0) == pytest.approx(
+        [0.1] * 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,12 +164,12 @@ def test_gaps_are_taken_seed_by_seed():
     ],
 )
 def test_better_stands_where_the_interval_leaves_out_zero(theirs, word):
-    (line,) = pretext.verdict(results((0.2, 0.5, 0.8), theirs))
+    (line,) = pretext_report.verdict(results((0.2, 0.5, 0.8), theirs))
     assert line.startswith(f"colorization, frozen, 10 % of the labels: {word} random, ")
 
 
 def test_one_seed_tells_nothing():
-    assert "SEEDS=5" in pretext.verdict(results((0.2,), (0.9,)))[0]
+    assert "SEEDS=5" in pretext_report.verdict(results((0.2,), (0.9,)))[0]
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ def test_imagenets_weights_make_two_more_encoders(folder):
     assert run("--resnet18-weights=resnet18.pth", "--epochs=1") == 0
     out = next((folder / "reports/pretext").iterdir())
     cells = json.loads((out / "results.json").read_text())
-    assert [cell["encoder"] for cell in cells[::2]] == list(pretext.ENCODERS)
+    assert [cell["encoder"] for cell in cells[::2]] == list(classifiers.ENCODERS)
     text = (out / "pretext.md").read_text()
     assert "- imagenet: resnet18.pth weights" in text
     assert "- pretrained: of a colorizer, 1 epochs from resnet18.pth weights" in text
