@@ -2,11 +2,13 @@
 
 It trains a classifier, ResNet's encoder and a dense layer, from encoders that differ only in their
 initial weights: random; from a colorizer trained from random weights; from ImageNet; from ImageNet
-and then colorization, which is the report's "pretrained". Each is trained with some or all of the
-labels, fine-tuned or with the encoder frozen, with the same seeds and order. P17 to P20.
+and then colorization, for the report's "pretrained", whose encoder had been trained on much data,
+which the report does not name. Each is trained with some or all of the labels, fine-tuned or with
+the encoder frozen, with the same seeds and order. P17 to P20.
 
-It writes pretext.md, curves.png and results.json in reports/pretext/<data>. A stopped comparison
-continues after the last finished classifier.
+DATA is CIFAR-10, as in the report, unless another is named. It writes pretext.md, curves.png and
+results.json in reports/pretext/<data>. A stopped comparison continues after the last finished
+classifier.
 """
 
 import dataclasses
@@ -38,6 +40,7 @@ from feup.experiments.pretext_report import draw_curves, report
 from feup.model import build_model
 
 CONFIG = "resnet18_mse"
+DATA = "cifar10"  # P17: the report's
 
 
 class Stopped(Exception):
@@ -117,6 +120,7 @@ def main(argv: list[str] | None = None, settling: int = SETTLING) -> int:
 def _parser():
     parser = cli.Parser("colorization pretext feup", description=__doc__.splitlines()[0])
     datasets.add_arguments(parser)
+    parser.set_defaults(data=DATA)
     config = CONFIGS[CONFIG]
     parser.add_argument(
         "--size",

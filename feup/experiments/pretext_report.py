@@ -111,9 +111,10 @@ def report(
 
 CLAIM = (
     "The report's claim: the pretrained classifier starts higher and ends a little higher, with a "
-    "lower test loss; it prints no figures. Its encoder had ImageNet's weights before it learned "
-    "to colour, so what it shows is not due to colorization alone: colorization here began from "
-    "random weights, and imagenet was never trained to colour."
+    "lower test loss, on CIFAR-10; it prints no figures. Its encoder was pretrained before it "
+    "learned to colour, on which data it does not state, so what it shows is not due to "
+    "colorization alone: colorization here began from random weights, and imagenet was never "
+    "trained to colour."
 )
 
 

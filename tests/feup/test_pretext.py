@@ -245,6 +245,15 @@ def test_a_mistake_is_one_line(folder, capsys, arguments, message):
     assert not (folder / "reports").exists()
 
 
+def test_without_data_it_is_the_reports(folder, monkeypatch, capsys):
+    def none(_):
+        raise cli.UserError("CIFAR-10 cannot be had")
+
+    monkeypatch.setitem(datasets.arrays.MAKERS, "cifar10", none)
+    assert cli.run(pretext.main, []) == 2
+    assert capsys.readouterr().err == "error: CIFAR-10 cannot be had\n"
+
+
 def test_pictures_without_classes_cannot_be_told_apart(folder, capsys):
     for number, path in enumerate(sorted((folder / "photos").rglob("*.png"))):
         path.rename(folder / "photos" / f"{number}.png")
