@@ -113,7 +113,10 @@ def main(argv: list[str] | None = None) -> None:
     package = importlib.import_module(report)
     lines = ["| config | what | report | ours |", "|---|---|---|---|"]
     for name in [args.config] if args.config else claims:
-        parameters = package.build_model(package.CONFIGS[name]).count_params()
+        config = package.CONFIGS[name]
+        if args.size:
+            config = dataclasses.replace(config, image_size=args.size)
+        parameters = package.build_model(config).count_params()
         result = _run(report, name, passed, args.data, parameters)
         lines += [
             f"| {name} | {row.what} | {row.reported} | {row.ours(result)} |" for row in claims[name]

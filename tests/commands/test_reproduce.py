@@ -71,6 +71,20 @@ def test_a_failing_recipe_is_one_line(colorization):
     assert error.strip().splitlines()[-1].startswith("error: The recipe lee2021 ended")
 
 
+def test_the_parameters_are_those_of_the_network_at_its_size(colorization, monkeypatch):
+    """Jain's Flatten makes the first dense layer grow with the size: 41,992,034 at 224."""
+
+    def counted(report, name, passed, data, parameters):
+        raise cli.UserError(f"{name}: {parameters}")
+
+    monkeypatch.setattr(reproduce, "_run", counted)
+    smaller = 41_992_034 - (7 * 7 - 2 * 2) * 512 * 1024  # S/32 positions a side
+    error = colorization("reproduce", "iizuka", "--size=64", "--config=jain", code=2)
+    assert error == f"error: jain: {smaller}\n"
+    error = colorization("reproduce", "iizuka", "--config=jain", code=2)
+    assert error == "error: jain: 41992034\n"
+
+
 @pytest.mark.parametrize("command", ["reproduce", "study"])
 def test_runs_that_are_named_already_take_no_name(colorization, command):
     error = colorization(command, "feup", "--run=mine", code=2)
