@@ -348,28 +348,60 @@ def _locations(shards):
     )
 
 
-def tf_dataset(folder: str | Path, split: str) -> Any:
+AT_ONCE = 4  # shards that `tf_dataset` reads
+
+
+def tf_dataset(folder: str | Path, split: str, embedding: str | bool = False) -> Any:
     """A split as a `tf.data.Dataset` of {"rgb", "name", "label"}, in stored order.
 
-    For custom TensorFlow pipelines; training uses `Dataset.read`, which returns the same pictures
-    on any backend and can start at any position.
+    For pipelines of one's own; training uses `Dataset.read`, which returns the same on any backend
+    and can start at any position. embedding: the key of a stored embedding, or True for the one
+    stored last, which adds {"embedding": (1000,) float32}. Shards are read in parallel.
     """
     import tensorflow as tf
 
-    dataset = Dataset(folder)
+    dataset = Dataset(folder, embedding if isinstance(embedding, str) else None)
+    if embedding and dataset.embedding is None:
+        raise UserError(f"{folder} holds no embedding. `make data` with EMBEDDING= stores one.")
     schema = {
         "image": tf.io.FixedLenFeature([], tf.string),
         "name": tf.io.FixedLenFeature([], tf.string),
         "label": tf.io.FixedLenFeature([], tf.int64),
     }
 
-    def parse(record):
+    def parse(record, *vector):
         example = tf.io.parse_single_example(record, schema)
         rgb = tf.ensure_shape(
             tf.io.decode_png(example["image"], channels=3),
             (dataset.image_size, dataset.image_size, 3),
         )
-        return {"rgb": rgb, "name": example["name"], "label": example["label"]}
+        parsed = {"rgb": rgb, "name": example["name"], "label": example["label"]}
+        if vector:
+            parsed["embedding"] = tf.io.decode_raw(vector[0], tf.float32)
+        return parsed
 
-    shards = tf.data.TFRecordDataset([str(path) for path in dataset.paths(split)])
+    def of_shard(path, *vectors):
+        records = tf.data.TFRecordDataset(path)
+        if not vectors:
+            return records
+        file, start, size = vectors
+        rows = tf.data.FixedLengthRecordDataset(file, size, header_bytes=start)
+        return tf.data.Dataset.zip((records, rows))
+
+    columns = [tf.constant([str(path) for path in dataset.paths(split)], tf.string)]
+    if embedding:
+        stored = list(dataset.embeddings(split))
+        columns += [
+            tf.constant([str(rows.filename) for rows in stored], tf.string),
+            tf.constant([rows.offset for rows in stored], tf.int64),
+            tf.constant([rows.strides[0] for rows in stored], tf.int64),
+        ]
+    # A block is a whole shard, so that the order is the stored one.
+    shards = tf.data.Dataset.from_tensor_slices(tuple(columns)).interleave(
+        of_shard,
+        cycle_length=AT_ONCE,
+        block_length=max((len(each["offsets"]) for each in dataset._shards[split]), default=1),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
     return shards.map(parse, num_parallel_calls=tf.data.AUTOTUNE)

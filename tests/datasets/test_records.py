@@ -52,6 +52,33 @@ def test_tf_dataset_gives_what_the_plain_reader_gives(dataset):
     assert [a["name"].decode() for a in theirs] == plain["name"] == dataset.names("train")
 
 
+def test_tf_dataset_joins_embeddings_across_shards(tmp_path):
+    pytest.importorskip("tensorflow")
+    source = drawn.folder(tmp_path / "photos", 36, 40)
+    made = datasets.prepare(
+        source,
+        32,
+        "squash",
+        "mobilenet_v2",
+        "random",
+        folder=tmp_path / "shards",
+        shard_pictures=7,
+    )
+    plain = next(made.batches("train", made.count("train"), embedding=True))
+    assert len(made.paths("train")) > 2
+    theirs = list(records.tf_dataset(made.folder, "train", embedding=True).as_numpy_iterator())
+    assert [a["name"].decode() for a in theirs] == plain["name"] == made.names("train")
+    assert (np.stack([a["embedding"] for a in theirs]) == plain["embedding"]).all()
+    assert (np.stack([a["rgb"] for a in theirs]) == plain["rgb"]).all()
+    assert np.ptp(plain["embedding"], axis=0).max() > 0, "each picture has its own"
+
+
+def test_tf_dataset_without_the_embedding_asked_for_is_one_line(dataset):
+    pytest.importorskip("tensorflow")
+    with pytest.raises(UserError, match="holds no embedding"):
+        records.tf_dataset(dataset.folder, "train", embedding=True)
+
+
 def test_any_position_is_read_at_any_time(dataset):
     whole = next(dataset.batches("train", 100))
     some = dataset.read("train", [5, 0, 5])
