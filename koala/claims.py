@@ -4,7 +4,9 @@ from common.commands.reproduce import Row, against_baselines, by_epoch, paramete
 from common.survey.schema import Published
 
 PUBLISHED = Published(
-    0.4587, "Baldassarre et al. 2017: 41 people, 9 recoloured and 3 original pictures"
+    0.4587,
+    "Baldassarre et al. 2017, 41 people, 9 recoloured and 3 original pictures; of people, as Lee "
+    "words it, or of verdicts: neither is a whole number",
 )
 
 COMMON = [
@@ -26,7 +28,7 @@ ROWS = {
         *COMMON,
         Row(
             "recoloured taken for real",
-            f"{100 * PUBLISHED.share:.2f} % of 41 people's verdicts",
+            f"{100 * PUBLISHED.share:.2f} % of users misclassified them",
             lambda result: "needs people to ask: `make survey-koala`",
         ),
     ],
