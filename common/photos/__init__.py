@@ -14,6 +14,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     jpeg2000   any depth up to 16 bits
     heif       AVIF and HEIF of 10 and 12 bits
     ppm        16 bits
+    psd        metadata of Photoshop files
     reading    `read`, `Photo`, `Page`; `decode` for a data set
     writing    `write` a result in its source's format; `png`
 """

@@ -155,6 +155,9 @@ def why_not(head: bytes, suffix: str = "") -> str:
             return "" if "AVIF" in _openers() else "this Pillow reads no AVIF; save it as JPEG"
         if any(brand in _HEIF_BRANDS for brand in brands):
             return "" if "HEIF" in _openers() else _HEIF_REASON
+    if head[:6] == b"8BPS\0\1" and head[22:24] not in (b"\0\1", b"\0\x08"):
+        bits = int.from_bytes(head[22:24], "big")
+        return f"a Photoshop file of {bits} bits a channel is not read; save it as TIFF"
     if suffix in _RAW and head[:2] != b"\xff\xd8":
         return _RAW_REASON
     return ""

@@ -3,11 +3,16 @@
 import dataclasses
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 from common.photos.formats import PhotoError
 from common.photos.pixels import Samples, unmultiplied, whole_range
+from common.photos.psd import IPTC
 
 _SPACES = {12: "CMYK", 16: "RGB", 17: "L", 18: "RGB"}  # of colr: OpenJPEG turns sYCC into RGB
+_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+_EXIF = b"JpgTiffExif->JP2"
 _OPACITY, _MULTIPLIED = 1, 2  # types of a channel in cdef
 
 
@@ -63,6 +68,24 @@ def header(data: bytes) -> Header:
         raise PhotoError("its samples are signed; save it as TIFF or PNG")
     bits = palette or [depth + 1 for depth in depths]
     return Header((bottom - top_, right - left), tuple(bits), space, icc, channels)
+
+
+def info(data: bytes) -> dict[str, Any]:
+    """The metadata of a JP2, named as Pillow names those of other formats."""
+    found: dict[str, Any] = {}
+    for kind, content in boxes(data) if data[4:8] == b"jP  " else ():
+        if kind == b"xml " and b"<x:xmpmeta" in content:
+            found.setdefault("xmp", content)
+        if kind != b"uuid":
+            continue
+        name, content = content[:16], content[16:]
+        if name == _XMP:
+            found["xmp"] = content
+        elif name == _EXIF:
+            found["exif"] = b"Exif\0\0" + content.removeprefix(b"Exif\0\0")
+        elif name == _IPTC:
+            found["photoshop"] = {IPTC: content}
+    return found
 
 
 def decode(data: bytes, head: Header) -> Samples:

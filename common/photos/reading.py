@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from common.photos import heif, jpeg, jpeg2000, metadata, png, ppm, tiff
+from common.photos import heif, jpeg, jpeg2000, metadata, png, ppm, psd, tiff
 from common.photos.formats import (
     HEAD,
     WRITTEN,
@@ -156,8 +156,12 @@ class Photo:
             self.notes += heif.left_out(image, self._file)
         if self.format == "JPEG2000":
             self._file.seek(0)
-            self._header = jpeg2000.header(self._file.read())
+            data = self._file.read()
+            self._header = jpeg2000.header(data)
             self.shapes = [self._header.shape]
+            image.info.update(jpeg2000.info(data))
+        elif self.format == "PSD":
+            image.info.update(psd.info(image))
 
     def pages(self) -> Iterator[Page]:
         """Yield each `Page`; raises PhotoError."""
