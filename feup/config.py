@@ -17,7 +17,7 @@ class Config(config.Config):
     ab_scale: float = 1.0  # P3, ours: the loss is in squared units of ab
     ab_offset: float = 0.0  # P3
     embedding: str | None = None
-    decoder: tuple = ((128, 2), (64, 1), (64, 2), (32, 1), (2, 2))  # P6, ours: filters, stride
+    decoder: tuple = ((128, 2), (64, 1), (64, 2), (32, 1), (2, 2))  # P6: filters, stride
     blocks: tuple = (  # P9, of eccv16: how many 3x3 convolutions, filters, last stride, dilation
         (2, 64, 2, 1),
         (2, 128, 2, 1),
