@@ -1,6 +1,7 @@
 """README's example runs as printed, in another folder, with nothing of ours importable."""
 
 import dataclasses
+import importlib
 import os
 import re
 import subprocess
@@ -17,6 +18,15 @@ from common.networks import embeddings, h5
 from tests import drawn
 
 README = Path(__file__).parent.parent / "README.md"
+
+
+def test_every_config_has_a_row_of_what_was_run():
+    """Of the packages that the README's table of reports names."""
+    text = README.read_text(encoding="utf-8")
+    rows = {line.split(" | ")[0] for line in text.splitlines() if line.startswith("| ")}
+    for report in re.findall(r"\| \[(\w+)/\]\(\1/README.md\) \|", text):
+        for name in importlib.import_module(report).CONFIGS:
+            assert rows & {f"| {report} `{name}`", f"| {report} `{name}`, ours"}, (report, name)
 
 
 def test_the_example_colours_a_grey_photo(tmp_path):
