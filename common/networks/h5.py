@@ -149,7 +149,7 @@ def redecoded(model: keras.Model, decode: Callable[[Any, int], Any]) -> keras.Mo
 
 def without_upsampling(model: keras.Model) -> keras.Model:
     """A model that ends before its last layer if that enlarges ab; else the model itself."""
-    last = model.output._keras_history[0]
+    last = model.outputs[0]._keras_history[0]  # `output` may be a list of one
     if not isinstance(last, layers.UpSampling2D):
         return model
     return choose_jit(keras.Model(model.input, last.input, name=model.name))

@@ -193,6 +193,11 @@ def test_a_pictures_colours_depend_on_no_neighbour_and_no_number(model, batch):
         np.testing.assert_array_equal(colorizer.predict_ab(small[start:stop]), whole[start:stop])
 
 
+def test_a_model_of_an_earlier_version_colours():
+    result = Colorizer(Path(__file__).parents[1] / "golden.h5")(RGB)
+    assert np.abs(lightness(result) - lightness(RGB)).max() < 0.5
+
+
 def test_nan_is_an_error_and_not_a_grey_picture(tmp_path):
     broken = Colorizer(save_model(tmp_path / "nan.h5", kernel=np.full((5, 5, 1, 2), np.nan)))
     with pytest.raises(cli.UserError, match="NaN"):
