@@ -147,25 +147,19 @@ def check_shapes(path: str | Path, file: h5py.File, network: Mapping[str, Any]) 
     """
     # Keras keeps its state by thread: what this copy leaves in it ends with a thread of its own.
     with ThreadPoolExecutor(1) as thread:
-        declared, largest = thread.submit(_declared, network).result()
-    name, elements = largest
-    if elements > ELEMENTS:
-        raise _refusal(path, f"layer {name}, whose output has {elements:,} numbers a picture")
+        declared, outputs = thread.submit(_declared, network).result()
     stored = list(_stored(path, file))
-    if len(stored) != len(declared):
+    if [len(shapes) for shapes in declared] != [len(shapes) for shapes in stored]:
         raise UserError(
-            f"{path} is damaged: {len(declared)} of its layers have weights, and it stores those "
-            f"of {len(stored)}. Export it anew."
+            f"{path} is damaged: its layers have {sum(map(len, declared))} weights, and it stores "
+            f"{sum(map(len, stored))}. Export it anew."
         )
-    for (name, shapes), found in zip(declared, stored, strict=True):
-        if shapes != found:
-            wrong = next(
-                (pair for pair in zip(shapes, found, strict=False) if len(set(pair)) > 1), ()
-            )
-            differs = "it declares {} and the file stores {}".format(
-                *wrong or (len(shapes), len(found))
-            )
-            raise _refusal(path, f"layer {name}, whose weights do not fit: {differs}")
+    for (name, shape), found in zip(sum(declared, []), sum(stored, []), strict=True):
+        if shape != found:
+            raise _refusal(path, f"{found} as {name}, whose layer declares {shape}")
+    for name, size in outputs:
+        if size > ELEMENTS:
+            raise _refusal(path, f"layer {name}, whose output has {size:,} numbers a picture")
 
 
 class _Reading:
@@ -187,7 +181,8 @@ class _Reading:
             return self.word("dtype", config.get("name"), layer)
         if name == "function" and module in FUNCTIONS:
             return self.word("activation", config, layer)
-        operation = not module and "inbound_nodes" in stored and "trainable" not in (config or ())
+        # Operations have layers' names, as Add; but only layers have a dtype.
+        operation = not module and "inbound_nodes" in stored and "dtype" not in (config or ())
         places = [str(module)] if module else MODULES
         if not any(name in MODULES.get(place, ()) for place in places):
             reason = REASONS.get(name, OPERATION if operation else UNKNOWN)
@@ -196,7 +191,7 @@ class _Reading:
             raise self.refusal(
                 f"{name} registered as {stored['registered_name']}, {UNKNOWN}", layer
             )
-        if operation and name in LAYERS - {"InputLayer"}:  # Add, Multiply, ... have a layer's name
+        if operation and name in LAYERS - {"InputLayer"}:
             raise self.refusal(f"{name}, {OPERATION}", layer)
         part = {"class_name": name, "config": self.config(name, config, layer)}
         if name in MODELS - {"Sequential"}:
@@ -350,22 +345,15 @@ def build(network: Mapping[str, Any]) -> keras.Model:
 
 
 def _declared(network):
-    """([(layer, shapes of its weights)], (layer, numbers) of the largest output), unallocated."""
+    """([(weight, shape)] of each layer that has weights, [(layer, size of its output)])."""
     with keras.StatelessScope(initialize_variables=False):
         model = build(network)
-        # The order in which an .h5 stores them.
-        weights = [
-            (
-                layer.name,
-                [
-                    tuple(each.shape)
-                    for each in layer.trainable_weights + layer.non_trainable_weights
-                ],
-            )
+        weights = [  # in the order in which an .h5 stores them
+            [(weight.path, tuple(weight.shape)) for weight in weights]
             for layer in model.layers
+            if (weights := layer.trainable_weights + layer.non_trainable_weights)
         ]
-        largest = max(_outputs(model), key=lambda pair: pair[1], default=("", 0))
-    return [pair for pair in weights if pair[1]], largest
+        return weights, list(_outputs(model))
 
 
 def _outputs(model) -> Iterator[tuple[str, int]]:
