@@ -85,8 +85,8 @@ def _reason(path, error):
     for begin, kind, way_out in KINDS:
         if re.match(begin, head, re.IGNORECASE | re.DOTALL):
             return f"is {kind}. {way_out}"
-    if kind := SUFFIXES.get(path.suffix.lower()):
-        return f"is {kind}. {SAVE}"
+    if path.suffix.lower() in SUFFIXES:
+        return f"is {SUFFIXES[path.suffix.lower()]}. {SAVE}"
     return f"is no HDF5 file or is damaged. {SAVE}"
 
 
