@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -75,7 +75,7 @@ class Frozen:
     `frozen(l)`: (N, S, S, 1) float32 L* in [0, 100] -> (N, `size`) float16, the maps of each
     picture one after the other; `unpack` takes them apart. `shapes`: {name: (height, width,
     channels)}. `metadata`: the layers, what `sources` says of their weights, the shapes, and
-    `sha256`, over the weights and whatever else the maps depend on.
+    `sha256`, over the weights, the layers' settings and whatever else the maps depend on.
     """
 
     def __init__(
@@ -90,9 +90,10 @@ class Frozen:
         depends = {
             "shapes": self.shapes,
             "l": [config.l_scale, config.l_offset],
+            "layers": list(_settings(self._model)),
             "weights": pretrained.weights_sha256(self._model),
         }
-        self.sha256 = hashlib.sha256(json.dumps(depends).encode()).hexdigest()
+        self.sha256 = hashlib.sha256(json.dumps(depends, default=str).encode()).hexdigest()
         self.title = ", ".join(sources)
         self.metadata = {
             "networks": dict(sources),
@@ -126,3 +127,14 @@ class Frozen:
             name: part.reshape(-1, *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
+
+
+def _settings(model: keras.Model) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(class, settings) of each layer, nested ones included, without names, which Keras numbers."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _settings(layer)
+        else:
+            settings = layer.get_config()
+            plain = {key: x for key, x in settings.items() if not isinstance(x, dict)}
+            yield type(layer).__name__, plain | {"name": None}

@@ -66,3 +66,17 @@ def test_a_pictures_maps_depend_on_no_neighbour():
     l = np.random.default_rng(0).uniform(0, 100, (20, 8, 8, 1)).astype(np.float32)
     whole = extractor(l)
     assert (extractor(l[3:9]) == whole[3:9]).all()
+
+
+def test_the_hash_is_of_weights_layers_and_scaling():
+    """The same in a network built anew, whose automatic names have other numbers."""
+
+    def digest(scale=1.0, config=None):
+        l = keras.Input((8, 8, 1), name="l")
+        x = layers.Conv2D(2, 1, kernel_initializer="ones", name="first")(layers.Rescaling(scale)(l))
+        network = keras.Model({"l": l}, layers.ReLU()(x))
+        return frozen.Frozen(frozen.cut(network, ["first"])[0], config or drawn.Config(), {}).sha256
+
+    assert digest() == digest()
+    others = [digest(2.0), digest(config=drawn.Config(l_scale=1 / 100))]
+    assert len({digest(), *others}) == 3
