@@ -5,7 +5,6 @@ of its version: `pip install tensorflow==2.18.0 tf_keras==2.18.0`, then, in the 
 `python tests/make_golden_keras2.py`.
 """
 
-import importlib
 import json
 from pathlib import Path
 
@@ -43,8 +42,9 @@ def network(keras):
 
 
 if __name__ == "__main__":
-    keras = importlib.import_module("tf_keras")  # which the project's environment lacks
-    layers = keras.layers
+    import tf_keras as keras  # which the project's environment lacks
+    from tf_keras import layers
+
     keras.utils.set_random_seed(0)
     lightness = layers.Input((SIZE, SIZE, 1), name="l")
     ab = layers.Rescaling(110.0)(network(keras)(layers.Rescaling(1 / 100)(lightness)))
