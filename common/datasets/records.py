@@ -320,7 +320,7 @@ class Dataset:
             [self._embeddings[shard][row] for shard, row in self.locate(split, positions)]
         )
 
-    def embeddings(self, split: str) -> Iterator[np.ndarray]:
+    def embeddings(self, split: str) -> Iterator[np.memmap]:
         """Yield the stored embeddings of a split in order, a shard's (N, 1000) float32 at a time.
 
         The files are memory-mapped: at most 1,024 rows, 4 MB, are in memory at a time.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import vgg_autoencoder
-from common import datasets, training
+from common import cli, datasets, training
 from common.color import lab
 from common.evaluation import rows
 from common.networks import frozen, h5
@@ -445,6 +445,18 @@ def test_the_grid_shows_unseen_pictures_with_labels(tmp_path, monkeypatch):
     assert grid[: regularisation.HEADER].min() < 100  # ink
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config=mobilenet_v2", "zaman2020 and zaman2020_unregularised are compared"),
+        ("--run=mine", "each config's run has a name of its own"),
+    ],
+)
+def test_both_sides_of_the_comparison_are_given(capsys, flag, message):
+    assert cli.run(regularisation.main, [flag]) == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_comparison_by_its_command(tmp_path):
     drawn.folder(tmp_path / "photos", 24, 60)
@@ -458,6 +470,7 @@ def test_the_comparison_by_its_command(tmp_path):
         "--batch=1",
         "--vgg16-weights=random",
         "--precision=float32",
+        "--size=64",
     ]
     for _ in range(2):  # the second time the runs are finished, and taken as they are
         done = subprocess.run(

@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 
 import vgg_autoencoder
-from common import cli, datasets, files, metrics, photos
+from common import cli, datasets, files, metrics, photos, training
+from common.cli import UserError
 from common.color import lab
+from common.commands import train
 from common.evaluation import evaluate, table
 from common.evaluation.rows import Evaluation, Row
-from common.networks import h5, pretrained
+from common.networks import h5
 from common.networks.interface import predict
-from common.networks.precision import PRECISIONS
-from common.training import Options, Run, logs, train
+from common.training import logs
 from vgg_autoencoder.config import CONFIGS
 
 WITH, WITHOUT = "zaman2020", "zaman2020_unregularised"
@@ -39,22 +40,19 @@ CLAIMS = (
 
 def main(argv: list[str] | None = None) -> int:
     """From pictures to reports/compare/vgg_autoencoder."""
-    args = _parser().parse_args(argv)
-    options = Options(
-        epochs=args.epochs,
-        steps=args.steps,
-        batch=args.batch,
-        seed=args.seed,
-        precision=args.precision,
-        split_by=args.split_by,
-        embedding_weights=args.embedding_weights,
-        weights={"VGG16_WEIGHTS": args.vgg16_weights},
-    )
-    runs: dict[str, Run] = {}
+    args, others = _parser().parse_known_args(argv)  # other flags are passed on to the training
+    train.check_unnamed(others)
+    if any(flag.partition("=")[0] == "--config" for flag in others):
+        raise UserError(f"--config: {WITH} and {WITHOUT} are compared. Leave it out.")
+    passed = [f"--data={args.data}", *others]
+    passed += [f"--split-by={args.split_by}"] if args.split_by else []
+    passed += [f"--size={args.size}"] if args.size else []
+    runs: dict[str, training.Run] = {}
     paths: dict[str, Path] = {}
     for side, name in SIDES.items():
-        title = f"compare-{name}-{Path(args.data).name}"
-        run = train(vgg_autoencoder, name, args.data, options, run=title)
+        title = f"compare-{name}-{Path(args.data).name}" + (f"-{args.size}" if args.size else "")
+        request = train.parse([*passed, f"--config={name}", f"--run={title}"], vgg_autoencoder)
+        run = training.train(vgg_autoencoder, request.config, request.data, request.options)
         if run.model is None:
             return 128 + (run.stopped_by or 0)
         runs[side], paths[side] = run, run.folder / run.model.name
@@ -77,13 +75,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser():
-    parser = cli.Parser("colorization compare vgg_autoencoder", description=__doc__.splitlines()[0])
+    parser = cli.Parser(
+        "colorization compare vgg_autoencoder",
+        description=__doc__.splitlines()[0],
+        epilog="Other flags are those of colorization train vgg_autoencoder, for both sides.",
+    )
     datasets.add_arguments(parser)
-    for flag in ("epochs", "steps", "batch"):
-        parser.add_argument(f"--{flag}", type=cli.at_least(1), help="as for training")
-    parser.add_argument("--seed", type=cli.at_least(0), default=0, help="as for training")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
-    pretrained.add_weights(parser, "vgg16")
+    parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
     return parser
 
 
@@ -208,13 +206,12 @@ def draw_curves(
             (error, history["val_mse_ab"]),
             (history["accuracy"], history["val_accuracy"]),
         )
-        for axes, (training, validation) in zip(panels, pairs, strict=True):
-            axes.plot(
-                history["epoch"], training, ".:", color=f"C{number}", label=f"{side}, training"
-            )
-            axes.plot(
-                history["epoch"], validation, ".-", color=f"C{number}", label=f"{side}, validation"
-            )
+        for axes, both in zip(panels, pairs, strict=True):
+            for values, style, split in zip(
+                both, (".:", ".-"), ("training", "validation"), strict=True
+            ):
+                label = f"{side}, {split}"
+                axes.plot(history["epoch"], values, style, color=f"C{number}", label=label)
     for axes, title in zip(panels, titles, strict=True):
         axes.set(xlabel="epoch", ylabel=title)
     logs.save_curves(path, figure, panels)
