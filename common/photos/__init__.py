@@ -9,6 +9,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     profiles   colour profiles (ICC) -> sRGB
     metadata   EXIF and XMP of a result
     tiff       TIFFs by tifffile and imagecodecs: any layout, camera raw
+    segments   how large a strip or tile is before it is decoded
     png        damaged chunks, 16 bits
     jpeg       what lies beside the picture, a missing end
     jpeg2000   any depth up to 16 bits

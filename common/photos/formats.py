@@ -9,6 +9,7 @@ import functools
 import os
 import stat
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -173,6 +174,8 @@ def of_suffix(suffix: str) -> str:
 @functools.cache
 def _openers():
     """The formats that Pillow opens, HEIF with the optional pillow-heif."""
+    # What Pillow warns of names a line of its source; what matters becomes a note or an error.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     Image.init()
     with contextlib.suppress(ImportError):
         import pillow_heif

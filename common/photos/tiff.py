@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
+from common.photos import segments
 from common.photos.formats import PhotoError
 from common.photos.pixels import Samples, unmultiplied, whole_range
 
@@ -17,7 +18,10 @@ _TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 33432)  # names, maker, date, 
 _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "RGB", 8: "LAB", 9: "LAB"}
 _RAW = (32803, 34892)  # photometric interpretations: a mosaic of filters, and linear raw
 _FAX = (2, 3, 4, 32771)
-_MASK = 4  # a bit of NewSubfileType
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_JPEG_XR = (22610, 34934)
+_SIZED = (7, 34887, 34892)  # JPEG and LERC: as tifffile's image codecs, they say a size
+_LARGEST_TILE = 1 << 26  # pixels; tiles may be larger than a small picture, but not without end
 
 
 class Picture(NamedTuple):
@@ -58,7 +62,7 @@ def pictures(tiff: Any, notes: list[str]) -> list[Picture]:
     """The pictures of an open TIFF; PhotoError for camera raw.
 
     A page may be the thumbnail of a picture in its SubIFDs, which is then taken in its place.
-    Masks are left out.
+    Masks are left out, and so are reduced versions beside pictures that are none.
     """
     found = []
     for top in tiff.pages:
@@ -70,9 +74,12 @@ def pictures(tiff: Any, notes: list[str]) -> list[Picture]:
             continue
         full = [page for page in pages if not page.subfiletype & _MASK]
         found.append(Picture(max(full, key=lambda page: page.imagelength * page.imagewidth), top))
+    whole = [picture for picture in found if not picture.page.subfiletype & _REDUCED]
+    if whole and len(whole) < len(found):
+        notes.append("a page that is a thumbnail: left out")
     if not found:
         raise PhotoError("a TIFF without a picture")
-    return found
+    return whole or found
 
 
 def decode(picture: Picture, file: BinaryIO, notes: list[str]) -> Samples:
@@ -87,9 +94,12 @@ def decode(picture: Picture, file: BinaryIO, notes: list[str]) -> Samples:
     space = _COLOURS[page.photometric]
     if page.dtype is None or page.dtype.kind not in "ub" or page.dtype.itemsize > 2:
         raise PhotoError(f"its samples are {page.dtype}; save it with 8 or 16 bits a sample")
-    if page.compression != 1 and page.compression not in TIFF.DECOMPRESSORS:
+    readable = page.compression == 1 or page.compression in TIFF.DECOMPRESSORS
+    if not readable or page.compression in _JPEG_XR:
         name = getattr(page.compression, "name", page.compression)
         raise PhotoError(f"a TIFF compressed by {name} is not read; save it with LZW or Deflate")
+    if page.compression in (*TIFF.IMAGE_COMPRESSIONS, *_SIZED):
+        _check_segments(page, file)
     pixels = page.asarray()
     if page.planarconfig == 2 and pixels.ndim == 3:
         pixels = np.moveaxis(pixels, 0, -1)
@@ -141,8 +151,26 @@ def _check(page, file):
         or (space == "CMYK" and page.tags.valueof(332, 1) != 1)  # InkSet: other inks
         or isinstance(page.bitspersample, tuple)
         or 262 not in page.tags  # PhotometricInterpretation
+        or _segment(page) > max(4 * page.imagelength * page.imagewidth, _LARGEST_TILE)
     ):
         raise PhotoError("a TIFF of such a layout is not read; save it anew")
+
+
+def _segment(page):
+    """Pixels of a strip or tile."""
+    if page.is_tiled:
+        return page.tilelength * page.tilewidth
+    return min(page.rowsperstrip, page.imagelength) * page.imagewidth
+
+
+def _check_segments(page, file):
+    """PhotoError where the picture in a strip or tile is larger than that."""
+    most = 2 * _segment(page)
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        height, width = segments.shape(file.read(min(size, segments.HEAD))) or (0, 0)
+        if height * width > most:
+            raise PhotoError(f"damaged (a strip or tile of {width} x {height} pixels)")
 
 
 def _by_libtiff(page, file):

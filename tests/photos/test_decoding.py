@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from common import photos
-from common.photos import PhotoError
+from common.photos import PhotoError, segments
 from tests import drawn
 from tests.photos.files import chunk, png16, saved, tiff
 
@@ -371,6 +371,62 @@ def test_masks_are_left_out(tmp_path):
     assert "mask" in "; ".join(photo.notes)
 
 
+def test_a_page_that_is_a_thumbnail_is_left_out(tmp_path):
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(RGB[::4, ::4].copy(), photometric="rgb", subfiletype=1, metadata=None)
+        writer.write(RGB, photometric="rgb", metadata=None)
+    path = tmp_path / "photo.tif"
+    path.write_bytes(file.getvalue())
+    with photos.read(path) as photo:
+        np.testing.assert_array_equal(only(photo.pages()), RGB)
+    assert "thumbnail" in "; ".join(photo.notes)
+
+
+LARGER = np.zeros((2000, 3000, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("codec", "compression"),
+    [
+        ("jpeg8", 7),
+        ("jpeg2k", 34712),
+        ("png", 34933),
+        ("webp", 50001),
+        ("jpegxl", 50002),
+        ("lerc", 34887),
+    ],
+)
+def test_what_is_larger_than_its_strip_is_not_decoded(read, codec, compression):
+    options = {"codecformat": "j2k"} if codec == "jpeg2k" else {}
+    data = getattr(imagecodecs, f"{codec}_encode")(LARGER, **options)
+    tags = [
+        (258, 3, 3, struct.pack("<3H", 8, 8, 8)),
+        (259, 3, 1, compression),
+        (262, 3, 1, 2),
+        (277, 3, 1, 3),
+    ]
+    with pytest.raises(PhotoError, match="3000 x 2000"):
+        read(bare_tiff(data, tags, 16, 16))
+
+
+def test_the_size_that_a_jpeg_xl_says():
+    for height, width in ((1, 1), (8, 8), (90, 160), (513, 700), (3, 9000), (1080, 1920)):
+        pixels = np.zeros((height, width), np.uint8)
+        for container in (False, True):
+            data = imagecodecs.jpegxl_encode(pixels, usecontainer=container)
+            assert segments.shape(data[: segments.HEAD]) == (height, width)
+
+
+def test_tiles_without_end_are_not_read(read):
+    tags = [
+        *((258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1)),
+        *((322, 4, 1, 100_000), (323, 4, 1, 100_000), (324, 4, 1, 8), (325, 4, 1, 14)),
+    ]
+    with pytest.raises(PhotoError, match="layout"):
+        read(bare_tiff(zlib.compress(bytes(1000)), tags, 10, 10))
+
+
 # --- JPEG 2000 ------------------------------------------------------------------------------------
 
 
@@ -397,6 +453,78 @@ def test_jpeg_2000_of_another_writer(read):
     for mode, values in (("RGB", RGB), ("RGBA", drawing(4, 8)), ("L", RGB[..., 1])):
         data = saved(Image.fromarray(values), "JPEG2000", irreversible=False)
         np.testing.assert_array_equal(only(read(data)), values, mode)
+
+
+def box(kind, content):
+    """A box of a JP2."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def jp2(values, bits, space, *boxes):
+    """A JP2 made by hand: space is a number of colr, boxes stand in its header."""
+    codestream = imagecodecs.jpeg2k_encode(
+        values[..., 0] if values.shape[2] == 1 else values,
+        level=0, reversible=True, bitspersample=bits, codecformat="j2k", mct=False,
+    )  # fmt: skip
+    size = struct.pack(">IIHBBBB", *values.shape, bits - 1, 7, 0, 0)
+    colour = struct.pack(">BBBI", 1, 0, 0, space)
+    header = box(b"ihdr", size) + box(b"colr", colour) + b"".join(boxes)
+    return b"".join(
+        [
+            box(b"jP  ", b"\r\n\x87\n"),
+            box(b"ftyp", b"jp2 \0\0\0\0jp2 "),
+            box(b"jp2h", header),
+            box(b"jp2c", codestream),
+        ]
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_jpeg_2000_says_what_its_channels_are(noted, bits):
+    values = drawing(4, bits)
+    expected = whole_range(values, bits)
+
+    def defined(kind):
+        channels = [(i, 0, i + 1) for i in range(3)] + [(3, kind, 0)]
+        return box(b"cdef", struct.pack(">H12H", 4, *np.ravel(channels)))
+
+    page, _ = noted(jp2(values, bits, 16, defined(1)))
+    np.testing.assert_array_equal(page.pixels, expected)
+    page, notes = noted(jp2(values, bits, 16, defined(65535)))
+    np.testing.assert_array_equal(page.pixels, expected[..., :3])
+    assert "left out" in "; ".join(notes)
+    inks, _ = noted(jp2(values, bits, 12))
+    full = 255 if bits == 8 else 65535
+    share = 1 - values / (2**bits - 1)
+    np.testing.assert_allclose(inks.pixels, full * share[..., :3] * share[..., 3:], atol=2)
+
+
+def test_a_palette_in_jpeg_2000(read):
+    indices = drawing(1, 8)
+    colours = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
+    palette = box(b"pclr", struct.pack(">HB3B", 256, 3, 7, 7, 7) + colours.tobytes())
+    mapping = box(b"cmap", b"".join(struct.pack(">HBB", 0, 1, i) for i in range(3)))
+    pixels = only(read(jp2(indices, 8, 16, palette, mapping)))
+    np.testing.assert_array_equal(pixels, colours[indices[..., 0]])
+
+
+def test_the_metadata_of_jpeg_2000_and_of_photoshop_are_found(read):
+    block = Image.Exif()
+    block[0x8769] = {0x9003: "1936:05:01 12:00:00"}
+    exif, xmp = block.tobytes().removeprefix(b"Exif\0\0"), b"<x:xmpmeta>drawn</x:xmpmeta>"
+    uuids = box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + xmp)
+    uuids += box(b"uuid", b"JpgTiffExif->JP2" + exif)
+    resources = b"".join(
+        struct.pack(">4sHHI", b"8BIM", code, 0, len(data)) + data + bytes(len(data) % 2)
+        for code, data in ((0x0422, exif), (0x0424, xmp))
+    )
+    header = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 40, 60, 8, 3)
+    planes = np.moveaxis(RGB, 2, 0).tobytes()
+    psd = header + struct.pack(">II", 0, len(resources)) + resources + bytes(6) + planes
+    for data in (jp2(RGB, 8, 16) + uuids, psd):
+        (page,) = read(data)
+        np.testing.assert_array_equal(page.pixels, RGB)
+        assert page.xmp == xmp and b"1936:05:01 12:00:00" in page.exif
 
 
 def test_the_cap_of_jpeg_2000_is_that_of_its_codestream(read):
