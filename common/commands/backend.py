@@ -27,7 +27,7 @@ def start() -> None:
     with tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), 2)
         try:
-            keras = importlib.import_module("keras")
+            importlib.import_module("keras")
         except Exception as error:  # whatever a backend or keras.json makes Keras raise
             folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
             raise UserError(
@@ -38,9 +38,6 @@ def start() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    # Those of keras.json may be another project's; every network here is built for these.
-    keras.config.set_image_data_format("channels_last")
-    keras.config.set_floatx("float32")
-    keras.config.set_epsilon(1e-7)
+    importlib.import_module("common.networks.precision").set_defaults()
     # TensorFlow warns of new picture sizes, which are intended here and cost little.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

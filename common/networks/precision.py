@@ -24,6 +24,14 @@ _BELOW_BFLOAT16 = (
 _WEIGHTED = {"kernel_initializer", "depthwise_initializer", "layers"}  # keys of layers with weights
 
 
+def set_defaults() -> None:
+    """Set Keras to what the networks are built for; its keras.json may be another project's."""
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")  # Keras keeps the one that `floatx` once gave
+    keras.config.set_epsilon(1e-7)
+
+
 def in_precision(model: keras.Model, policy: str, fused: bool | None = None) -> keras.Model:
     """A copy of a functional model under a dtype policy, its first and last layers in float32.
 

@@ -305,13 +305,15 @@ def read_classifier(
 
 @contextlib.contextmanager
 def in_float32() -> Iterator[None]:
-    """A context in which networks are built in float32, whatever the process's dtype policy is."""
-    policy = keras.config.dtype_policy()
+    """A context in which networks are built in float32, channels last, whatever Keras is set to."""
+    policy, order = keras.config.dtype_policy(), keras.config.image_data_format()
     keras.config.set_dtype_policy("float32")
+    keras.config.set_image_data_format("channels_last")
     try:
         yield
     finally:
         keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(order)
 
 
 def _warn(text: str) -> None:

@@ -18,7 +18,7 @@ from common.datasets import statistics
 from common.datasets.maps import store
 from common.networks import embeddings, frozen, h5, perceptual
 from common.networks.interface import classifies
-from common.networks.precision import choose_policy, in_precision
+from common.networks.precision import choose_policy, in_precision, set_defaults
 from common.training import losses
 from common.training.batches import Batches
 from common.training.export import begin_from, export
@@ -59,6 +59,7 @@ def train(
     it is. SIGINT and SIGTERM write a checkpoint and stop the run. Raises `UserError` for an unknown
     option, another run of the same name, too few pictures and other mistakes.
     """
+    set_defaults()
     report = Report.of(report)
     options = dataclasses.replace(options or Options(), **changes)
     data = str(data)

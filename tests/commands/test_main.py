@@ -136,13 +136,19 @@ def test_a_keras_json_that_stops_keras_is_one_line_that_names_it(tmp_path, setti
 
 
 def test_the_settings_of_another_projects_keras_json_do_not_count():
-    known = keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon()
+    known = _settings()
     keras.config.set_image_data_format("channels_first")
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     keras.config.set_epsilon(0.5)
     backend.start()
-    now = keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon()
-    assert now == known == ("channels_last", "float32", 1e-7)
+    assert _settings() == known == ("channels_last", "float32", "float32", 1e-7)
+
+
+def _settings():
+    config = keras.config
+    policy = config.dtype_policy().name
+    return config.image_data_format(), config.floatx(), policy, config.epsilon()
 
 
 def test_help_imports_no_backend():

@@ -100,6 +100,16 @@ def test_random_weights_are_the_same_in_another_process_and_backend(embedder):
     assert process.stdout.split()[-1] == embedder.sha256
 
 
+def test_a_network_is_the_same_whatever_keras_is_set_to(embedder):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        other = embeddings.load("mobilenet_v2", "random")
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_array_equal(other(_l(1)), embedder(_l(1)))
+
+
 def test_a_weights_file_with_a_background_class(tmp_path, embedder):
     wide = embeddings._build("mobilenet_v2", 1001)
     narrow = embedder._classifier
