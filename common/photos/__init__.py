@@ -7,7 +7,10 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     geometry   `fit` to a network's square, `unfit` back
     pixels     depth, order of channels, alpha, orientation
     profiles   colour profiles (ICC) -> sRGB
-    metadata   EXIF and XMP of a result
+    colours    what a file says of its colours -> a profile
+    exif       directories of EXIF and TIFF, with every entry's type
+    xmp        XMP of a result
+    metadata   what a file holds beside its pixels
     tiff       TIFFs by tifffile and imagecodecs: any layout, camera raw
     segments   how large a strip or tile is before it is decoded
     png        damaged chunks, 16 bits

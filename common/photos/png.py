@@ -48,6 +48,21 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
         offset = following
 
 
+def contents(file: BinaryIO) -> dict[bytes, bytes]:
+    """{name: data} of the ancillary chunks without damage, of each name the first."""
+    found: dict[bytes, bytes] = {}
+    for chunk in [each for each in chunks(file) if each.right and each.name[0] & 32]:
+        if chunk.name not in found:
+            found[chunk.name] = data(file, chunk)
+    return found
+
+
+def data(file: BinaryIO, chunk: Chunk) -> bytes:
+    """What is in a chunk."""
+    file.seek(chunk.offset + 8)
+    return file.read(chunk.size)
+
+
 def open_png(file: BinaryIO, notes: list[str]) -> tuple[Image.Image, BinaryIO]:
     """Open a PNG with Pillow, without what is damaged in it; also the file that Pillow reads."""
     found = list(chunks(file))

@@ -1,147 +1,114 @@
 """Colour profiles (ICC): any colours of a file -> sRGB.
 
-Pillow's colour management, LittleCMS, treats 16-bit pictures as 8-bit ones and grey ones not at
-all; profiles that are curves and a matrix are therefore applied here, in 16 bits.
+Profiles that are curves and a matrix are applied here, in 16 bits, since LittleCMS is exact for
+them only at a tenth of the speed; it does those that are tables.
 """
 
-import contextlib
 import functools
-import io
+import re
 import struct
 
 import numpy as np
 from imagecodecs import CmsError, cms_profile, cms_transform
-from PIL import Image, ImageCms
+from PIL import ImageCms
 
 from common.color import lab
-from common.photos.pixels import eight_bit, from_pillow, sixteen_bit
+from common.photos.formats import PhotoError
+from common.photos.pixels import Samples, from_pillow, sixteen_bit
 
 # Linear sRGB -> XYZ (D50), the columns of every sRGB profile
 _SRGB = np.array(
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
 )
 _RAMP = np.linspace(0, 1, 65536)
-_SPACES = {"L": ("RGB", "GRAY"), "CMYK": ("CMYK",)}  # of a mode's profiles
+_SPACES = {"L": ("RGB", "GRAY"), "RGB": ("RGB",), "CMYK": ("CMYK",)}  # of a picture's profiles
+_BAND = 1 << 18  # pixels converted at a time
+_UNFIT = "its colour profile is damaged or of another kind: left out"
+_HDR = re.compile(rb"(?<![A-Za-z])(PQ|HLG)(?![A-Za-z])|2084")  # in a profile's description
+_TRANSFERS = {16: "PQ", 18: "HLG"}  # H.273
 
 
-def to_srgb(
-    colour: Image.Image | np.ndarray, space: str, icc: bytes | None, notes: list[str]
-) -> np.ndarray:
-    """The colours and the space of `pixels.Samples` -> grey or sRGB, of the same depth or deeper.
+def to_srgb(samples: Samples, icc: bytes | None, notes: list[str]) -> np.ndarray:
+    """The colours of what a decoder returned -> grey or sRGB; grey may become 16 bits.
 
-    icc: the file's profile; None means sRGB. How unsuitable profiles were handled goes into notes.
+    icc: the file's profile; None means sRGB. A profile that does not fit is left out, with a note.
+    Raises PhotoError for one of HDR.
     """
-    if isinstance(colour, np.ndarray):
-        if space == "LAB":
-            return _transformed(colour, cms_profile("lab4"), "lab")
-        if colour.dtype == np.uint16 and space == "CMYK":
-            return _deep_cmyk_to_srgb(colour, icc, notes)
-        if colour.dtype == np.uint16:
-            return _deep_to_srgb(colour, icc, notes)
-        if icc is None and space != "CMYK":
-            return colour
-        colour = Image.fromarray(colour, space)
-    profile = _profile(icc, _SPACES.get(colour.mode, ("RGB",)), notes)
-    if profile is None:
-        return from_pillow(colour if colour.mode in ("L", "RGB") else colour.convert("RGB"))
-    if colour.mode == "L" and profile.curves is not None:  # 8 bits, rounded twice, would show
-        return profile.apply(sixteen_bit(from_pillow(colour)))
-    if colour.mode == "L" and profile.space == "RGB":
-        colour = colour.convert("RGB")
-    in_place = colour.mode == "RGB"
+    colour, space = samples.colour, samples.space
+    pixels = colour if isinstance(colour, np.ndarray) else from_pillow(colour)
+    if space == "LAB":
+        return _by_lcms(pixels, cms_profile("lab4"), "lab")
     try:
-        converted = ImageCms.profileToProfile(
-            colour,
-            ImageCms.ImageCmsProfile(io.BytesIO(icc or b"")),
-            ImageCms.createProfile("sRGB"),
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            None if in_place else "RGB",
-            in_place,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-    except (ImageCms.PyCMSError, OSError):
-        notes.append("its colour profile is damaged: taken for sRGB")
-        return from_pillow(colour if colour.mode in ("L", "RGB") else colour.convert("RGB"))
-    return from_pillow(converted or colour)
+        profile = _Profile(icc) if icc else None
+        if profile and profile.space not in _SPACES[space]:
+            raise ValueError(f"a profile of {profile.space} for {space}")
+        if profile is None or profile.is_srgb:
+            return _without_profile(pixels, space)
+        if space == "L":  # 8 bits, rounded twice, would show
+            return profile.of_greys[pixels if pixels.dtype == np.uint16 else sixteen_bit(pixels)]
+        if profile.curves is not None:
+            return profile.apply(pixels)
+        return _by_lcms(pixels, profile.icc, space.lower())
+    except (CmsError, KeyError, ValueError, IndexError, ArithmeticError, struct.error):
+        notes.append(_UNFIT)
+        return _without_profile(pixels, space)
 
 
-def _deep_to_srgb(colour, icc, notes):
-    """`to_srgb` of a uint16 array."""
-    profile = _profile(icc, _SPACES["L"] if colour.ndim == 2 else ("RGB",), notes)
-    if profile is None:
-        return colour
-    if profile.curves is not None:
-        return profile.apply(colour)
-    notes.append("its colour profile is a table: converted with 8 bits")
-    return sixteen_bit(to_srgb(Image.fromarray(eight_bit(colour)), "RGB", icc, notes))
-
-
-def _deep_cmyk_to_srgb(inks, icc, notes):
-    """`to_srgb` of CMYK, uint16."""
-    if _profile(icc, _SPACES["CMYK"], notes) is not None:
-        try:
-            return _transformed(inks, icc, "cmyk")
-        except CmsError:
-            notes.append("its colour profile is damaged: left out")
-    result = np.empty((*inks.shape[:2], 3), np.uint16)
-    for row, target in zip(inks, result, strict=True):
-        light = 1 - row / np.float32(65535)
-        target[:] = np.round(65535 * light[:, :3] * light[:, 3:])
+def _without_profile(pixels, space):
+    """Grey and RGB are taken for sRGB; inks let light through in proportion."""
+    if space != "CMYK":
+        return pixels
+    most = np.iinfo(pixels.dtype).max
+    result = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+    for row, target in zip(pixels, result, strict=True):
+        light = 1 - row / np.float32(most)
+        target[:] = np.round(most * light[:, :3] * light[:, 3:])
     return result
 
 
-def _transformed(colour, icc, space):
-    """uint16 of a colour space with a profile -> sRGB, uint16, by LittleCMS."""
+def _by_lcms(pixels, icc, space):
+    """(..., channels) of a colour space with a profile -> sRGB of the same dtype, by LittleCMS."""
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+    if pixels.dtype == np.uint16:  # else it interpolates in a table, in older versions of 8 bits
+        flags |= ImageCms.Flags.NOOPTIMIZE
     return cms_transform(
-        colour,
+        pixels,
         icc,
         srgb_profile(),
         colorspace=space,
         outcolorspace="rgb",
         intent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        # Without NOOPTIMIZE, older versions round to a table of 8 bits.
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOOPTIMIZE,
+        flags=flags,
     )
-
-
-def _profile(icc, spaces, notes):
-    """The profile to apply, of one of these colour spaces; None where the colours are sRGB."""
-    profile = _Profile(icc) if icc else None
-    if profile and profile.space not in spaces:
-        notes.append("its colour profile is of another kind or damaged: taken for sRGB")
-        return None
-    return None if profile is None or profile.is_srgb else profile
 
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """The sRGB profile that results are tagged with."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    """The sRGB profile that results are tagged with, the same at any time."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = struct.pack(">6H", 2024, 1, 1, 0, 0, 0)  # when it was made
+    return bytes(profile)
 
 
 class _Profile:
     """An ICC profile: `space`, and where it has no tables its `curves` and `matrix`.
 
     curves: (1 or 3, 65536) float64, linear light of each 16-bit value. matrix: (3, 3), linear
-    light -> XYZ (D50). Both are None for a profile of tables.
+    light -> XYZ (D50). Both are None for a profile of tables. Raises PhotoError for HDR, and any of
+    ValueError, KeyError, IndexError, ArithmeticError and struct.error for a damaged profile.
     """
 
     def __init__(self, icc):
+        self.icc = icc
         self.space = icc[16:20].decode("latin-1").strip()
         self.curves = self.matrix = None
-        with contextlib.suppress(KeyError, ValueError, IndexError, struct.error):
-            self._parse(icc)
-        self.is_srgb = (
-            self.space == "RGB"
-            and self.curves is not None
-            and np.abs(self.matrix - _SRGB).max() < 2e-3
-            and np.abs(self.curves - lab.srgb_to_linear(_RAMP)).max() < 2e-3
-        )
-
-    def _parse(self, icc):
         (count,) = struct.unpack_from(">I", icc, 128)
         entries = [struct.unpack_from(">4sII", icc, 132 + 12 * i) for i in range(min(count, 100))]
         tags = {name: icc[offset : offset + size] for name, offset, size in entries}
+        description = _HDR.search(tags.get(b"desc", b"")[8:].replace(b"\0", b""))
+        transfer = tags.get(b"cicp", bytes(12))[9]
+        refuse_hdr(18 if description and description[0] == b"HLG" else 16 if description else 0)
+        refuse_hdr(transfer)
         if b"A2B0" in tags or b"A2B1" in tags:
             return
         if self.space == "GRAY":
@@ -152,23 +119,65 @@ class _Profile:
             ]
             self.matrix = np.transpose(columns) / 65536
             self.curves = np.stack([_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")])
+            if np.linalg.det(self.matrix) < 1e-3:
+                raise ValueError("its primaries are no three colours")
+
+    @property
+    def is_srgb(self):
+        """Whether it changes no colour visibly."""
+        return (
+            self.space == "RGB"
+            and self.curves is not None
+            and np.abs(self.matrix - _SRGB).max() < 2e-3
+            and np.abs(self.curves - lab.srgb_to_linear(_RAMP)).max() < 2e-3
+        )
+
+    @property
+    def of_greys(self):
+        """(65536,) uint16: the grey sRGB value of each of a grey picture's."""
+        if self.curves is not None:  # equal amounts of the three colours are grey in every profile
+            grey = lab.linear_to_srgb(self.curves.mean(axis=0))
+        else:
+            ramp = np.arange(65536, dtype=np.uint16)[None]
+            if self.space == "RGB":
+                ramp = np.repeat(ramp[..., None], 3, axis=2)
+            grey = lab.l_to_grey(lab.rgb_to_l(_by_lcms(ramp, self.icc, self.space.lower())[0]))
+        return np.round(65535 * grey).astype(np.uint16)
 
     def apply(self, pixels):
-        """uint16, grey (H, W) or RGB (H, W, 3) -> sRGB, the same shape and dtype."""
-        assert self.curves is not None  # a profile of tables is applied by Pillow
-        if pixels.ndim == 2:  # equal amounts of the three colours are grey in every profile
-            grey = lab.linear_to_srgb(self.curves.mean(axis=0))
-            return np.round(65535 * grey).astype(np.uint16)[pixels]
-        matrix = np.linalg.inv(_SRGB) @ self.matrix
+        """RGB (H, W, 3), uint8 or uint16 -> sRGB, the same shape and dtype."""
+        assert self.curves is not None  # LittleCMS applies a profile of tables
+        most = np.iinfo(pixels.dtype).max
+        curves = self.curves[:, :: 65535 // most].astype(np.float32)
+        matrix = (np.linalg.inv(_SRGB) @ self.matrix).astype(np.float32)
         result = np.empty_like(pixels)
-        for row, target in zip(pixels, result, strict=True):
-            linear = np.stack([curve[row[:, i]] for i, curve in enumerate(self.curves)], axis=1)
-            target[:] = np.round(65535 * lab.linear_to_srgb(np.clip(linear @ matrix.T, 0, 1)))
+        rows = max(1, _BAND // pixels.shape[1])
+        for top in range(0, len(pixels), rows):
+            band = pixels[top : top + rows]
+            linear = np.stack([curve[band[..., i]] for i, curve in enumerate(curves)], axis=-1)
+            srgb = lab.linear_to_srgb(np.clip(linear @ matrix.T, 0, 1))
+            np.rint(srgb * most, out=result[top : top + rows], casting="unsafe")
         return result
+
+
+def refuse_hdr(transfer: int) -> None:
+    """Raise PhotoError for the transfer functions, by their numbers in H.273, of HDR."""
+    if name := _TRANSFERS.get(transfer):
+        raise PhotoError(
+            f"HDR ({name}), whose lightness depends on the screen; save it as SDR, in sRGB"
+        )
 
 
 def _curve(tag):
     """An ICC curve, `curv` or `para`, over all 16-bit values."""
+    curve = _values(tag)
+    if not (np.isfinite(curve).all() and curve[-1] > curve[0]):
+        raise ValueError("a curve that does not rise")
+    return np.clip(curve, 0, 1)
+
+
+def _values(tag):
+    """What a curve says, checked by `_curve`; errors as those of `_Profile`."""
     if tag[:4] == b"curv":
         (count,) = struct.unpack_from(">I", tag, 8)
         values = np.frombuffer(tag, ">u2", count, 12)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from common.photos import heif, jpeg, jpeg2000, metadata, png, ppm, psd, tiff
+from common.photos import colours, exif, heif, jpeg, jpeg2000, metadata, png, ppm, psd, tiff
 from common.photos.formats import (
     HEAD,
     WRITTEN,
@@ -21,6 +21,7 @@ from common.photos.formats import (
     why_not,
 )
 from common.photos.geometry import fit, frame
+from common.photos.metadata import Metadata
 from common.photos.pixels import (
     Samples,
     eight_bit,
@@ -80,17 +81,13 @@ class Page:
     """A picture, and what else its file holds.
 
     pixels: (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16, upright and in sRGB. depth: of the
-    file, 8 or 16; where a profile was applied, `pixels` may be deeper. dpi: (across, down) or None.
-    exif: the bytes of a TIFF block, or None. xmp: bytes or None. texts: the texts of a TIFF page,
-    {tag: str}. extra: (H, W, N) of the file's depth, samples that are neither colour nor alpha.
+    file, 8 or 16; where a profile was applied, `pixels` may be deeper. extra: (H, W, N) of the
+    file's depth, samples that are neither colour nor alpha.
     """
 
     pixels: np.ndarray
     depth: int
-    dpi: tuple[float, float] | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    texts: dict[int, str] = dataclasses.field(default_factory=dict)
+    metadata: Metadata
     extra: np.ndarray | None = None
 
 
@@ -99,8 +96,11 @@ class Photo:
 
     `format`: Pillow's name; `written`: the format of a result, which is the same if we write it;
     `shapes`: (H, W) of each page as stored; `lossless`, `compressed`: how its pixels are stored;
-    `notes`: how irregularities were handled.
+    `notes`: how irregularities were handled; `tiff_header`: of a TIFF, (byte order, whether its
+    offsets have 64 bits, ...) as of `exif.header`.
     """
+
+    tiff_header: tuple[str, bool, int]
 
     def __init__(self, file: BinaryIO, max_megapixels: float, suffix: str = "") -> None:
         self.notes: list[str] = []
@@ -113,6 +113,7 @@ class Photo:
             raise PhotoError(reason)
         if tiff.is_tiff(head):
             self.format = "TIFF"
+            self.tiff_header = exif.header(file)
             self._tiff = tiff.open_tiff(file)
             self._pictures = tiff.pictures(self._tiff, self.notes)
             self.shapes = [picture.shape for picture in self._pictures]
@@ -182,46 +183,33 @@ class Photo:
             size, cut = reduced_for
             _, _, height, width = frame(self.shapes[0], size, cut)
             draft = 2 * width, 2 * height
-        info = dict(image.info)
-        exif = Image.Exif()
+        orientation = 1
         with contextlib.suppress(Exception):  # damaged EXIF makes Pillow raise anything
-            exif = image.getexif()
-        orientation = exif.get(metadata.ORIENTATION, 1)
+            orientation = image.getexif().get(exif.ORIENTATION, 1)
+        block = metadata.exif_block(image, self._file)
         samples = self._samples(image, draft)
         if samples.extra is not None:
             self.notes.append("a sample that is no colour: left out")
-        icc = samples.icc or info.get("icc_profile")
-        colour = to_srgb(samples.colour, samples.space, icc, self.notes)
+        top = metadata.directory(block, self.notes)
+        icc = colours.stated(image, self._file, samples, top, self.notes)
+        colour = to_srgb(samples, icc, self.notes)
         pixels = upright(with_alpha(colour, samples.alpha), orientation)
-        xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-        return Page(
-            pixels,
-            samples.depth,
-            metadata.upright_dpi(info.get("dpi"), orientation),
-            metadata.updated_exif(exif, pixels.shape, False, self.notes),
-            metadata.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp),
-        )
+        kept = metadata.of_image(image, self._file, block, pixels.shape, orientation, self.notes)
+        return Page(pixels, samples.depth, kept)
 
     def _tiff_page(self, index):
         assert self._tiff is not None  # a page of a TIFF
         picture = self._pictures[index]
         samples = tiff.decode(picture, self._file, self.notes)
-        colour = to_srgb(samples.colour, samples.space, picture.valueof(34675), self.notes)
-        orientation = picture.valueof(metadata.ORIENTATION, 1)
+        of_file = self._file, picture.top.offset
+        orientation = picture.valueof(exif.ORIENTATION, 1)
+        icc = picture.valueof(34675) or colours.of_tiff(*of_file, samples, self.notes)
+        colour = to_srgb(samples, icc, self.notes)
         pixels = upright(with_alpha(colour, samples.alpha), orientation)
-        exif = Image.Exif()
-        if index == 0 and not self._tiff.is_bigtiff:
-            self._file.seek(0)
-            with contextlib.suppress(Exception):
-                exif.load_from_fp(self._file)
-        xmp = picture.valueof(700)
         return Page(
             pixels,
             picture.depth,
-            metadata.upright_dpi(tiff.dpi(picture), orientation),
-            metadata.updated_exif(exif, pixels.shape, True, self.notes),
-            metadata.upright_xmp(xmp) if isinstance(xmp, bytes) else None,
-            tiff.texts(picture),
+            metadata.of_tiff(*of_file, pixels.shape, orientation, self.notes),
             None if samples.extra is None else upright(samples.extra, orientation),
         )
 

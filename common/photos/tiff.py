@@ -14,7 +14,6 @@ from common.photos import segments
 from common.photos.formats import PhotoError
 from common.photos.pixels import Samples, unmultiplied, whole_range
 
-_TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 33432)  # names, maker, date, rights
 _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "RGB", 8: "LAB", 9: "LAB"}
 _RAW = (32803, 34892)  # photometric interpretations: a mosaic of filters, and linear raw
 _FAX = (2, 3, 4, 32771)
@@ -210,19 +209,3 @@ def _lab(stored, signed):
     ab = values[..., 1:] / (256 if deep else 1) + (128 if signed else 0)
     encoded = np.concatenate([lightness, ab * 257], axis=-1)
     return np.round(np.clip(encoded, 0, 65535)).astype(np.uint16)
-
-
-def dpi(picture: Picture) -> tuple[float, ...] | None:
-    """(across, down) in dots an inch; None where the unit is unknown."""
-    scale = {2: 1.0, 3: 2.54}.get(picture.valueof(296, 2))
-    values = [picture.valueof(code) for code in (282, 283)]
-    if scale is None or not all(isinstance(value, tuple) and value[1] for value in values):
-        return None
-    return tuple(scale * value[0] / value[1] for value in values)
-
-
-def texts(picture: Picture) -> dict[int, str]:
-    """The texts of a page that a result keeps, {tag: text}."""
-    return {
-        code: picture.valueof(code) for code in _TEXTS if isinstance(picture.valueof(code), str)
-    }

