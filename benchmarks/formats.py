@@ -435,7 +435,7 @@ def kept(data: bytes) -> tuple[dict[str, bool], list[str], str]:
         {
             "EXIF": details.get(0x9003) == TAKEN and tuple(place.get(2, ())) == PLACE,
             "XMP": b"drawn source" in written or "drawn source" in texts,
-            "IPTC": IPTC in written or "drawn caption" in texts,
+            "IPTC": IPTC in written or IPTC.hex() in texts.replace("\n", ""),
             "ICC profile": converted > 8,
             "dpi": dpi is not None and np.allclose(np.array(dpi, float), DPI, rtol=0.01),
             "comment": COMMENT.encode() in written or COMMENT in texts,

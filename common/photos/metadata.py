@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
-from common.photos import exif, jpeg2000, png, xmp
+from common.photos import exif, png, xmp
 from common.photos.exif import Directory, Entry
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -35,14 +35,9 @@ _QUIET = (  # what describes the stored pixels: nobody misses it
 _CREDENTIALS = "its content credentials, which hold for the original alone: left out"
 # Photoshop's image resources that are not true of a result: alpha channels' names, thumbnails,
 # profiles, EXIF, XMP, and paths in a picture that is turned.
-_IPTC, _RESOLUTION, _RESOURCE_EXIF, _RESOURCE_XMP = 1028, 1005, 1058, 1060
-_DROPPED = (1006, 1033, 1036, 1039, 1041, 1045, 1053, _RESOURCE_EXIF, _RESOURCE_XMP)
+_IPTC, _RESOLUTION = 1028, 1005
+_DROPPED = (1006, 1033, 1036, 1039, 1041, 1045, 1053, 1058, 1060)
 _PATHS = range(2000, 3000)
-_JP2 = {  # identifiers of its uuid boxes
-    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
-    b"JpgTiffExif->JP2": "exif",
-    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
-}
 # Tags of a TIFF that say how its pixels are stored, beside those that tifffile writes.
 _OF_PIXELS = frozenset((
     254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288,
@@ -87,10 +82,6 @@ def exif_block(image: Image.Image, file: BinaryIO) -> bytes | None:
     block = image.info.get("exif")
     if image.format == "PNG":
         block = png.contents(file).get(b"eXIf") or _raw_profile(image.info, "exif")
-    elif image.format == "PSD":
-        block = _resource(image, _RESOURCE_EXIF)
-    elif image.format == "JPEG2000":
-        block = _uuids(file).get("exif")
     return block and block.removeprefix(_EXIF)
 
 
@@ -118,28 +109,26 @@ def of_image(
         except (struct.error, ValueError):
             notes.append("its EXIF is damaged: left out")
             block = None
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    info = image.info
+    packet = info.get("xmp") or info.get("XML:com.adobe.xmp")
     density, parts = _density(image), []
     if image.format in ("JPEG", "MPO"):
         parts = [*_segments(image, orientation, notes)]
     elif image.format == "PNG":
-        packet = packet or _raw_profile(image.info, "xmp")
+        packet = packet or _raw_profile(info, "xmp")
         parts = [*_chunks(file, notes)]
     elif image.format == "PSD":
-        packet = packet or _resource(image, _RESOURCE_XMP)
-        data = b"".join(b"8BIM" + each for each in _of_psd(image, orientation))
-        parts = _profile_chunk(data) if data else []
-    elif image.format == "JPEG2000":
-        boxes = _uuids(file)
-        packet = packet or boxes.get("xmp")
-        if iptc := boxes.get("iptc"):
-            parts = _profile_chunk(b"8BIM" + _packed(_IPTC, b"\0\0", iptc))
+        parts = _profile_chunk(
+            _resources(_packed_resources(getattr(image, "resources", ())), orientation)
+        )
+    elif iptc := info.get("photoshop", {}).get(_IPTC):
+        parts = _profile_chunk([_packed(_IPTC, b"\0\0", iptc)])
     elif image.format == "PPM":
         file.seek(0)
         comments = re.findall(rb"^#[ \t]*([^\r\n]*)", file.read(4096), re.MULTILINE)
         parts = _text_chunk("\n".join(line.decode("utf-8", "replace") for line in comments))
-    if image.format == "GIF":
-        comment = image.info.get("comment", b"")
+    elif image.format == "GIF":
+        comment = info.get("comment", b"")
         parts = _text_chunk(comment.decode("utf-8", "replace"))
     packet = packet.encode() if isinstance(packet, str) else packet
     return Metadata(
@@ -189,8 +178,6 @@ def _density(image):
         unit, pair = {1: "inch", 2: "cm"}.get(info.get("jfif_unit"), ""), info["jfif_density"]
     elif image.format == "PNG" and "aspect" in info:
         pair = info["aspect"]
-    elif image.format == "PSD" and len(data := _resource(image, _RESOLUTION) or b"") >= 16:
-        unit, pair = "inch", [value / 65536 for value in struct.unpack(">L4xL4x", data[:16])]
     else:
         unit, pair = "inch", info.get("dpi")
     return Density(float(pair[0]), float(pair[1]), unit) if pair and all(pair) else None
@@ -253,20 +240,9 @@ def _packed(number, name, content):
     return struct.pack(">H", number) + name + struct.pack(">L", len(content)) + content + padding
 
 
-def _of_psd(image, orientation):
-    packed = [b"8BIM" + _packed(number, b"\0\0", data) for number, _, data in image.resources]
-    return _resources(b"".join(packed), orientation)
-
-
-def _resource(image, number):
-    return next((data for code, _, data in image.resources if code == number), None)
-
-
-def _uuids(file):
-    """{what: data} of a JP2's boxes of metadata."""
-    file.seek(0)
-    boxes = [content for kind, content in jpeg2000.boxes(file.read()) if kind == b"uuid"]
-    return {_JP2[each[:16]]: each[16:] for each in boxes if each[:16] in _JP2}
+def _packed_resources(resources):
+    """Image resources as Pillow has them, as they stand in a file."""
+    return b"".join(b"8BIM" + _packed(number, b"\0\0", data) for number, _, data in resources)
 
 
 def _chunks(file, notes) -> Iterator[tuple[bytes, bytes]]:
@@ -298,8 +274,11 @@ def _raw_profile(info, kind):
         return None
 
 
-def _profile_chunk(resources):
+def _profile_chunk(each):
     """Image resources of Photoshop, as ImageMagick and ExifTool put them into a PNG."""
+    resources = b"".join(b"8BIM" + resource for resource in each)
+    if not resources:
+        return []
     lines = "\n".join(resources.hex()[i : i + 72] for i in range(0, 2 * len(resources), 72))
     text = f"\niptc\n{len(resources):8}\n{lines}\n".encode()
     return [(b"zTXt", _RAW_PROFILE + b"iptc\0\0" + zlib.compress(text))]
