@@ -50,7 +50,8 @@ class Embedder:
         self.size = size = NETWORKS[network].size
         preprocess = NETWORKS[network].preprocess
         grey = keras.Input((None, None, 1), dtype="float32")
-        x = layers.Resizing(size, size, antialias=True, dtype="float32")(grey)
+        channels = "channels_last"  # whatever Keras is set to
+        x = layers.Resizing(size, size, antialias=True, data_format=channels, dtype="float32")(grey)
         # A network that scales its three channels alike takes one grey channel three times.
         x = layers.Rescaling(preprocess.scale[0], preprocess.offset[0], dtype="float32")(x)
         x = layers.Concatenate(dtype="float32")([x, x, x])
