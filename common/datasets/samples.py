@@ -33,19 +33,22 @@ def make(folder: str | Path, chosen: dict[str, tuple[tuple[str, ...], int]] = PH
                 path = Path(folder, split, f"{Path(name).stem}-{view:03d}.png")
                 if not path.exists():
                     if photo is None:
-                        photo = from_opencv(cv2.imread(str(_find(name)), cv2.IMREAD_COLOR))
+                        photo = from_opencv(cv2.imread(str(find(name)), cv2.IMREAD_COLOR))
                     png = photos.png(_cut(photo, [*name.encode(), view]))
                     with files.replacing(path) as temporary:
                         temporary.write_bytes(png)
     return Path(folder)
 
 
-def _find(name):
+def find(name: str) -> Path:
+    """The path of a photo that scikit-image or matplotlib ships."""
     import matplotlib.cbook
     import skimage.data
 
     shipped = Path(skimage.data.__file__).parent / name
-    return shipped if shipped.exists() else matplotlib.cbook.get_sample_data(name, asfileobj=False)
+    if shipped.exists():
+        return shipped
+    return Path(matplotlib.cbook.get_sample_data(name, asfileobj=False))
 
 
 def _cut(photo, seed):
