@@ -6,12 +6,14 @@ measured on all pixels and on those within 8 pixels of strong edges, where colou
 the pixels with the largest gradient of Lab. docs: benchmarks/README.md.
 """
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from common import cli, metrics, photos
 from common.cli import UserError
@@ -26,18 +28,18 @@ SAMPLE = 100_000  # pixels of a photo that are scored, at most
 EDGES, NEAR = 0.02, 8  # the share of pixels that are edges, and how near is near
 
 
-# --- the ways: (ab (s, s, 2), L* (S, S) as a network takes it, L* (H, W)) -> ab (H, W, 2) ---------
+# --- the ways: (ab (s, s, 2), L* (s, s), and of some pixels L* (n,) and where they are in the map,
+#     (2, n) rows and columns) -> their ab (n, 2) -----------------------------------------------
 
 
-def bilinear(ab: np.ndarray, _small: np.ndarray, l: np.ndarray) -> np.ndarray:
+def bilinear(ab: np.ndarray, _guide: np.ndarray, _l: np.ndarray, at: np.ndarray) -> np.ndarray:
     """What takes no notice of L*."""
-    return photos.unfit(ab, l.shape, "squash")
+    return _between(ab, at)
 
 
-def lines(ab: np.ndarray, small: np.ndarray, l: np.ndarray) -> np.ndarray:
+def lines(ab: np.ndarray, guide: np.ndarray, l: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The way of the Colorizer."""
-    fitted = upsampling.lines(ab, _averaged(small, ab.shape[:2]))
-    return upsampling.along(photos.unfit(fitted, l.shape, "squash"), l)
+    return upsampling.along(_between(upsampling.lines(ab, guide), at), l)
 
 
 def guided_filter(radius: int, flat: float = 10.0) -> Callable[..., np.ndarray]:
@@ -46,14 +48,13 @@ def guided_filter(radius: int, flat: float = 10.0) -> Callable[..., np.ndarray]:
     def mean(values):
         return cv2.blur(values, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT_101)
 
-    def way(ab, small, l):
-        guide = _averaged(small, ab.shape[:2])
+    def way(ab, guide, l, at):
         of_guide = mean(guide)
         variance = mean(guide * guide) - of_guide**2
         covariance = mean(ab * guide[..., None]) - mean(ab) * of_guide[..., None]
         slope = covariance / (variance + flat)[..., None]
         fitted = np.concatenate([slope, mean(ab) - slope * of_guide[..., None]], axis=2)
-        return upsampling.along(photos.unfit(mean(fitted), l.shape, "squash"), l)
+        return upsampling.along(_between(mean(fitted), at), l)
 
     return way
 
@@ -64,38 +65,26 @@ def joint_bilateral(across: float, spread: float = 0.7) -> Callable[..., np.ndar
     across, spread: deviations of its Gaussians, of L* and of the distance in positions.
     """
 
-    def way(ab, small, l):
-        guide = _averaged(small, ab.shape[:2])
-        rows, columns = (
-            (np.arange(full) + 0.5) * few / full - 0.5
-            for full, few in zip(l.shape, ab.shape, strict=False)
-        )
-        total = np.zeros((*l.shape, 2), np.float32)
-        weights = np.zeros(l.shape, np.float32)
-        for y in (-1, 0, 1):
-            for x in (-1, 0, 1):
-                (i, by_row), (j, by_column) = (
-                    _neighbour(positions, step, len(ab), spread)
-                    for positions, step in ((rows, y), (columns, x))
-                )
-                there = np.ix_(i, j)
-                weight = np.exp(np.square(l - guide[there]) / (-2 * across**2)) + 1e-6
-                weight *= by_row[:, None] * by_column
-                total += weight[..., None] * ab[there]
-                weights += weight
-        return total / weights[..., None]
+    def way(ab, guide, l, at):
+        total, weights = 0, 0
+        for step in itertools.product((-1, 0, 1), repeat=2):
+            there = np.rint(at).astype(int) + np.array(step)[:, None]
+            away = np.square(there - at).sum(0) / spread**2
+            row, column = np.clip(there, 0, len(ab) - 1)
+            weight = np.exp(-away / 2)
+            weight *= np.exp(np.square(l - guide[row, column]) / (-2 * across**2)) + 1e-6
+            total = total + weight[:, None] * ab[row, column]
+            weights = weights + weight
+        return total / weights[:, None]
 
     return way
 
 
-def _neighbour(positions, step, count, spread):
-    """The indices one step from the nearest ones, and the weights of their distances."""
-    indices = np.clip(np.rint(positions).astype(int) + step, 0, count - 1)
-    return indices, np.exp(np.square(indices - positions) / (-2 * spread**2)).astype(np.float32)
-
-
-def _averaged(values, shape):
-    return cv2.resize(values, shape[::-1], interpolation=cv2.INTER_AREA)
+def _between(values, at):
+    """A map (s, s, c), bilinear at (2, n) positions -> (n, c)."""
+    planes = np.moveaxis(values, -1, 0)
+    found = [ndimage.map_coordinates(plane, at, order=1, mode="nearest") for plane in planes]
+    return np.stack(found, axis=1)
 
 
 WAYS = {
@@ -104,7 +93,7 @@ WAYS = {
     "guided filter, radius 2": guided_filter(2),
     "joint bilateral, L* 4": joint_bilateral(4),
     "joint bilateral, L* 8": joint_bilateral(8),
-    "lines through each position's ab": lines,
+    "lines": lines,
 }
 
 
@@ -145,14 +134,19 @@ def measure(path: Path, decide: dict[str, Callable]) -> Iterator[tuple[str, str,
     rng = np.random.default_rng(0)
     near = np.flatnonzero(near_edges(colours))
     chosen = [
-        np.unravel_index(rng.choice(pixels, min(len(pixels), SAMPLE), False), l.shape)
+        np.unravel_index(rng.choice(pixels, min(np.size(pixels), SAMPLE), False), l.shape)
         for pixels in (near, np.arange(l.size))
     ]
     for what, function in decide.items():
         ab = function(colours, small)
+        guide = photos.fit(small, len(ab), "squash")
         for name, way in WAYS.items():
-            full = way(ab, small, l)
-            yield what, name, sum((score(rgb[at], colours[at], full[at]) for at in chosen), ())
+            figures = []
+            for pixels in chosen:
+                at = (np.array(pixels) + 0.5) * len(ab) / np.array(l.shape)[:, None] - 0.5
+                found = way(ab, guide, l[pixels], at).astype(np.float32)
+                figures += score(rgb[pixels], colours[pixels], found)
+            yield what, name, tuple(figures)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -180,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
     for path in cli.progress(paths, desc="measuring", unit="photo"):
         for what, name, figures in measure(path, decide):
             scores.setdefault((what, name), []).append(figures)
-    print(f"{len(paths)} photos | near edges: PSNR, CIEDE2000 | all: PSNR, CIEDE2000 | better on")
+    print(f"| {len(paths)} photos | near edges: PSNR, CIEDE2000 | all: PSNR, CIEDE2000 | better on |")
     print("|---|--:|--:|--:|--:|--:|")
     for (what, name), figures in scores.items():
         better = np.array(figures)[:, 1] < np.array(scores[what, "bilinear"])[:, 1]
