@@ -174,7 +174,9 @@ def main(argv: list[str] | None = None) -> int:
     for path in cli.progress(paths, desc="measuring", unit="photo"):
         for what, name, figures in measure(path, decide):
             scores.setdefault((what, name), []).append(figures)
-    print(f"| {len(paths)} photos | near edges: PSNR, CIEDE2000 | all: PSNR, CIEDE2000 | better on |")
+    print(
+        f"| {len(paths)} photos | near edges: PSNR, CIEDE2000 | all: PSNR, CIEDE2000 | better on |"
+    )
     print("|---|--:|--:|--:|--:|--:|")
     for (what, name), figures in scores.items():
         better = np.array(figures)[:, 1] < np.array(scores[what, "bilinear"])[:, 1]
