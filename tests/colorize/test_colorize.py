@@ -542,6 +542,19 @@ def test_warnings_of_decoders_stay_out_of_the_progress_bar(tmp_path, command, mo
     assert not caught
 
 
+def test_a_photos_bytes_depend_on_no_neighbour_and_no_time(tmp_path, command):
+    names = ["a.png", "b.jpg", "c.webp", "d.tif", "e.bmp", "f.gif"]
+    for index, name in enumerate(names):
+        save(tmp_path / "in" / name, drawn.picture(index, 40, 60))
+    assert command(tmp_path / "in", tmp_path / "together")[0] == 0
+    time.sleep(1.1)  # the resolution of times in files
+    for name in names:
+        assert command(tmp_path / "in" / name, tmp_path / "alone")[0] == 0
+    together = everything(tmp_path / "together")
+    del together[colorize_command.REPORT]
+    assert together == everything(tmp_path / "alone") and len(together) == len(names)
+
+
 def test_started_again_it_does_only_what_is_left(tmp_path, command):
     source, out = folder_of_photos(tmp_path / "in"), tmp_path / "out"
     assert command(source, out)[0] == 0
