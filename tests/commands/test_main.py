@@ -44,7 +44,7 @@ FLAGS = {
         "steps batch size seed"
         for report in reports.names()
     },
-    "compare vgg_autoencoder": "data split-by epochs steps batch seed precision vgg16-weights",
+    "compare vgg_autoencoder": "data split-by size",  # and those of its training
     "study feup": "data split-by size config vgg16-weights lpips-weights",
     "pretext feup": "data split-by size batch epochs colorizer-epochs labels seeds precision run "
     "resnet18-weights",
