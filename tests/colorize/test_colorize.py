@@ -33,6 +33,7 @@ from common.colorize import Colorizer
 from common.commands import colorize as colorize_command
 from common.networks import embeddings, h5
 from tests import drawn
+from tests.photos import files as drawn_files
 
 SIZE = 32
 RGB = drawn.picture(11, 90, 130)
@@ -446,6 +447,64 @@ def test_the_report_of_a_folder_with_one_of_each_kind(tmp_path, command, monkeyp
     coloured = {name for name, (result, _) in expected.items() if result == "coloured"}
     assert set(everything(out)) == {*coloured, colorize_command.REPORT, "crowded"}
     assert not list(out.rglob(".*"))
+
+
+def test_the_report_of_photos_of_many_sorts(tmp_path, command):
+    """Each is coloured, with a note where something is left out or unusual, or failed with why."""
+    source, out, deep = tmp_path / "in", tmp_path / "out", RGB.astype(np.uint16) * 257
+    turned = {"compression": "lzw", "photometric": "rgb", "extratags": [(274, "H", 1, 6, True)]}
+    infrared = {"photometric": "rgb", "extrasamples": ["unspecified"]}
+    second = {"save_all": True, "append_images": [Image.fromarray(RGB[::-1].copy())]}
+    png = drawn_files.saved(RGB, "PNG")
+    text = bytearray(drawn_files.chunk(b"tEXt", b"Comment\0hello"))
+    text[-1] ^= 1  # the last byte of its checksum
+    kinds = {
+        "turned.tif": (drawn_files.tiff(deep, **turned), "coloured", ""),
+        "linear.png": (
+            _with_chunk(png, drawn_files.chunk(b"gAMA", b"\0\1\x86\xa0")),
+            "coloured",
+            "",
+        ),
+        "text.png": (_with_chunk(png, text), "coloured", "wrong checksum"),
+        "infrared.tif": (
+            drawn_files.tiff(np.dstack([RGB, RGB[..., 0]]), **infrared),
+            "coloured",
+            "infrared",
+        ),
+        "film.gif": (drawn_files.saved(RGB, "GIF", **second), "coloured", "PNG out"),
+        "stereo.mpo": (drawn_files.saved(RGB, "MPO", **second), "coloured", "the first only"),
+        "cmyk.jpg": (
+            drawn_files.saved(Image.fromarray(RGB).convert("CMYK"), "JPEG"),
+            "coloured",
+            "",
+        ),
+        "float.tif": (
+            drawn_files.tiff(RGB.astype(np.float32), photometric="rgb"),
+            "failed",
+            "float32",
+        ),
+        "jxl.jpg": (b"\xff\x0a" + bytes(500), "failed", "JPEG XL"),
+        "archive.jpg": (b"PK\3\4" + bytes(100), "failed", "not a picture"),
+        "large.png": (drawn_files.saved(np.zeros((200, 600), np.uint8), "PNG"), "failed", "0.1"),
+    }
+    source.mkdir()
+    for name, (data, *_) in kinds.items():
+        (source / name).write_bytes(data)
+    assert command(source, out, "--max-megapixels=0.1")[0] == 1
+    rows = report(out)
+    assert {name: row["result"] for name, row in rows.items()} == {
+        name: result for name, (_, result, _) in kinds.items()
+    }
+    for name, (_, result, words) in kinds.items():
+        assert words in rows[name]["reason"] and (words or not rows[name]["reason"]), name
+        done = out / (name if not name.endswith("gif") else f"{name}.png")
+        assert done.exists() is (result == "coloured")
+    assert tifffile.imread(out / "turned.tif").shape == (130, 90, 3)  # upright
+
+
+def _with_chunk(png, chunk):
+    """A PNG with a further chunk behind its header."""
+    return png[:33] + chunk + png[33:]
 
 
 def _without_permission(monkeypatch, folder, file):
