@@ -35,4 +35,6 @@ CONFIGS = {
         optimizer="rmsprop",
         batch_size=20,  # C13
     ),
+    # Ours, not in the report: `fusion` without the vector, to see what the classifier adds (C9).
+    "unfused": Config(embedding=None),
 }

@@ -12,7 +12,7 @@ EMBEDDING = 1000
 def build_model(config: Config) -> keras.Model:
     """{"l": (N, S, S, 1)[, "embedding": (N, 1000)]} -> ab (N, S, S, 2), in the report's scaling.
 
-    S is `config.image_size`, a multiple of 8. 3,892,194 parameters as `plain`.
+    S is `config.image_size`, a multiple of 8. `fusion` has 6,970,786 parameters, `plain` 3,892,194.
     """
     inputs = {"l": keras.Input((config.image_size, config.image_size, 1), name="l")}
     x = convolutions(inputs["l"], config.encoder, "encoder")  # S/8 x S/8 x 256

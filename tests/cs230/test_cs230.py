@@ -59,10 +59,16 @@ FUSION = [
     ("decoder_ab", (128, 128, 2), 578),
     ("decoder_up3", (256, 256, 2), 0),
 ]
-TABLES = {"fusion": FUSION, "plain": PLAIN}
+UNFUSED = [
+    *FUSION[:9],
+    ("decoder_conv1", (32, 32, 256), 590_080),  # 3*3*256*256 + 256
+    *FUSION[15:],
+]
+TABLES = {"fusion": FUSION, "plain": PLAIN, "unfused": UNFUSED}
 
-# The encoder's eight make 3,504,320; plain's decoder 387,874, fusion's 3,466,466.
-COUNTS = {"fusion": 6_970_786, "plain": 3_892_194}
+# The encoder's eight make 3,504,320; plain's decoder 387,874, fusion's 3,466,466, and this less
+# 3*3*1000*256 unfused.
+COUNTS = {"fusion": 6_970_786, "plain": 3_892_194, "unfused": 4_666_786}
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +198,7 @@ import sys
 import keras, numpy as np
 assert not any(name.split(".")[0] in ("common", "cs230", "tests") for name in sys.modules)
 inputs = dict(np.load("inputs.npz"))
-for name in ("fusion", "plain"):
+for name in ("fusion", "plain", "unfused"):
     model = keras.models.load_model(name + ".h5", compile=False)
     wanted = {tensor.name: inputs[tensor.name] for tensor in model.inputs}
     np.save(name + ".npy", model.predict_on_batch(wanted))
