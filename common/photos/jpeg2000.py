@@ -88,6 +88,16 @@ def info(data: bytes) -> dict[str, Any]:
     return found
 
 
+def _without_profile(data, head, space):
+    """The same file with its colour space named in place of a profile, which imagecodecs would
+    apply, with 8 bits."""
+    if head.icc is None:
+        return data
+    number = next(number for number, each in _SPACES.items() if each == space)
+    start = data.index(b"colr", data.index(b"jp2h")) + 4
+    return data[:start] + struct.pack(">BBBI", 1, 0, 0, number) + data[start + 7 :]
+
+
 def decode(data: bytes, head: Header) -> Samples:
     """The samples of a JPEG 2000; PhotoError for what is not read."""
     from imagecodecs import jpeg2k_decode
@@ -102,7 +112,7 @@ def decode(data: bytes, head: Header) -> Samples:
     )
     if space not in _SPACES.values() or count < (colours := 1 if space == "L" else len(space)):
         raise PhotoError(f"its colour space, {space}, is not read; save it as RGB")
-    pixels = jpeg2k_decode(data).reshape(*head.shape, count)
+    pixels = jpeg2k_decode(_without_profile(data, head, space)).reshape(*head.shape, count)
     pixels = whole_range(pixels, head.bits[0])
     # Without a definition of its channels, one beyond the colours is alpha, as in other readers.
     kinds = [head.channels.get(i, _OPACITY) for i in range(colours, count)]
