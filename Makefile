@@ -106,7 +106,7 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   DATA=    a folder of pictures, or a name in data/sources.toml
 ##   CONFIG=  a report's configuration; EPOCHS= STEPS= BATCH= SIZE= SEED= override it
 ##   INIT=    an exported model whose weights the training starts from
-##   MODEL=   a name in models/, or a file
+##   MODEL=   a name in models/ or models/shipped/, or a file
 ##   IN= OUT= photos to colour, and the folder for the results
 ##   VIVID=0..1 TINT=warm|cool|a,b  how to colour them; VARIANTS=1 shows one in nine ways
 ##   EMBEDDING=mobilenet_v2  a small network instead of the report's

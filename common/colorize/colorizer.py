@@ -64,7 +64,7 @@ class Colorizer:
         self.dial = Dial(**self.metadata["dial"]) if self.metadata.get("dial") else None
         self._tint: tuple[float, float] | None = None
         inputs = {tensor.name: tensor.shape for tensor in self._exported.inputs}
-        self.size = self.metadata.get("image_size") or inputs["l"][1] or 256
+        self.size = inputs["l"][1] or self.metadata.get("image_size") or 256
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
         self._band, self._batch = band, batch

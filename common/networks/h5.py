@@ -22,7 +22,7 @@ from common.cli import UserError, first_line
 from common.color import bins
 from common.config import Config
 from common.networks import model_files, provenance, safety
-from common.networks.interface import classifies, input_names, views
+from common.networks.interface import classifies, views
 from common.networks.precision import choose_jit, in_precision, rebuilt
 
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
@@ -95,8 +95,11 @@ def metadata(path: str | Path) -> dict[str, Any]:
         stored = file.attrs.get(ATTRIBUTE, "{}")
     try:
         about = json.loads(stored)
-        sound = isinstance(about, dict) and 0 < (about.get("image_size") or 1) <= MAX_SIZE
-    except (TypeError, ValueError, RecursionError):
+        embedding = about.get("embedding") or {}
+        sound = 0 < (about.get("image_size") or 1) <= MAX_SIZE and all(
+            isinstance(embedding[key], str) for key in ("network", "weights", "sha256") if embedding
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         sound = False
     if not sound:
         raise UserError(f"{path} is damaged: its metadata cannot be read. Export it anew.")
@@ -128,10 +131,10 @@ def load(path: str | Path, precision: str = "float32") -> keras.Model:
             raise UserError(
                 f"{path} cannot be loaded ({first_line(Exception(reason))}). Export it anew."
             ) from None
-    if "l" not in input_names(model) or model.output_shape[-1] != 2:
+    if not _colorizes(model):
         raise UserError(
-            f"{path} is no colorizer: it needs an input `l` (L*) and an output of two "
-            "channels (ab)."
+            f"{path} is no colorizer: it needs an input `l` (L*), (N, S, S, 1), perhaps one named "
+            "`embedding`, (N, 1000), and an output of two channels (ab)."
         )
     if precision != "float32":
         model = in_precision(model, precision)
@@ -196,6 +199,20 @@ def named(name: str | Path | None = None, folder: str | Path = "models") -> Path
         "Name one: MODEL=name." if name is None and trained else "Train one: `make train-koala`."
     )
     raise UserError(f"There is no model {wanted}; {folder}/ holds {known}. {way_out}")
+
+
+def _colorizes(model):
+    """Whether a model has the inputs and the output of a colorizer (`interface`)."""
+    inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    l: tuple[int | None, ...] = inputs.pop("l", ())
+    outputs = model.output if isinstance(model.output, dict) else {"ab": model.outputs[0]}
+    ab: tuple[int | None, ...] = tuple(getattr(outputs.get("ab"), "shape", ()))
+    return (
+        (len(l), len(ab)) == (3, 4)
+        and (l[0], l[2], ab[3]) == (l[1], 1, 2)
+        and len(model.outputs) == len(outputs)
+        and inputs in ({}, {"embedding": (1000,)})
+    )
 
 
 @contextlib.contextmanager

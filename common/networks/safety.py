@@ -14,8 +14,9 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,20 @@ from common.cli import UserError
 # fmt: off
 MODELS = frozenset({"Functional", "Model", "Sequential"})
 LAYERS = frozenset({
-    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Attention", "Average",
-    "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "CenterCrop", "Concatenate",
-    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Cropping1D", "Cropping2D", "Dense",
-    "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU", "EinsumDense", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization", "GroupQueryAttention",
-    "Identity", "InputLayer", "LayerNormalization", "LeakyReLU", "Maximum", "MaxPooling1D",
-    "MaxPooling2D", "Minimum", "MultiHeadAttention", "Multiply", "Normalization", "PReLU",
-    "Permute", "RMSNormalization", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Resizing",
-    "SeparableConv1D", "SeparableConv2D", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
-    "SpectralNormalization", "Subtract", "UnitNormalization", "UpSampling1D", "UpSampling2D",
-    "ZeroPadding1D", "ZeroPadding2D",
+    "Activation", "ActivityRegularization", "AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D",
+    "Add", "AdditiveAttention", "AlphaDropout", "Attention", "Average", "AveragePooling1D",
+    "AveragePooling2D", "BatchNormalization", "CenterCrop", "Concatenate", "Conv1D",
+    "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Cropping1D", "Cropping2D", "Dense",
+    "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU", "EinsumDense", "Embedding",
+    "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GroupNormalization",
+    "GroupQueryAttention", "Identity", "InputLayer", "LayerNormalization", "LeakyReLU",
+    "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "MultiHeadAttention", "Multiply",
+    "Normalization", "PReLU", "Permute", "RMSNormalization", "RandomBrightness", "RandomContrast",
+    "RandomCrop", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU",
+    "RepeatVector", "Rescaling", "Reshape", "Resizing", "SeparableConv1D", "SeparableConv2D",
+    "Softmax", "SpatialDropout1D", "SpatialDropout2D", "SpectralNormalization", "Subtract",
+    "UnitNormalization", "UpSampling1D", "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
 })
 INITIALIZERS = frozenset({
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
@@ -52,7 +55,8 @@ ACTIVATIONS = frozenset({
     "celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu",
     "hard_swish", "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish",
     "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
-    "sparse_plus", "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink", "threshold",
+    "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh", "tanh_shrink",
+    "threshold",
 })
 DTYPES = frozenset({
     "bfloat16", "bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64",
@@ -95,6 +99,7 @@ OPERATION = (
 UNKNOWN = "which is none of the built-in parts that a colorizer is made of"
 
 EXPANSION = 10  # times the file's size that its data may take in memory
+PATIENCE = 120  # seconds for what takes less than one
 ELEMENTS = 2**31  # of a tensor between two layers, for one picture: 8 GiB
 
 
@@ -143,11 +148,10 @@ def configuration(path: str | Path, file: h5py.File) -> dict[str, Any]:
 def check_shapes(path: str | Path, file: h5py.File, network: Mapping[str, Any]) -> None:
     """`UserError` where the layers of a `network` are larger than the weights that `file` stores.
 
-    The network is built without its variables' values, so that nothing is allocated.
+    The network is built without its variables' values, so that nothing is allocated. TimeoutError
+    where that does not end: Keras 3.10 takes any IndexError for an order of layers to be changed.
     """
-    # Keras keeps its state by thread: what this copy leaves in it ends with a thread of its own.
-    with ThreadPoolExecutor(1) as thread:
-        declared, outputs = thread.submit(_declared, network).result()
+    declared, outputs = _in_time(functools.partial(_declared, network))
     stored = list(_stored(path, file))
     if [len(shapes) for shapes in declared] != [len(shapes) for shapes in stored]:
         raise UserError(
@@ -342,6 +346,20 @@ def build(network: Mapping[str, Any]) -> keras.Model:
     """The network of a configuration that `network` returned, with its initial weights."""
     kind = keras.Sequential if network["class_name"] == "Sequential" else keras.Model
     return kind.from_config(copy.deepcopy(network["config"]))  # from_config takes things out
+
+
+def _in_time(work: Callable[[], Any]) -> Any:
+    """work() in a thread of its own, with which ends what it leaves in Keras's state."""
+    future: Future[Any] = Future()
+
+    def run():
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result(PATIENCE)
 
 
 def _declared(network):

@@ -122,9 +122,18 @@ def _named_like_ours(path):
         file.attrs["model_config"] = json.dumps(config)
 
 
-def _no_colorizer(path):
-    x = keras.Input((8, 8, 3))
-    keras.Model(x, layers.Conv2D(2, 1)(x)).save(path)
+def _model(inputs, outputs=lambda y: y, channels=2):
+    """A function that saves a convolution of the first of the inputs, {name: shape}."""
+
+    def save(path):
+        tensors = {name: keras.Input(shape, name=name) for name, shape in inputs.items()}
+        first, *others = tensors.values()
+        y = layers.Conv2D(channels, 1)(first)
+        for other in others:
+            y = layers.Add()([y, layers.Reshape((1, 1, 2))(layers.Dense(2)(other))])
+        keras.Model(tensors, outputs(y)).save(path)
+
+    return save
 
 
 def _weights(path):
@@ -138,7 +147,13 @@ def _weights(path):
         (_lambda, "lambda holds Lambda, which is Python code"),
         (_custom, "holds mine>Own, which is none of"),
         (_named_like_ours, "holds Rescaling of os, which is none of"),
-        (_no_colorizer, "is no colorizer"),
+        (_model({"x": (8, 8, 1)}), "is no colorizer"),
+        (_model({"l": (8, 8, 3)}), "is no colorizer"),
+        (_model({"l": (8, 16, 1)}), "is no colorizer"),
+        (_model({"l": (8, 8, 1)}, channels=3), "is no colorizer"),
+        (_model({"l": (8, 8, 1)}, lambda y: {"colour": y}), "is no colorizer"),
+        (_model({"l": (8, 8, 1)}, lambda y: [y, y]), "is no colorizer"),
+        (_model({"l": (8, 8, 1), "hint": (3,)}), "is no colorizer"),
         (_weights, "holds weights without their network"),
         (lambda path: path.write_bytes(b"junk"), "no HDF5 file"),
         (lambda path: None, "There is no model"),

@@ -243,7 +243,14 @@ def test_weights_that_are_missing_are_one_line(path):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", '{"image_size": 1000000000}', '{"image_size": "large"}', '{"image_size": -1}'],
+    [
+        "{",
+        "[]",
+        '{"image_size": 1000000000}',
+        '{"image_size": "large"}',
+        '{"image_size": -1}',
+        '{"embedding": {"network": 1}}',
+    ],
 )
 def test_damaged_metadata_are_one_line(path, text):
     with h5py.File(path, "r+") as file:
