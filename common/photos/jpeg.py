@@ -10,6 +10,7 @@ from common.photos.formats import open_image
 
 _GAIN_MAP = b"http://ns.adobe.com/hdr-gain-map/", b"urn:iso:std:iso:ts:21496"
 _MOTION = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:=[\"']|>)1")
+_NO_END = "its end marker is missing"
 _NOT_READ = {
     0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
     0xCB: "lossless", 0xCD: "hierarchical", 0xCE: "hierarchical", 0xCF: "hierarchical",
@@ -64,6 +65,8 @@ def load(
         image.draft(None, draft)
     try:
         image.load()
+        if not _ended(file):
+            notes.append(_NO_END)
         return image
     except OSError as error:
         if "truncated" not in str(error):
@@ -79,5 +82,15 @@ def load(
             ended.append(copy)
         if ended[0].tobytes() != ended[1].tobytes():
             raise
-        notes.append("its end marker is missing")
+        notes.append(_NO_END)
         return ended[0]
+
+
+def _ended(file):
+    """Whether an end marker follows the last scan, in which none can occur."""
+    file.seek(-2, io.SEEK_END)
+    if file.read() == b"\xff\xd9":
+        return True
+    file.seek(0)
+    data = file.read()
+    return data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) > 0

@@ -6,6 +6,7 @@ no JPEG.
 
 import io
 import logging
+import math
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
@@ -135,7 +136,8 @@ def _check(page, file):
     ends = [
         offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
     ]
-    if not ends or max(ends) > size or 0 in page.databytecounts:
+    missing = len(ends) < math.prod(page.chunked)
+    if missing or max(ends) > size or 0 in page.databytecounts:
         raise PhotoError("damaged (the file is truncated)")
     space = _COLOURS.get(page.photometric)
     if space is None:

@@ -184,7 +184,7 @@ def bare_tiff(pixels, tags, height=40, width=60):
         (257, 4, 1, height),
         *([] if any(tag[0] == 259 for tag in tags) else [(259, 3, 1, 1)]),
         (273, 4, 1, 8),
-        (278, 4, 1, height),
+        *([] if any(tag[0] == 278 for tag in tags) else [(278, 4, 1, height)]),
         (279, 4, 1, len(pixels)),
         *tags,
     ]
@@ -418,6 +418,14 @@ def test_the_size_that_a_jpeg_xl_says():
             assert segments.shape(data[: segments.HEAD]) == (height, width)
 
 
+@pytest.mark.parametrize("compression", [1, 5])
+def test_a_tiff_that_lacks_strips_is_no_picture(read, compression):
+    strip = imagecodecs.lzw_encode(bytes(600)) if compression == 5 else bytes(600)
+    tags = [(258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1), (278, 4, 1, 10)]
+    with pytest.raises(PhotoError, match="truncated"):  # four of them are due
+        read(bare_tiff(strip, tags))
+
+
 def test_tiles_without_end_are_not_read(read):
     tags = [
         *((258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1)),
@@ -524,7 +532,8 @@ def test_the_metadata_of_jpeg_2000_and_of_photoshop_are_found(read):
     for data in (jp2(RGB, 8, 16) + uuids, psd):
         (page,) = read(data)
         np.testing.assert_array_equal(page.pixels, RGB)
-        assert page.xmp == xmp and b"1936:05:01 12:00:00" in page.exif
+        kept = page.metadata
+        assert kept.xmp == xmp and b"1936:05:01 12:00:00" in kept.exif
 
 
 def test_the_cap_of_jpeg_2000_is_that_of_its_codestream(read):
@@ -672,6 +681,9 @@ LARGE = drawn.picture(8, 200, 300)
     "options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}, {"subsampling": 0}]
 )
 def test_a_jpeg_without_its_end(noted, options):
+    small = saved(RGB, "JPEG", quality=100, subsampling=0)  # of which decoders need no end
+    assert "end marker" in "; ".join(noted(small[:-2])[1])
+    assert not noted(small + b"more")[1]
     data = saved(LARGE, "JPEG", quality=90, **options)
     whole = np.asarray(Image.open(io.BytesIO(data)))
     for cut in (1, 2):
