@@ -38,7 +38,7 @@ _RAMP = np.linspace(0, 1, 4096)
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 _BT709, _SRGB_CURVE = (1, 6, 11, 12, 14, 15), 13
 _UNKNOWN = "its colour space is of a kind that is not known here: taken for sRGB"
-_UNSAID = "its EXIF says that it is not sRGB, but not what it is: taken for sRGB"
+_UNSAID = "its EXIF does not say what its colour space is (uncalibrated): taken for sRGB"
 
 
 def _made(white, primaries, grey, gamma=None, curve=None):

@@ -232,11 +232,11 @@ def test_code_points_of_an_avif(read, points, primaries, curve):
     np.testing.assert_allclose(lightness_of_srgb(page.pixels), expected, atol=0.3)
 
 
-def test_exif_that_says_only_what_it_is_not_is_noted(tmp_path):
+def test_exif_that_names_no_colour_space_is_noted(tmp_path):
     (tmp_path / "photo").write_bytes(saved(RGB, "PNG", exif=exif(0xFFFF, "")))
     with photos.read(tmp_path / "photo") as photo:
         np.testing.assert_array_equal(next(photo.pages()).pixels, RGB)
-        assert any("not sRGB" in note for note in photo.notes)
+        assert any("uncalibrated" in note for note in photo.notes)
 
 
 def described(text):
