@@ -116,6 +116,8 @@ def load(path: str | Path, precision: str = "float32") -> keras.Model:
     with model_files.opened(path) as file:
         if "model_config" not in file.attrs:
             raise UserError(f"{path} {model_files.without_network(file)}")
+        if Path(path).suffix not in (".h5", ".hdf5"):  # by which Keras tells the format
+            raise UserError(f"{path} is an .h5 of another name. Rename it: {Path(path).stem}.h5.")
         try:
             safety.check_storage(path, file)
             network = safety.configuration(path, file)
@@ -127,7 +129,7 @@ def load(path: str | Path, precision: str = "float32") -> keras.Model:
             raise
         except Exception as error:  # whatever a damaged file makes h5py and Keras raise
             # Keras puts the reason behind the whole configuration of the layer.
-            reason = str(error).rpartition("Exception encountered: ")[2]
+            reason = str(error).rpartition("Exception encountered: ")[2] or type(error).__name__
             raise UserError(
                 f"{path} cannot be loaded ({first_line(Exception(reason))}). Export it anew."
             ) from None

@@ -99,7 +99,7 @@ OPERATION = (
 UNKNOWN = "which is none of the built-in parts that a colorizer is made of"
 
 EXPANSION = 10  # times the file's size that its data may take in memory
-PATIENCE = 120  # seconds for what takes less than one
+PATIENCE = 60  # seconds for what takes less than one
 ELEMENTS = 2**31  # of a tensor between two layers, for one picture: 8 GiB
 
 
@@ -148,10 +148,13 @@ def configuration(path: str | Path, file: h5py.File) -> dict[str, Any]:
 def check_shapes(path: str | Path, file: h5py.File, network: Mapping[str, Any]) -> None:
     """`UserError` where the layers of a `network` are larger than the weights that `file` stores.
 
-    The network is built without its variables' values, so that nothing is allocated. TimeoutError
-    where that does not end: Keras 3.10 takes any IndexError for an order of layers to be changed.
+    The network is built without its variables' values, so that nothing is allocated. Where that
+    does not end it is given up: Keras 3.10 takes any IndexError for a wrong order of the layers.
     """
-    declared, outputs = _in_time(functools.partial(_declared, network))
+    try:
+        declared, outputs = _in_time(functools.partial(_declared, network))
+    except TimeoutError:
+        raise UserError(f"{path} cannot be loaded: its layers do not fit together.") from None
     stored = list(_stored(path, file))
     if [len(shapes) for shapes in declared] != [len(shapes) for shapes in stored]:
         raise UserError(

@@ -77,6 +77,12 @@ def test_a_suffix_tells_where_the_content_does_not(tmp_path):
         h5.load(tmp_path / "m.onnx")
 
 
+def test_a_model_of_another_suffix_is_to_be_renamed(tmp_path):
+    drawn.exported(tmp_path / "m.h5").rename(tmp_path / "m.bin")
+    with pytest.raises(UserError, match="Rename it: m.h5"):
+        h5.load(tmp_path / "m.bin")
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [(("saved_model.pb",), "SavedModel folder"), (("config.json", "metadata.json"), "unpacked")],
