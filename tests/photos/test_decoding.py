@@ -567,6 +567,24 @@ def test_avif_at_every_depth(read, bits, channels):
     np.testing.assert_array_equal(pixels, np.broadcast_to(expected, pixels.shape))
 
 
+@pytest.mark.parametrize("orientation", TURNED)
+def test_avif_and_heif_are_turned_once(read, orientation):
+    block = Image.Exif()
+    block[274] = orientation
+    exif = block.tobytes()
+    data = saved(RGB, "AVIF", exif=exif, quality=100, subsampling="4:4:4")
+    expected = TURNED[orientation](RGB).astype(int)
+    np.testing.assert_allclose(only(read(data)).astype(int), expected, atol=6)
+    heif = pytest.importorskip("pillow_heif", reason="make setup HEIF=1 was not used")
+    for mode, stored, full in (("RGB", RGB, 255), ("RGB;16", RGB.astype(np.uint16) * 257, 65535)):
+        image = heif.from_bytes(mode=mode, size=(60, 40), data=stored.tobytes())
+        image.info["exif"] = exif
+        file = io.BytesIO()
+        image.save(file, quality=-1, chroma=444)
+        pixels = only(read(file.getvalue()))
+        np.testing.assert_allclose(pixels * (255 / full), expected, atol=4)
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("bits", [8, 10, 12])
 def test_heif_with_pillow_heif(read, monkeypatch, bits, channels):
