@@ -297,10 +297,11 @@ def everything(folder):
     }
 
 
-def test_one_photo(tmp_path, command):
+def test_one_photo(tmp_path, model, command):
     source = save(tmp_path / "my photo.v2 é.png")
     code, output, errors = command(source, tmp_path / "out")
     assert (code, errors) == (0, "") and "my photo.v2 é.png" in output
+    assert output.startswith(f"model: {model}\n")
     result = np.asarray(Image.open(tmp_path / "out" / source.name))
     assert np.abs(lightness(result) - lightness(RGB)).max() < 0.5
     assert chroma(result).mean() > 5
