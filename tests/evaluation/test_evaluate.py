@@ -642,7 +642,9 @@ def test_a_broken_model_in_the_folder_does_not_stop_the_baselines(run, tmp_path)
 def test_a_broken_model_alone_is_an_error(run, tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"")
     code, out, errors = run("--models", "broken.h5")
-    assert code == 2 and not out and len(errors) == 1 and "broken.h5" in errors[0]
+    assert (
+        code == 2 and out == "model: broken.h5\n" and len(errors) == 1 and "broken.h5" in errors[0]
+    )
     assert not (tmp_path / "reports").exists() or not any((tmp_path / "reports/eval").iterdir())
 
 
@@ -654,7 +656,7 @@ def test_a_missing_model_is_named_before_any_work(run):
 def test_a_reference_that_is_not_there_is_named_before_any_work(run, tmp_path):
     save(tmp_path / "models/flat.h5")
     code, out, errors = run("--against", "nobody")
-    assert code == 2 and not out and len(errors) == 1
+    assert code == 2 and out.startswith("model: ") and out.count("\n") == 1 and len(errors) == 1
     assert "nobody" in errors[0] and "grey, mean colour, flat" in errors[0]
     code, out, _ = run("--against", "mean colour")
     assert code == 0 and "flat against mean colour: " in out
