@@ -58,6 +58,17 @@ def _rgb(quality):
     return encode
 
 
+def _webp(quality, lossless=False):
+    """Where it is lossy, with 4:2:0 alone."""
+
+    def encode(rgb):
+        file = io.BytesIO()
+        Image.fromarray(rgb).save(file, "WEBP", quality=quality, lossless=lossless)
+        return file.getvalue()
+
+    return encode
+
+
 def _cjpeg(quality, sampling, transform):
     options = ["-quality", str(quality), "-sample", _SAMPLINGS[sampling][1], "-optimize"]
 
@@ -82,7 +93,8 @@ def writers() -> dict[str, Callable[[np.ndarray], bytes]]:
     if shutil.which("cjpeg"):
         for transform in ("int", "float", "fast"):
             found[f"JPEG 100, 4:4:4, {transform}"] = _cjpeg(100, "4:4:4", transform)
-    return {**found, "PNG": photos.png}
+    found.update({f"WebP {quality}": _webp(quality) for quality in (95, 100)})
+    return {**found, "WebP, lossless": _webp(80, lossless=True), "PNG": photos.png}
 
 
 def measure(paths: list[Path]) -> Iterator[tuple[str, float, float, float, int]]:

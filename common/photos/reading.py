@@ -95,7 +95,7 @@ class Photo:
     """An open picture file, whose pages are decoded one by one.
 
     `format`: Pillow's name; `written`: the format of a result, which is the same if we write it;
-    `shapes`: (H, W) of each page as stored; `lossless`, `compressed`: how its pixels are stored;
+    `shapes`: (H, W) of each page as stored; `compressed`: whether its pixels are;
     `notes`: how irregularities were handled; `tiff_header`: of a TIFF, (byte order, whether its
     offsets have 64 bits, ...) as of `exif.header`.
     """
@@ -106,7 +106,7 @@ class Photo:
         self.notes: list[str] = []
         self._file, self._tiff = file, None
         self._image: Image.Image | None = None
-        self.lossless = self.compressed = True
+        self.compressed = True
         head = file.read(HEAD)
         file.seek(0)
         if reason := why_not(head, suffix):
@@ -148,7 +148,6 @@ class Photo:
         name = image.format or ""
         self.format = {"MPO": "JPEG"}.get(name, name)
         self.shapes = [image.size[::-1]]
-        self.lossless = self.format != "WEBP" or _is_lossless(self._file)
         if self.format == "JPEG":
             self.notes += jpeg.left_out(image)
         elif getattr(image, "n_frames", 1) > 1:
@@ -244,14 +243,3 @@ class Photo:
         if image.mode == "CMYK":
             return Samples(image, "CMYK")
         return Samples(image if image.mode == space else image.convert(space), space)
-
-
-def _is_lossless(file):
-    """Whether a WebP holds its pixels exactly."""
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        name, size = head[:4], int.from_bytes(head[4:], "little")
-        if name in (b"VP8 ", b"VP8L"):
-            return name == b"VP8L"
-        file.seek(size + size % 2, io.SEEK_CUR)
-    return False

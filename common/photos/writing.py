@@ -21,7 +21,7 @@ from common.photos.profiles import srgb_profile
 from common.photos.reading import Page, Photo
 
 _JFIF = {"": 0, "inch": 1, "cm": 2}  # units of density
-# None keeps L* within 0.5 at 99.9 % of the pixels; this does at 98.5 % (benchmarks/lightness.py).
+# No JPEG keeps L* within 0.5 at 99.9 % of pixels; this does at 98.5 % (benchmarks/lightness.py).
 _JPEG = (
     *(cv2.IMWRITE_JPEG_QUALITY, 100),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
@@ -49,9 +49,9 @@ def png(rgb: np.ndarray, compression: int | None = None) -> bytes:
 def write(path: str | Path, pages: Iterable[Page], photo: Photo) -> None:
     """Write an iterator of `Page`s as photo.written, tagged sRGB, metadata kept.
 
-    Lossy formats have quality 95 and full colour resolution; a TIFF is compressed, by Deflate, if
-    its source was. Only TIFF takes more than one page. The pages' pixels are overwritten, since
-    large pictures leave no memory for copies.
+    All but JPEG, of quality 100 and full colour resolution, hold the pixels exactly; a TIFF is
+    compressed, by Deflate, if its source was. Only TIFF takes more than one page. The pages' pixels
+    are overwritten, since large pictures leave no memory for copies.
     """
     if photo.written == "TIFF":
         _write_tiff(path, pages, photo)
@@ -79,8 +79,7 @@ def _by_pillow(page, photo):
     Image.fromarray(page.pixels).save(
         buffer,
         photo.written,
-        quality=95,
-        lossless=photo.lossless,
+        lossless=True,  # lossy WebP has 4:2:0 alone, which costs up to 18 of L*
         exact=True,
         icc_profile=srgb_profile(),
         **{name: value for name, value in options.items() if value},
