@@ -113,7 +113,8 @@ def test_zoom_and_shear_are_about_the_middle(size):
     for number, kinds in itertools.product(range(10), (("zoom",), ("shear",))):
         turned = view(kinds, number, rgb=noise[::-1, ::-1].copy())
         difference = np.abs(turned.astype(int) - view(kinds, number, rgb=noise)[::-1, ::-1])
-        assert difference.mean() < 0.1  # none here, another build of OpenCV may round otherwise
+        # OpenCV 4.10 rounds positions to 1/32 pixel, which is 0.7 here; half a pixel would be 44.
+        assert difference.mean() < 2
 
 
 @pytest.mark.parametrize("kinds", SUBSETS)
