@@ -346,7 +346,7 @@ _WORDS = {
 
 
 def build(network: Mapping[str, Any]) -> keras.Model:
-    """The network of a configuration that `network` returned, with its initial weights."""
+    """The network that `configuration` returned, with its initial weights."""
     kind = keras.Sequential if network["class_name"] == "Sequential" else keras.Model
     return kind.from_config(copy.deepcopy(network["config"]))  # from_config takes things out
 
