@@ -16,6 +16,7 @@ from common.photos.formats import PhotoError
 from common.photos.pixels import Samples, unmultiplied, whole_range
 
 _COLOURS = {0: "L", 1: "L", 2: "RGB", 3: "P", 5: "CMYK", 6: "RGB", 8: "LAB", 9: "LAB"}
+_NAMES = {"L": "grey", "P": "a palette", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
 _RAW = (32803, 34892)  # photometric interpretations: a mosaic of filters, and linear raw
 _FAX = (2, 3, 4, 32771)
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
@@ -64,8 +65,11 @@ def pictures(tiff: Any, notes: list[str]) -> list[Picture]:
     A page may be the thumbnail of a picture in its SubIFDs, which is then taken in its place.
     Masks are left out, and so are reduced versions beside pictures that are none.
     """
-    found = []
+    found, seen = [], set()
     for top in tiff.pages:
+        if top.offset in seen:  # a chain of directories that leads back
+            break
+        seen.add(top.offset)
         pages = [top, *(top.pages or ())]
         if 50706 in top.tags or any(page.photometric in _RAW for page in pages):
             raise PhotoError("camera raw is not read; save it as JPEG or TIFF")
@@ -145,16 +149,22 @@ def _check(page, file):
         raise PhotoError(f"a TIFF of the colours {name} is not read; save it as RGB")
     colours = 1 if space in "LP" else len(space)
     extra = page.samplesperpixel - colours
-    if (
-        page.imagedepth != 1
-        or not 0 <= extra <= 8
-        or (extra > 1 and space == "L" and not page.extrasamples)
-        or (space == "CMYK" and page.tags.valueof(332, 1) != 1)  # InkSet: other inks
-        or isinstance(page.bitspersample, tuple)
-        or 262 not in page.tags  # PhotometricInterpretation
-        or _segment(page) > max(4 * page.imagelength * page.imagewidth, _LARGEST_TILE)
+    unclear = extra > 1 and space == "L" and not page.extrasamples
+    tiles = _segment(page) > max(4 * page.imagelength * page.imagewidth, _LARGEST_TILE)
+    for wrong, what in (
+        (page.imagedepth != 1, "a TIFF of a volume"),
+        (262 not in page.tags, "a TIFF without a PhotometricInterpretation"),
+        (isinstance(page.bitspersample, tuple), "a TIFF whose samples differ in depth"),
+        (
+            unclear or not 0 <= extra <= 8,
+            f"a TIFF of {page.samplesperpixel} samples a pixel as {_NAMES[space]}",
+        ),
+        # InkSet
+        (space == "CMYK" and page.tags.valueof(332, 1) != 1, "a TIFF of other inks than CMYK"),
+        (tiles, "a TIFF of tiles far larger than its picture"),
     ):
-        raise PhotoError("a TIFF of such a layout is not read; save it anew")
+        if wrong:
+            raise PhotoError(f"{what} is not read; save it anew")
 
 
 def _segment(page):

@@ -418,6 +418,28 @@ def test_the_size_that_a_jpeg_xl_says():
             assert segments.shape(data[: segments.HEAD]) == (height, width)
 
 
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ([(262, 3, 1, 1), (277, 3, 1, 3)], "3 samples a pixel as grey"),
+        ([(277, 3, 1, 3)], "without a PhotometricInterpretation"),
+        ([(262, 3, 1, 5), (277, 3, 1, 3)], "3 samples a pixel as CMYK"),
+        ([(262, 3, 1, 10), (277, 3, 1, 3)], "ITULAB"),
+        ([(262, 3, 1, 2), (277, 3, 1, 3), (259, 3, 1, 34661)], "compressed by"),
+    ],
+)
+def test_a_tiff_of_another_layout_says_which(read, tags, reason):
+    bits = (258, 3, 3, struct.pack("<3H", 8, 8, 8))
+    with pytest.raises(PhotoError, match=reason):
+        read(bare_tiff(RGB.tobytes(), [bits, *tags]))
+
+
+def test_directories_that_lead_back_are_read_once(read):
+    tags = [(258, 3, 3, struct.pack("<3H", 8, 8, 8)), (262, 3, 1, 2), (277, 3, 1, 3)]
+    data = bare_tiff(RGB.tobytes(), tags)
+    np.testing.assert_array_equal(only(read(data[:-4] + data[4:8])), RGB)
+
+
 @pytest.mark.parametrize("compression", [1, 5])
 def test_a_tiff_that_lacks_strips_is_no_picture(read, compression):
     strip = imagecodecs.lzw_encode(bytes(600)) if compression == 5 else bytes(600)
@@ -431,7 +453,7 @@ def test_tiles_without_end_are_not_read(read):
         *((258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1)),
         *((322, 4, 1, 100_000), (323, 4, 1, 100_000), (324, 4, 1, 8), (325, 4, 1, 14)),
     ]
-    with pytest.raises(PhotoError, match="layout"):
+    with pytest.raises(PhotoError, match="tiles far larger"):
         read(bare_tiff(zlib.compress(bytes(1000)), tags, 10, 10))
 
 
