@@ -34,6 +34,7 @@ _PRIMARIES = {
     22: (_D65, (0.63, 0.34, 0.295, 0.605, 0.155, 0.077)),
 }
 _UNSPECIFIED = 2
+_LONGEST = 1 << 26  # bytes of a profile
 _RAMP = np.linspace(0, 1, 4096)
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 _BT709, _SRGB_CURVE = (1, 6, 11, 12, 14, 15), 13
@@ -85,12 +86,14 @@ def of_png(chunks: dict[bytes, bytes], grey: bool, notes: list[str]) -> tuple[bo
     gAMA with cHRM.
     """
     if len(cicp := chunks.get(b"cICP", b"")) >= 4:
+        if not cicp[3]:
+            notes.append("its values have a narrow range (cICP): taken for the whole range")
         return True, of_cicp(cicp[0], cicp[1], grey, notes)
     if (profile := chunks.get(b"iCCP")) is not None:
         name, _, rest = profile.partition(b"\0")
         refuse_hdr(16 if name == b"ITUR_2100_PQ_FULL" else 0)
         try:
-            return True, zlib.decompress(rest[1:])
+            return True, zlib.decompressobj().decompress(rest[1:], _LONGEST)
         except zlib.error:
             notes.append("its colour profile is damaged: left out")
     if b"sRGB" in chunks:
@@ -117,7 +120,10 @@ def of_nclx(file: BinaryIO, grey: bool, notes: list[str]) -> tuple[bool, bytes |
 
 
 def of_exif(top: exif.Directory, grey: bool, notes: list[str]) -> bytes | None:
-    """The profile that EXIF names: Adobe RGB by its interoperability index, or by ColorSpace 2."""
+    """The profile that EXIF holds or names: Adobe RGB by its interoperability index, or by
+    ColorSpace 2."""
+    if (profile := top.entries.get(exif.PROFILE)) is not None:
+        return profile.data
     details = top.inner.get(exif.EXIF)
     if details is None:
         return None

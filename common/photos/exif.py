@@ -7,7 +7,7 @@ appended to the result.
 import io
 import struct
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 ORIENTATION = 274
 _WORDS = {False: ("I", "H"), True: ("Q", "Q")}  # layouts of offsets and of the number of entries
@@ -16,11 +16,11 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
 _INNER = {0: (EXIF, GPS), EXIF: (INTEROPERABILITY,)}  # directories within each directory
-COLOR_SPACE = 0xA001
+COLOR_SPACE, PROFILE = 0xA001, 34675
 _RESOLUTIONS = (282, 283), (0xA20E, 0xA20F)  # of the picture, of the sensor
 _SIZE = (256, 0xA002), (257, 0xA003)  # tags of width, of height
-# White point, primaries, transfer function, and how YCbCr is meant: of the pixels as stored.
-_OF_COLOURS = (301, 318, 319, 529, 532)
+# White point, primaries, transfer function, how YCbCr is meant, profile: of the pixels as stored.
+_OF_COLOURS = (301, 318, 319, 529, 532, PROFILE)
 _OF_PLACES = (0x9214, 0xA214)  # where the subject is, in pixels
 
 
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
 class Directory:
     """A directory in a file: `entries` {tag: Entry}, `inner` {tag: Directory}, `following`, the
-    offset of the next one. Entries that lie beyond the file are left out.
+    offset of the next one; `damaged`: entries that lie beyond the file are left out.
 
     Raises struct.error and ValueError for a damaged one.
     """
@@ -46,7 +46,8 @@ class Directory:
         self._word, self._count = _WORDS[big]
         self.entries: dict[int, Entry] = {}
         self.inner: dict[int, Directory] = {}
-        end = file.seek(0, io.SEEK_END)
+        self.damaged = False
+        end = left = file.seek(0, io.SEEK_END)
         place = offset + struct.calcsize(self._count)
         (count,) = self._read(offset, self._count)
         field = 4 + 2 * struct.calcsize(self._word)
@@ -57,11 +58,18 @@ class Directory:
             if size > struct.calcsize(self._word):
                 (at,) = self._read(at, self._word)
             if code in _INNER.get(tag, ()):
-                (where,) = self._read(at, _INTEGERS.get(kind, self._word))
-                self.inner[code] = Directory(file, where, order, big, code)
-            elif 0 < size <= end - at:
+                try:
+                    (where,) = self._read(at, _INTEGERS.get(kind, self._word))
+                    self.inner[code] = Directory(file, where, order, big, code)
+                    self.damaged |= self.inner[code].damaged
+                except struct.error:
+                    self.damaged = True
+            elif 0 < size <= min(end - at, left):
                 file.seek(at)
                 self.entries[code] = Entry(kind, file.read(size), at)
+                left -= size  # entries that overlap would take any amount of memory
+            else:
+                self.damaged |= size > 0
         (self.following,) = self._read(place + count * field, self._word, missing=(0,))
 
     def _read(self, offset, layout, missing=None):
@@ -169,6 +177,11 @@ def _appended(file, data):
     offset = file.seek(end + end % 2)
     file.write(data)
     return offset
+
+
+def orientation(value: Any) -> int:
+    """What a file gives as its orientation -> 1 to 8; 1 for whatever is none."""
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def header(file: BinaryIO) -> tuple[str, bool, int]:

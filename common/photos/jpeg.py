@@ -18,7 +18,7 @@ _NOT_READ = {
 }  # fmt: skip
 
 
-def left_out(image: Image.Image) -> list[str]:
+def left_out(image: Image.Image, file: BinaryIO) -> list[str]:
     """Notes about what an open JPEG holds besides its picture."""
     xmp = image.info.get("xmp", b"")
     segments = getattr(image, "applist", ())
@@ -27,9 +27,19 @@ def left_out(image: Image.Image) -> list[str]:
         notes.append("its gain map (Ultra HDR): left out")
     elif any("Thumbnail" not in kind for kind in _kinds(image)[1:]):
         notes.append("a further picture (a stereo pair or a map): the first only")
-    if _MOTION.search(xmp):
+    if _MOTION.search(xmp) or _has_samsung_film(file):
         notes.append("its film (a motion photo): left out")
     return notes
+
+
+def _has_samsung_film(file):
+    """Whether Samsung's trailer holds a film, which older phones announce nowhere else."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 4))
+    if file.read() != b"SEFT":
+        return False
+    file.seek(0)
+    return b"MotionPhoto_Data" in file.read()
 
 
 def _kinds(image):

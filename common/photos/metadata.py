@@ -32,6 +32,7 @@ _QUIET = (  # what describes the stored pixels: nobody misses it
     b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"sBIT", b"hIST", b"sPLT", b"acTL", b"iDOT",
     b"fcTL", b"fdAT", b"pCAL", b"mDCV", b"cLLI", b"mDCv", b"cLLi",
 )  # fmt: skip
+_IN_PART = "its EXIF or its tags are damaged: kept as far as they can be read"
 _CREDENTIALS = "its content credentials, which hold for the original alone: left out"
 # Photoshop's image resources that are not true of a result: alpha channels' names, thumbnails,
 # profiles, EXIF, XMP, and paths in a picture that is turned.
@@ -43,10 +44,11 @@ _OF_PIXELS = frozenset((
     254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288,
     289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334,
     336, 337, 338, 339, 340, 341, 342, 343, 344, 345, 346, 347, 351, 400, 512, 513, 514, 515, 517,
-    518, 519, 520, 521, 529, 530, 531, 532, 559, 32995, 32996, 32997, 32998, 34675, 34908, 37724,
-    50838, 50839,
+    518, 519, 520, 521, 529, 530, 531, 532, 559, 32995, 32996, 32997, 32998, 33424, 34675,
+    34908, 37724, 40965, 50838, 50839,
 ))  # fmt: skip
 _LAYERS = 37724
+_POINTERS = (13, 18)  # types of what holds the offset of a directory
 _METRES = {"inch": 0.0254, "cm": 0.01, "metre": 1.0}
 
 
@@ -88,7 +90,10 @@ def exif_block(image: Image.Image, file: BinaryIO) -> bytes | None:
 def directory(block: bytes | None, notes: list[str]) -> Directory | None:
     """The first directory of EXIF; None, with a note, if it is damaged."""
     try:
-        return None if block is None else exif.of_block(block)
+        top = None if block is None else exif.of_block(block)
+        if top is not None and top.damaged:
+            notes.append(_IN_PART)
+        return top
     except (struct.error, ValueError):
         notes.append("its EXIF is damaged: left out")
         return None
@@ -153,10 +158,16 @@ def of_tiff(
     except (struct.error, ValueError):
         notes.append("its EXIF is damaged: left out")
         return Metadata()
+    if kept.damaged:
+        notes.append(_IN_PART)
     if _LAYERS in kept.entries:
         notes.append("its layers (Photoshop): left out")
     kept.make_true(shape, orientation)
-    kept.entries = {tag: entry for tag, entry in kept.entries.items() if tag not in _OF_PIXELS}
+    kept.entries = {
+        tag: entry
+        for tag, entry in kept.entries.items()
+        if tag not in _OF_PIXELS and entry.kind not in _POINTERS
+    }
     kept.entries.pop(exif.ORIENTATION, None)
     if packet := kept.entries.get(700):
         kept.entries[700] = packet._replace(data=xmp.of_result(packet.data, shape))

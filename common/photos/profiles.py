@@ -24,7 +24,7 @@ _RAMP = np.linspace(0, 1, 65536)
 _SPACES = {"L": ("RGB", "GRAY"), "RGB": ("RGB",), "CMYK": ("CMYK",)}  # of a picture's profiles
 _BAND = 1 << 18  # pixels converted at a time
 _UNFIT = "its colour profile is damaged or of another kind: left out"
-_HDR = re.compile(rb"(?<![A-Za-z])(PQ|HLG)(?![A-Za-z])|2084")  # in a profile's description
+_HDR = re.compile(rb"(?<![A-Za-z0-9])(PQ|HLG)(?![A-Za-z0-9])|ST ?2084")  # in a description
 _TRANSFERS = {16: "PQ", 18: "HLG"}  # H.273
 
 
@@ -105,10 +105,10 @@ class _Profile:
         (count,) = struct.unpack_from(">I", icc, 128)
         entries = [struct.unpack_from(">4sII", icc, 132 + 12 * i) for i in range(min(count, 100))]
         tags = {name: icc[offset : offset + size] for name, offset, size in entries}
-        description = _HDR.search(tags.get(b"desc", b"")[8:].replace(b"\0", b""))
-        transfer = tags.get(b"cicp", bytes(12))[9]
-        refuse_hdr(18 if description and description[0] == b"HLG" else 16 if description else 0)
-        refuse_hdr(transfer)
+        described = _HDR.search(tags.get(b"desc", b"")[8:].replace(b"\0", b""))
+        if described and self.space == "RGB":
+            refuse_hdr(18 if described[0] == b"HLG" else 16)
+        refuse_hdr(tags.get(b"cicp", bytes(12))[9])
         if b"A2B0" in tags or b"A2B1" in tags:
             return
         if self.space == "GRAY":

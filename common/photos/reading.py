@@ -149,7 +149,7 @@ class Photo:
         self.format = {"MPO": "JPEG"}.get(name, name)
         self.shapes = [image.size[::-1]]
         if self.format == "JPEG":
-            self.notes += jpeg.left_out(image)
+            self.notes += jpeg.left_out(image, self._file)
         elif getattr(image, "n_frames", 1) > 1:
             self.notes.append("an animation or layers: the first picture only")
         if self.format in ("AVIF", "HEIF"):
@@ -184,7 +184,7 @@ class Photo:
             draft = 2 * width, 2 * height
         orientation = 1
         with contextlib.suppress(Exception):  # damaged EXIF makes Pillow raise anything
-            orientation = image.getexif().get(exif.ORIENTATION, 1)
+            orientation = exif.orientation(image.getexif().get(exif.ORIENTATION))
         block = metadata.exif_block(image, self._file)
         samples = self._samples(image, draft)
         if samples.extra is not None:
@@ -201,7 +201,7 @@ class Photo:
         picture = self._pictures[index]
         samples = tiff.decode(picture, self._file, self.notes)
         of_file = self._file, picture.top.offset
-        orientation = picture.valueof(exif.ORIENTATION, 1)
+        orientation = exif.orientation(picture.valueof(exif.ORIENTATION))
         icc = picture.valueof(34675) or colours.of_tiff(*of_file, samples, self.notes)
         colour = to_srgb(samples, icc, self.notes)
         pixels = upright(with_alpha(colour, samples.alpha), orientation)

@@ -93,6 +93,25 @@ def test_exif_keeps_its_bytes_but_for_what_is_untrue(rewrite, kind, order):
     assert 0x9214 not in details and resolution == [150, 300]
 
 
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_an_orientation_that_is_none_turns_nothing(rewrite, value):
+    for data in (
+        saved(RGB, "PNG", exif=block(orientation=value)[0]),
+        tiff(RGB, photometric="rgb", extratags=[(274, 3, 1, value, True)]),
+    ):
+        target, _ = rewrite(data)
+        np.testing.assert_array_equal(np.asarray(Image.open(target)), RGB)
+
+
+def test_a_damaged_directory_of_gps_loses_nothing_else(rewrite):
+    data = with_exif(tiff(RGB, photometric="rgb"))
+    pointer = data.rindex(struct.pack("<HHI", 34853, 4, 1)) + 8
+    target, notes = rewrite(data[:pointer] + b"\xff\xff\xff\x7f" + data[pointer + 4 :])
+    assert any("damaged" in note for note in notes)
+    with tifffile.TiffFile(target) as file:
+        assert file.pages[0].tags[34665].value["UserComment"] == "a comment"
+
+
 @pytest.mark.parametrize("cut", [9, 40, 120, 230])
 def test_an_exif_block_that_breaks_off_is_left_out_or_kept_in_part(rewrite, cut):
     target, _ = rewrite(saved(RGB, "PNG", exif=block()[0][:cut]))
@@ -192,6 +211,15 @@ def test_xmp_announces_no_picture_that_is_gone(rewrite):
     ]
     assert b"gain-map" not in kept and b"container" not in kept
     assert any("gain map" in note for note in notes) and any("motion" in note for note in notes)
+
+
+def test_a_film_in_samsungs_trailer_is_noted(rewrite):
+    data = saved(RGB, "JPEG")
+    target, notes = rewrite(
+        data + b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data film SEFH\x6a\0\0\0SEFT"
+    )
+    assert any("motion photo" in note for note in notes)
+    assert b"MotionPhoto_Data" not in target.read_bytes()
 
 
 def test_a_stereo_pair_gives_its_first_picture_and_no_index_of_two(rewrite):
