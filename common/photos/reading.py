@@ -121,6 +121,8 @@ class Photo:
         else:
             self._open(suffix)
         for height, width in self.shapes:
+            if not height * width:
+                raise PhotoError("damaged (it has no pixels)")
             if height * width > max_megapixels * 1e6:
                 raise PhotoError(
                     f"{width} x {height} is {height * width / 1e6:.0f} megapixels, more than "

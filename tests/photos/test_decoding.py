@@ -434,6 +434,12 @@ def test_a_tiff_of_another_layout_says_which(read, tags, reason):
         read(bare_tiff(RGB.tobytes(), [bits, *tags]))
 
 
+def test_a_picture_has_pixels(read):
+    tags = [(258, 3, 1, 8), (262, 3, 1, 1)]
+    with pytest.raises(PhotoError, match="no pixels"):
+        read(bare_tiff(bytes(10), tags, 10, 0))
+
+
 def test_directories_that_lead_back_are_read_once(read):
     tags = [(258, 3, 3, struct.pack("<3H", 8, 8, 8)), (262, 3, 1, 2), (277, 3, 1, 3)]
     data = bare_tiff(RGB.tobytes(), tags)
