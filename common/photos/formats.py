@@ -65,6 +65,10 @@ _SIGNATURES = (
     (0, b"FOVb", _RAW_REASON),  # Sigma
     (0, b"\0MRM", _RAW_REASON),  # Minolta
 )
+_BEGINNINGS = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"8BPS"),
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+)
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # What a name in a folder is, if the system finds nothing behind it.
 _LINKS = {errno.ENOENT: "a broken link", errno.ELOOP: "a link that leads back to itself"}
@@ -169,6 +173,11 @@ def of_suffix(suffix: str) -> str:
     if suffix in _HEIF and "HEIF" not in _openers():
         return _HEIF_REASON
     return _OTHERS.get(suffix, "")
+
+
+def is_begun(head: bytes) -> bool:
+    """Whether these first bytes are those of a format that is read, whatever follows."""
+    return head.startswith(_BEGINNINGS) or head[4:8] == b"ftyp" or head[8:12] == b"WEBP"
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from common.photos.formats import (
     WRITTEN,
     PhotoError,
     decoding,
+    is_begun,
     of_suffix,
     open_image,
     why_not,
@@ -119,7 +120,7 @@ class Photo:
             self.shapes = [picture.shape for picture in self._pictures]
             self.compressed = self._pictures[0].page.compression != 1
         else:
-            self._open(suffix)
+            self._open(head, suffix)
         for height, width in self.shapes:
             if not height * width:
                 raise PhotoError("damaged (it has no pixels)")
@@ -135,16 +136,18 @@ class Photo:
         if self.written != self.format:
             self.notes.append(f"{self.format} in, PNG out")
 
-    def _open(self, suffix):
+    def _open(self, head, suffix):
         """Open a file of one picture."""
         try:
-            if self._file.read(8) == png.START:
+            if head.startswith(png.START):
                 image, self._file = png.open_png(self._file, self.notes)
             else:
                 image = open_image(self._file)
         except Image.UnidentifiedImageError:
             if reason := jpeg.why_not(self._file) or of_suffix(suffix):
                 raise PhotoError(reason) from None
+            if is_begun(head):
+                raise PhotoError("damaged (its header cannot be read)") from None
             raise
         self._image = image
         name = image.format or ""

@@ -77,7 +77,10 @@ def pictures(tiff: Any, notes: list[str]) -> list[Picture]:
             notes.append("a page that is a mask: left out")
             continue
         full = [page for page in pages if not page.subfiletype & _MASK]
-        found.append(Picture(max(full, key=lambda page: page.imagelength * page.imagewidth), top))
+        largest = max(full, key=lambda page: page.imagelength * page.imagewidth)
+        if largest is not top:
+            notes.append("a thumbnail: the picture behind it is read")
+        found.append(Picture(largest, top))
     whole = [picture for picture in found if not picture.page.subfiletype & _REDUCED]
     if whole and len(whole) < len(found):
         notes.append("a page that is a thumbnail: left out")

@@ -826,6 +826,12 @@ def test_the_reason_is_that_of_the_suffix(tmp_path, suffix, reason):
         pass
 
 
+def test_a_file_that_ends_in_its_header_is_damaged(read):
+    for kind in ("JPEG", "PNG", "GIF", "WEBP", "JPEG2000", "AVIF"):
+        with pytest.raises(PhotoError, match="damaged"):
+            read(saved(RGB, kind)[:20])
+
+
 @pytest.mark.parametrize("suffix", [".heic", ".cr2", ".jxl", ".png", ".tif"])
 def test_a_jpeg_is_read_whatever_its_name(noted, suffix):
     page, _ = noted(saved(RGB, "JPEG"), f"photo{suffix}")
