@@ -49,6 +49,7 @@ _OF_PIXELS = frozenset((
 ))  # fmt: skip
 _LAYERS = 37724
 _POINTERS = (13, 18)  # types of what holds the offset of a directory
+_PPM = re.compile(rb"P\d(?:\s+(?:#[^\r\n]*\s+)*\d+){2,3}")  # its header, up to the pixels
 _METRES = {"inch": 0.0254, "cm": 0.01, "metre": 1.0}
 
 
@@ -108,13 +109,14 @@ def of_image(
     notes: list[str],
 ) -> Metadata:
     """The metadata of an open picture that is no TIFF, of which block is the EXIF."""
+    info = image.info
+    orientation = info.get("original_orientation") or orientation  # pillow-heif has turned it
     if block:
         try:
             block = exif.of_result(block, shape, orientation)
         except (struct.error, ValueError):
             notes.append("its EXIF is damaged: left out")
             block = None
-    info = image.info
     packet = info.get("xmp") or info.get("XML:com.adobe.xmp")
     density, parts = _density(image), []
     if image.format in ("JPEG", "MPO"):
@@ -130,7 +132,8 @@ def of_image(
         parts = _profile_chunk([_packed(_IPTC, b"\0\0", iptc)])
     elif image.format == "PPM":
         file.seek(0)
-        comments = re.findall(rb"^#[ \t]*([^\r\n]*)", file.read(4096), re.MULTILINE)
+        head = _PPM.match(file.read(1 << 16))
+        comments = re.findall(rb"#[ \t]*([^\r\n]*)", head[0] if head else b"")
         parts = _text_chunk("\n".join(line.decode("utf-8", "replace") for line in comments))
     elif image.format == "GIF":
         comment = info.get("comment", b"")

@@ -169,6 +169,7 @@ STATED = {
         srgb_curve,
     ),
     "PNG EXIF": (png(RGB, (b"eXIf", exif().tobytes()[6:])), *ADOBE_RGB),
+    "PNG EXIF, grey": (png(GREY, (b"eXIf", exif().tobytes()[6:])), *ADOBE_RGB),
     "WebP EXIF": (saved(RGB, "WEBP", lossless=True, exif=exif()), *ADOBE_RGB),
     "WebP ICC before EXIF": (
         saved(RGB, "WEBP", lossless=True, exif=exif(), icc_profile=srgb_profile()),

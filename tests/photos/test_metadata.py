@@ -418,8 +418,19 @@ def text_of(path):
 def test_comments_of_other_formats(rewrite):
     gif, _ = rewrite(saved(Image.fromarray(RGB).quantize(8), "GIF", comment=b"a comment"))
     assert text_of(gif)["Comment"] == "a comment"
-    ppm, _ = rewrite(b"P5\n# a comment\n# of two lines\n2 1\n255\n\1\2")
+    ppm, _ = rewrite(b"P5\n# a comment\n# of two lines\n4 1\n255\n\1\n#\2")
     assert text_of(ppm)["Comment"] == "a comment\nof two lines"
+
+
+def test_exif_of_a_heif_that_its_decoder_has_turned(rewrite):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    target, _ = rewrite(saved(RGB, "HEIF", exif=block(orientation=6)[0], quality=90))
+    with Image.open(target) as image:
+        exif = image.getexif()
+        assert image.size == (40, 60) and exif[274] == 1
+        assert (float(exif[282]), float(exif[283])) == (150, 300)
+        assert 0x9214 not in exif.get_ifd(0x8769)
 
 
 # --- Other programs -------------------------------------------------------------------------------
