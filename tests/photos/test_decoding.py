@@ -3,6 +3,7 @@
 import io
 import itertools
 import struct
+import warnings
 import zlib
 
 import imagecodecs
@@ -12,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from common import photos
-from common.photos import PhotoError, segments
+from common.photos import PhotoError, formats, segments
 from tests import drawn
 from tests.photos.files import chunk, png16, saved, tiff
 
@@ -824,6 +825,15 @@ def test_the_reason_is_that_of_the_suffix(tmp_path, suffix, reason):
     assert photos.is_picture(path)
     with pytest.raises(PhotoError, match=reason), photos.read(path):
         pass
+
+
+def test_pillow_warns_of_nothing(read):
+    damaged = saved(RGB, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        formats._openers.cache_clear()  # as in a new process
+        read(damaged)
+    assert not caught
 
 
 def test_a_file_that_ends_in_its_header_is_damaged(read):
