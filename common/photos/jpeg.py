@@ -10,6 +10,7 @@ from common.photos.formats import open_image
 
 _GAIN_MAP = b"http://ns.adobe.com/hdr-gain-map/", b"urn:iso:std:iso:ts:21496"
 _MOTION = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:=[\"']|>)1")
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # that of a segment, within a scan's data
 _NO_END = "its end marker is missing"
 _NOT_READ = {
     0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
@@ -90,7 +91,7 @@ def load(
                 copy.draft(None, draft)
             copy.load()
             ended.append(copy)
-        if ended[0].tobytes() != ended[1].tobytes():
+        if ended[0].tobytes() != ended[1].tobytes() or not _has_all_scans(data):
             raise
         notes.append(_NO_END)
         return ended[0]
@@ -104,3 +105,23 @@ def _ended(file):
     file.seek(0)
     data = file.read()
     return data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) > 0
+
+
+def _has_all_scans(data):
+    """Whether the scans bring every coefficient of every component, to its last bit."""
+    components, found, start = b"", set(), 2
+    while True:
+        marker, size = data[start + 1], int.from_bytes(data[start + 2 : start + 4], "big")
+        segment = data[start + 4 : start + 2 + size]
+        start += 2 + size
+        if marker in (0xC0, 0xC1, 0xC2):
+            components = segment[6::3]
+        elif marker == 0xDA:
+            first, last, bits = segment[-3:]
+            if not bits & 15:
+                of_scan = segment[1:-3:2]
+                found |= {(name, i) for name in of_scan for i in range(first, last + 1)}
+            following = _MARKER.search(data, start)
+            if following is None:
+                return {(name, i) for name in components for i in range(64)} <= found
+            start = following.start()

@@ -747,6 +747,17 @@ def test_a_jpeg_without_its_end(noted, options):
             photos.decode(data[:-cut], 32, "squash")
 
 
+def test_a_progressive_jpeg_that_lacks_scans_is_cut_off(read):
+    data = saved(LARGE, "JPEG", quality=90, progressive=True)
+    scans = [i for i in range(len(data)) if data[i : i + 2] == b"\xff\xda"]
+    assert len(scans) > 5
+    for scan in scans[1:]:
+        end = data.rindex(b"\xff\xc4", 0, scan)  # its table stands before it
+        for cut in (end, scan):
+            with pytest.raises(PhotoError, match="truncated|damaged"):
+                read(data[:cut])
+
+
 def test_kinds_of_jpeg_that_are_not_read(read):
     eight = saved(RGB, "JPEG")
     for data in (
