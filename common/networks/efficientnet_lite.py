@@ -8,7 +8,8 @@ package index that hold a state_dict of PyTorch; it is read without PyTorch.
 import functools
 import importlib.metadata
 import math
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 from keras import layers
 
 from common.cli import UserError
-from common.networks import imagenet, pretrained, torch_files
+from common.networks import h5, imagenet, pretrained, torch_files
 
 VARIABLE = "EFFICIENTNET_LITE_WEIGHTS"
 
@@ -43,7 +44,7 @@ STAGES = (
     Stage(1, 3, 1, 6, 320),
 )
 STEM, HEAD = 32, 1280  # filters, of every variant
-LAST_OF_STRIDE = {8: 3, 16: 5, 32: 7}  # the last stage, counted from 1, at each stride
+LAST_OF_STRIDE = {4: 2, 8: 3, 16: 5, 32: 7}  # the last stage, counted from 1, at each stride
 EPSILON, MOMENTUM = 1e-3, 0.99
 
 
@@ -74,30 +75,42 @@ def stages(variant: Variant) -> Iterator[Stage]:
         yield stage._replace(blocks=math.ceil(blocks), filters=filters)
 
 
-def build(name: str, classes: int = 1000, size: int | None = None) -> keras.Model:
+def build(
+    name: str, classes: int = 1000, size: int | None = None, *, folded: bool = False
+) -> keras.Model:
     """(N, size, size, 3), preprocessed sRGB (`PREPROCESS`) -> (N, classes) float32 logits.
 
-    name: a key of `VARIANTS`. size: the side of the pictures, the variant's own where None. The
-    layers are built-in ones, named `stem_...`, `stage3_block1_...` and `head_...`; `features`
-    returns the outputs of their stages.
+    name: a key of `VARIANTS`. size: the side of the pictures, the variant's own where None. folded:
+    without normalisation, which `fold` puts into the convolutions. The layers are built-in ones,
+    named `stem_...`, `stage3_block1_...` and `head_...`; `features` returns the outputs of their
+    stages.
     """
     variant = VARIANTS[name]
     side = size or variant.size
     inputs = keras.Input((side, side, 3))
-    x = layers.Conv2D(STEM, 3, 2, "same", use_bias=False, name="stem_conv")(inputs)
-    x = _normalised(x, "stem")
-    for i, stage in enumerate(stages(variant), start=1):
-        for j in range(1, stage.blocks + 1):
-            x = _block(x, stage, stage.stride if j == 1 else 1, f"stage{i}_block{j}")
-    x = layers.Conv2D(HEAD, 1, use_bias=False, name="head_conv")(x)
-    x = _normalised(x, "head")
-    x = layers.GlobalAveragePooling2D(name="head_pool")(x)
+    x = _head(_stages(inputs, variant, folded), folded)
     x = layers.Dense(classes, name="logits", dtype="float32")(x)
     return keras.Model(inputs, x, name=name)
 
 
+def encoder(name: str, size: int | None) -> keras.Model:
+    """The folded network of a grey picture, for transfer: (N, S, S, 1) -> its features.
+
+    The one channel is preprocessed as each of the three (`PREPROCESS`). Returns a dict, {"s4",
+    "s8", "s16", "s32"}: the last output at each stride, (N, S/stride, S/stride, C), and "pool":
+    the (N, 1280) means of the head. The weights are random; `fold` sets them. The network's name
+    is `efficientnet_lite` in every variant.
+    """
+    inputs = keras.Input((size, size, 1))
+    last = _stages(inputs, VARIANTS[name], folded=True)
+    head = _head(last, folded=True)
+    network = keras.Model(inputs, head)
+    maps = {f"s{stride}": output for stride, output in features(network).items()}
+    return keras.Model(inputs, {**maps, "pool": head}, name="efficientnet_lite")
+
+
 def features(network: keras.Model) -> dict[int, Any]:
-    """{8: ..., 16: ..., 32: ...}: the last output at each stride, (N, H/stride, W/stride, C).
+    """{4: ..., 8: ..., 16: ..., 32: ...}: the last output at each stride, (N, H/s, W/s, C).
 
     They are tensors of a network of `build`, not yet activated: `keras.Model(network.input, ...)`.
     """
@@ -109,27 +122,78 @@ def features(network: keras.Model) -> dict[int, Any]:
     return outputs
 
 
-def _block(x: Any, stage: Stage, stride: int, name: str) -> Any:
+def owns(variable: Any) -> bool:
+    """Whether a variable of a network, nested or not, belongs to an EfficientNet-Lite."""
+    return variable.path.split("/")[-2].startswith(("stem_", "stage", "head_", "logits"))
+
+
+def fold(classifier: keras.Model, network: keras.Model) -> None:
+    """Set a folded network's weights from a classifier of the same variant with normalisation.
+
+    network: of `build(..., folded=True)` or `encoder`; the latter's first convolution sums its
+    kernel over the three equal channels. Outputs agree to rounding.
+    """
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        source = classifier.get_layer(layer.name)
+        values = [keras.ops.convert_to_numpy(v).astype(np.float64) for v in source.weights]
+        if layer.name.endswith("_conv"):
+            norm = classifier.get_layer(f"{layer.name.removesuffix('_conv')}_norm")
+            gamma, beta, mean, variance = (keras.ops.convert_to_numpy(v) for v in norm.weights)
+            scale = gamma / np.sqrt(variance.astype(np.float64) + norm.epsilon)
+            (kernel,) = values
+            if isinstance(layer, layers.DepthwiseConv2D):
+                kernel = kernel * scale[:, None]
+            else:
+                kernel = kernel * scale
+            if kernel.shape[2] != layer.kernel.shape[2]:
+                kernel = kernel.sum(2, keepdims=True)
+            values = [kernel, beta - mean * scale]
+        layer.set_weights(values)
+
+
+def _stages(x: Any, variant: Variant, folded: bool) -> Any:
+    """The stem and the seven stages."""
+    x = _convolution(x, "stem", folded, layers.Conv2D, STEM, 3, 2, "same")
+    for i, stage in enumerate(stages(variant), start=1):
+        for j in range(1, stage.blocks + 1):
+            x = _block(x, stage, stage.stride if j == 1 else 1, f"stage{i}_block{j}", folded)
+    return x
+
+
+def _head(x: Any, folded: bool) -> Any:
+    x = _convolution(x, "head", folded, layers.Conv2D, HEAD, 1)
+    return layers.GlobalAveragePooling2D(name="head_pool")(x)
+
+
+def _block(x: Any, stage: Stage, stride: int, name: str, folded: bool) -> Any:
     """Expand by 1x1, filter by channel, project by 1x1; added to its input where shapes agree."""
     y, channels = x, x.shape[-1]
     if stage.expansion > 1:
-        y = layers.Conv2D(
-            channels * stage.expansion, 1, use_bias=False, name=f"{name}_expand_conv"
-        )(y)
-        y = _normalised(y, f"{name}_expand")
-    y = layers.DepthwiseConv2D(
-        stage.kernel_size, stride, "same", use_bias=False, name=f"{name}_depthwise_conv"
-    )(y)
-    y = _normalised(y, f"{name}_depthwise")
-    y = layers.Conv2D(stage.filters, 1, use_bias=False, name=f"{name}_project_conv")(y)
-    y = _normalised(y, f"{name}_project", activate=False)
+        filters = channels * stage.expansion
+        y = _convolution(y, f"{name}_expand", folded, layers.Conv2D, filters, 1)
+    y = _convolution(
+        y, f"{name}_depthwise", folded, layers.DepthwiseConv2D, stage.kernel_size, stride, "same"
+    )
+    y = _convolution(y, f"{name}_project", folded, layers.Conv2D, stage.filters, 1, activate=False)
     if stride == 1 and channels == stage.filters:
         y = layers.Add(name=f"{name}_add")([x, y])
     return y
 
 
-def _normalised(x: Any, name: str, activate: bool = True) -> Any:
-    x = layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=f"{name}_norm")(x)
+def _convolution(
+    x: Any,
+    name: str,
+    folded: bool,
+    layer: Callable[..., Any],
+    *arguments: Any,
+    activate: bool = True,
+) -> Any:
+    """A convolution and its normalisation, or one with a bias, and ReLU6."""
+    x = layer(*arguments, use_bias=folded, name=f"{name}_conv")(x)
+    if not folded:
+        x = layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=f"{name}_norm")(x)
     return layers.ReLU(6, name=f"{name}_relu")(x) if activate else x
 
 
@@ -156,10 +220,19 @@ def load(
 ) -> tuple[keras.Model, str]:
     """(classifier of 1000 classes, the source of its weights), as `pretrained.load`.
 
-    weights: `auto`, the installed package, else seeded random weights after a warning; `imagenet`,
-    the package or `UserError`; `random`; or a file: a state_dict of PyTorch, or a Keras file of
-    `build(name)`. variable, consequence: for the messages.
+    weights: `auto`, the installed package, else those in the box (`shipped`), else seeded random
+    ones after a warning; `imagenet`, the package or `UserError`; `random`; or a file: a state_dict
+    of PyTorch, or a Keras file of `build(name)`. variable, consequence: for the messages.
     """
+    boxed = shipped(name)
+    if weights == "auto" and boxed and not _installed(name):
+        print(
+            f"{name}: ImageNet's weights as they are in the box, rounded to 10 bits of mantissa; "
+            f"`{install(name)}` brings the exact ones.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return _read(name, boxed, variable), boxed.name
     return pretrained.load(
         weights,
         name=name,
@@ -171,6 +244,18 @@ def load(
         missing="not installed",
         remedy=f"`{install(name)}`",
     )
+
+
+def shipped(name: str) -> Path | None:
+    """The file of a variant's weights among the shipped models, or None."""
+    return next((h5.shipped() / "embeddings").glob(f"{name}-*.h5"), None)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return packaged(name).is_file()
+    except FileNotFoundError:
+        return False
 
 
 def install(name: str) -> str:

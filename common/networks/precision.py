@@ -66,7 +66,11 @@ def _set_policy(settings: dict[str, Any], policy: str, ends: bool = True) -> Non
             _set_policy(config, policy, ends=exact)
         elif layer["class_name"] != "InputLayer":
             first = layer["class_name"] == "Rescaling" or layer["name"].startswith("l_to_")
-            config["dtype"]["config"]["name"] = "float32" if exact or first else policy
+            name = "float32" if exact or first else policy
+            if isinstance(config["dtype"], str):  # as SpatialDropout2D writes it
+                config["dtype"] = name
+            else:
+                config["dtype"]["config"]["name"] = name
         # A frozen layer at the end is a table of colours: training cannot adapt it to the rounding
         # of the layers before it, which therefore stay in float32 as well.
         if not exact or (_WEIGHTED & config.keys() and config.get("trainable", True)):
