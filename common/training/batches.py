@@ -1,7 +1,7 @@
 """The batches of a run: their order, their views, and the network's scaling."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -66,7 +66,7 @@ class Batches:
             )
             if self.embedder:
                 batch["embedding"] = self.embedder(in_lab(batch)["l"], pad=True)
-        return self.scaled(batch)
+        return self.scaled(batch, numbers if "age" in kinds else None)
 
     def read(
         self,
@@ -92,16 +92,26 @@ class Batches:
             range(0, len(positions), size),
         )
 
-    def scaled(self, batch: dict[str, Any]) -> tuple[dict[str, np.ndarray], Any]:
+    def scaled(
+        self, batch: dict[str, Any], aged: Iterable[int] | None = None
+    ) -> tuple[dict[str, np.ndarray], Any]:
         """A batch of the data set -> (inputs, targets) in the network's scaling.
 
-        Inputs are {"l"}, L* at each further size that the network takes (`views`), {"embedding"}
-        and stored maps; targets are ab (N, S, S, 2), L* and ab (N, S, S, 3) for a perceptual loss,
-        or {"ab", "label"} beside a classification head.
+        aged: the numbers of pictures whose L* is to have the faults of old photos. Inputs are
+        {"l"}, L* at each further size that the network takes (`views`), {"embedding"} and stored
+        maps; targets are ab (N, S, S, 2), L* and ab (N, S, S, 3) for a perceptual loss, or {"ab",
+        "label"} beside a classification head.
         """
         config = self.config
         colours = lab.rgb_to_lab(batch["rgb"])
-        inputs = {"l": lab.scale_l(colours[..., :1], config)}
+        l = seen = lab.scale_l(colours[..., :1], config)
+        if aged is not None:
+            old = [
+                augment.age(picture[..., 0], self.seed, number)
+                for picture, number in zip(colours, aged, strict=True)
+            ]
+            seen = lab.scale_l(np.stack(old)[..., None], config)
+        inputs = {"l": seen}
         for name, size in self._views.items():
             inputs[name] = (
                 inputs["l"]
@@ -115,7 +125,7 @@ class Batches:
         inputs |= batch.get("maps", {})
         ab = lab.scale_ab(colours[..., 1:], config)
         if config.distance:
-            return inputs, np.concatenate([inputs["l"], ab], -1)
+            return inputs, np.concatenate([l, ab], -1)
         return inputs, {"ab": ab, "label": batch["label"]} if config.classes else ab
 
 

@@ -184,14 +184,15 @@ def train(
         return Run(folder, None, history, {}, dataset, stopped_by=trainer.stopped_by)
     if prior is not None:
         identity["prior"] = [float(f"{share:.6g}") for share in prior]
-    path = export(
-        trainer,
-        network,
-        title,
-        identity,
-        overwrite=options.overwrite,
-        published=options.published,
-    )
+    with trainer.averaged():
+        path = export(
+            trainer,
+            network,
+            title,
+            identity,
+            overwrite=options.overwrite,
+            published=options.published,
+        )
     return Run(folder, path, trainer.progress.history, h5.metadata(path)["metrics"], dataset)
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -131,6 +131,24 @@ class Trainer:
             )
         return not self.stopped_by
 
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The network has the moving average of its weights meanwhile, if the optimizer keeps one.
+
+        That is what is validated and exported; training goes on from the weights themselves.
+        """
+        optimizer, variables = self.model.optimizer, self.model.trainable_variables
+        if not optimizer.use_ema or not int(optimizer.iterations):  # nothing is averaged yet
+            yield
+            return
+        weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        optimizer.finalize_variable_values(variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, weights, strict=True):
+                variable.assign(value)
+
     def _stop(self, number, _frame):
         self.stopped_by = number
 
@@ -203,7 +221,8 @@ class Trainer:
     def _finish_epoch(self, bar, board):
         """Validate, add the epoch to the history, and draw the curves and the grid."""
         progress, steps = self.progress, self.steps
-        scores = self.validation(self.validation.predict, stopped=self._stopped)
+        with self.averaged():
+            scores = self.validation(self.validation.predict, stopped=self._stopped)
         if not scores:
             return  # stopped: the checkpoint stands at the epoch's last step
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
@@ -238,7 +257,8 @@ class Trainer:
         count = self.dataset.count("validation")
         positions = np.unique(np.linspace(0, count - 1, min(GRID, count)).astype(int))
         batch = self.batches.read("validation", positions)
-        ab, _ = self.validation.predict(batch)
+        with self.averaged():
+            ab, _ = self.validation.predict(batch)
         logs.draw_grid(self.folder / "grid.png", batch["rgb"], ab)
 
 

@@ -12,6 +12,7 @@ from common.training import augment
 from tests import drawn
 
 RGB = drawn.picture(1, 33)
+VIEWS = tuple(kind for kind in augment.KINDS if kind != "age")
 SUBSETS = [kinds for count in range(4) for kinds in itertools.combinations(augment.KINDS, count)]
 
 
@@ -147,7 +148,7 @@ class Pictures:
 
 def test_a_batch_has_views_of_its_pictures_with_their_own_colours():
     """L* and ab of a batch are one view's, which is the picture's number in the run's."""
-    config = dataclasses.replace(drawn.Config(), augment=augment.KINDS)
+    config = dataclasses.replace(drawn.Config(), augment=VIEWS)
     batches = training.Batches(drawn.build_model(config), config, Pictures(), seed=7)
     for step in (0, 4):
         inputs, targets = batches(step)
@@ -156,5 +157,45 @@ def test_a_batch_has_views_of_its_pictures_with_their_own_colours():
         for place in range(4):
             number = 4 * step + place
             whole = Pictures.rgb[batches.position(number)]
-            assert np.array_equal(seen[place], view(augment.KINDS, number, seed=7, rgb=whole))
+            assert np.array_equal(seen[place], view(VIEWS, number, seed=7, rgb=whole))
             assert not np.array_equal(seen[place], whole)
+
+
+def test_a_crop_is_a_part_of_the_picture_and_often_the_whole():
+    size = 65
+    shares, whole = [], 0
+    for number in range(300):
+        height, width = (
+            np.ptp(view(("crop",), number, rgb=ramp(axis, size))[..., 0].astype(int)) / 3 / size
+            for axis in (0, 1)
+        )
+        shares.append((height + 2 / size) * (width + 2 / size))
+        whole += np.array_equal(view(("crop",), number), RGB)
+    low, high = augment.CROP
+    assert low - 0.06 < min(shares) < 0.5 and max(shares) < high + 0.06
+    assert whole / 300 == pytest.approx(augment.WHOLE, abs=0.08)
+
+
+def test_age_leaves_some_pictures_alone_and_is_seeded():
+    l = lab.rgb_to_l(RGB)
+    old = [augment.age(l, 0, number) for number in range(200)]
+    assert all(np.array_equal(augment.age(l, 0, n), picture) for n, picture in enumerate(old))
+    assert all(p.min() >= 0 and p.max() <= 100 and p.dtype == np.float32 for p in old)
+    untouched = np.mean([np.array_equal(picture, l) for picture in old])
+    # None of four faults, and neither of two scratches, which come in AGED squared each.
+    assert untouched == pytest.approx(0.7**4 * (1 - 0.3**2) ** 2, abs=0.08)
+    assert np.array_equal(l, lab.rgb_to_l(RGB))
+
+
+def test_age_is_seen_and_not_learned():
+    """The network's L* has the faults; ab, and L* as a perceptual loss takes it, have none."""
+    made = {}
+    for kinds in (("flip",), ("flip", "age")):
+        for distance in (None, "vgg16"):
+            config = dataclasses.replace(drawn.Config(), augment=kinds, distance=distance)
+            batches = training.Batches(drawn.build_model(config), config, Pictures(), seed=7)
+            made[kinds, distance] = batches(0)
+    for distance in (None, "vgg16"):
+        (clean, true), (aged, same) = (made[k, distance] for k in (("flip",), ("flip", "age")))
+        assert np.array_equal(true, same)
+        assert not np.array_equal(clean["l"], aged["l"])
