@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from common.commands import reports
 
 ROOT = Path(__file__).resolve().parents[1]
-REPORTS = ["koala", "iizuka", "vgg_autoencoder", "cs230", "feup"]
+REPORTS = ["koala", "iizuka", "vgg_autoencoder", "cs230", "feup", "wombat"]
 PACKAGES = ["common", *REPORTS, "benchmarks", "tests"]
 
 # import name -> distribution, where the two differ

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("common", "koala", "iizuka", "vgg_autoencoder", "cs230", "feup")
+PACKAGES = ("common", "koala", "iizuka", "vgg_autoencoder", "cs230", "feup", "wombat")
 FILES = sorted(path for package in PACKAGES for path in ROOT.glob(f"{package}/**/*.py"))
 
 

@@ -1,0 +1,1 @@
+"""What only wombat does: training with all pictures in the accelerator's memory."""

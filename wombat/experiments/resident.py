@@ -1,0 +1,305 @@
+"""Train wombat on JAX with all pictures in the accelerator's memory: minutes instead of hours.
+
+    KERAS_BACKEND=jax python -m wombat.experiments.resident DATA [--epochs=10] [--out=models]
+
+The network, loss, optimizer and views of `make train-wombat` on the same shards, but nothing is
+read or converted between two steps: the training split lies on the device as 8-bit RGB, and one
+compiled step cuts, mirrors and ages a batch, converts it to Lab and updates the weights. A picture
+of 256 x 256 takes 0.2 MB. Runs are not resumed.
+"""
+
+import dataclasses
+import functools
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from jax import numpy as jnp
+from keras import ops
+
+import wombat
+from common import cli, datasets
+from common.color import bins, lab
+from common.color.dial import Dial
+from common.config import FRACTIONS
+from common.datasets import statistics
+from common.networks import h5
+from common.networks.precision import choose_policy, in_precision
+from common.training import augment
+from wombat.config import Config
+from wombat.train import AVERAGE, CLIP, load_encoder
+
+WARM = 200  # steps in which the rate rises
+THAW = 0.05  # share of the run in which the encoder's rate rises
+_REACH = 110  # ab as whole numbers from -110 to 110
+
+
+def main(argv: list[str] | None = None) -> int:
+    """From pictures to wombat.h5 and wombat-vivid.h5."""
+    parser = cli.Parser("python -m wombat.experiments.resident", description=__doc__.split("\n")[0])
+    parser.add_argument("data", help="a folder of pictures, or a name in data/sources.toml")
+    parser.add_argument("--config", choices=wombat.CONFIGS, default="wombat")
+    parser.add_argument("--epochs", type=cli.at_least(1, int))
+    parser.add_argument("--batch", type=cli.at_least(1, int))
+    parser.add_argument("--weights", default="auto", help="of the encoder: auto, random or a file")
+    parser.add_argument("--split-by", default=None, help="as of `make data`")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("models"))
+    options = parser.parse_args(argv)
+    if keras.backend.backend() != "jax":
+        raise cli.UserError("This trains on JAX: set KERAS_BACKEND=jax.")
+    config = wombat.CONFIGS[options.config]
+    config = dataclasses.replace(
+        config,
+        epochs=options.epochs or config.epochs,
+        batch_size=options.batch or config.batch_size,
+    )
+    dataset = datasets.prepare(
+        options.data, config.image_size, config.cut, split_by=options.split_by, fractions=FRACTIONS
+    )
+    keras.utils.set_random_seed(options.seed)
+    network = wombat.build_model(config)
+    about = {"efficientnet_lite": load_encoder(network, config, options.weights)}
+    policy, why = choose_policy(options.precision)
+    print(f"precision: {policy} ({why})", flush=True)
+    prior = statistics.prior(dataset)
+    pictures = np.concatenate(
+        [batch["rgb"] for batch in dataset.batches("train", config.batch_size)]
+    )
+    train(network, config, pictures, prior, policy, options.seed)
+    export(network, config, prior, options.out, {**described(dataset), "pretrained": about})
+    return 0
+
+
+def described(dataset: datasets.Dataset) -> dict[str, Any]:
+    """What a model's metadata say of the data that it was trained on."""
+    return {
+        "data": {
+            "name": dataset.name,
+            "split_sha256": dataset.split_sha256(),
+            "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train")))),
+        },
+        "image_size": dataset.image_size,
+        "cut": dataset.cut,
+    }
+
+
+def export(
+    network: keras.Model,
+    config: Config,
+    prior: np.ndarray,
+    folder: Path,
+    metadata: dict[str, Any],
+) -> list[Path]:
+    """Write wombat.h5 and wombat-vivid.h5; returns their paths."""
+    paths = []
+    for title, default in (("wombat", 0.0), ("wombat-vivid", 1.0)):
+        dial = dataclasses.replace(Dial.of(config, prior, config.rebalance), default=default)
+        about = {"report": "wombat", "title": title, "dial": dataclasses.asdict(dial), **metadata}
+        paths.append(folder / f"{title}.h5")
+        h5.export(h5.wrap(network, config, dial.decode), paths[-1], about)
+        print(f"exported {paths[-1]}", flush=True)
+    return paths
+
+
+# --- the run --------------------------------------------------------------------------------
+
+
+def train(
+    network: keras.Model,
+    config: Config,
+    pictures: np.ndarray,
+    prior: np.ndarray,
+    policy: str,
+    seed: int,
+) -> None:
+    """Train the network on pictures (N, S, S, 3) uint8, and set its averaged weights.
+
+    The rate rises, then falls as a cosine; the encoder's follows from `unfreeze_after` on.
+    """
+    network.get_layer("efficientnet_lite").trainable = True
+    begin_with(network, prior, config.rebalance)
+    computing = in_precision(network, policy)
+    owned = {id(v) for v in computing.get_layer("efficientnet_lite").trainable_variables}
+    slow = [id(variable) in owned for variable in computing.trainable_variables]
+    step = compiled_step(computing, config, slow, bins.rarity(prior) if config.rebalance else None)
+    weights = [variable.value for variable in computing.trainable_variables]
+    others = [variable.value for variable in computing.non_trainable_variables]
+    zeros = [jnp.zeros_like(weight) for weight in weights]
+    state = (weights, others, zeros, list(map(jnp.array, zeros)), list(map(jnp.array, weights)))
+    store, take = jnp.asarray(pictures), jax.jit(lambda store, rows: store[rows])
+    rng, key = np.random.default_rng(seed), jax.random.key(seed)
+    count, size = len(pictures), config.batch_size
+    steps = max(1, config.epochs * count // size)
+    frozen = (config.unfreeze_after or config.epochs) / config.epochs
+    order, losses, began = np.empty(0, int), [], time.monotonic()
+    with cli.progress(total=steps, unit="step") as bar:
+        for number in range(steps):
+            while len(order) < size:
+                order = np.concatenate([order, rng.permutation(count)])
+            rows, order = order[:size], order[size:]
+            done = number / steps
+            rate = config.learning_rate * min((number + 1) / WARM, (1 + np.cos(np.pi * done)) / 2)
+            thawed = np.clip((done - frozen) / THAW, 0, 1) * config.encoder_rate
+            state, loss = step(
+                state,
+                take(store, rows.astype(np.int32)),
+                jax.random.fold_in(key, number),
+                np.array([number + 1, rate, rate * thawed], np.float32),
+            )
+            losses.append(loss)
+            if number % 20 == 19:  # not to queue steps without end
+                mean = float(jnp.stack(losses[-20:]).mean())
+                bar.set_postfix_str(f"loss {mean:.4f}", refresh=False)
+                bar.update(20)
+    for variable, value in zip(network.trainable_variables, state[4], strict=True):
+        variable.assign(value)
+    seconds = time.monotonic() - began
+    print(f"{steps * size / seconds:.0f} pictures/s, {seconds:.0f} s with compiling", flush=True)
+
+
+def begin_with(network: keras.Model, prior: np.ndarray, rebalance: bool) -> None:
+    """Set the logits' bias to the data's prior: the network begins with the mean colours."""
+    logits = network.get_layer("ab_bins")
+    kernel, _ = logits.get_weights()
+    weights = np.log(bins.rarity(prior)) if rebalance else 0.0
+    logits.set_weights([kernel * 0.3, np.log(prior + 1e-6) + weights])
+
+
+def compiled_step(
+    network: keras.Model, config: Config, slow: Sequence[bool], rarity: np.ndarray | None
+) -> Callable[..., Any]:
+    """step(state, pictures, key, (number, rate, the encoder's rate)) -> (state, loss).
+
+    AdamW with the norm of all gradients clipped; only the decoder's kernels decay. state: weights,
+    other variables, both moments, and the moving average of the weights.
+    """
+    kinds = set(config.augment)
+
+    def loss_of(weights, others, l, ab):
+        x = {"l": lab.scale_l(l, config)}
+        logits, others = network.stateless_call(weights, others, x, training=True)
+        return cross_entropy(logits.astype(jnp.float32), ab, rarity), others
+
+    @functools.partial(jax.jit, donate_argnums=(0,))
+    def step(state, pictures, key, numbers):
+        weights, others, means, squares, average = state
+        number, *rates = numbers
+        l, ab = views(key, pictures, kinds)
+        value = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, others), gradients = value(weights, others, l, ab)
+        norm = jnp.sqrt(sum(jnp.square(g).sum() for g in gradients))
+        gradients = [g * jnp.minimum(1, CLIP / (norm + 1e-6)) for g in gradients]
+        means = [0.9 * m + 0.1 * g for m, g in zip(means, gradients, strict=True)]
+        squares = [0.999 * s + 0.001 * g * g for s, g in zip(squares, gradients, strict=True)]
+        unbiased = jnp.sqrt(1 - 0.999**number) / (1 - 0.9**number)
+        new = []
+        for w, m, s, slower in zip(weights, means, squares, slow, strict=True):
+            decay = 0.0 if slower or w.ndim == 1 else config.weight_decay
+            new.append(w - rates[slower] * (unbiased * m / (jnp.sqrt(s) + 1e-7) + decay * w))
+        share = jnp.minimum(AVERAGE, number / (9 + number))
+        average = [share * a + (1 - share) * w for a, w in zip(average, new, strict=True)]
+        return (new, others, means, squares, average), loss
+
+    return step
+
+
+# --- on the device --------------------------------------------------------------------------
+
+
+def views(key: Any, rgb: Any, kinds: set[str]) -> tuple[Any, Any]:
+    """uint8 (N, S, S, 3) -> (L* as the network sees it, ab), float32; as `training.augment`."""
+    count, size = rgb.shape[:2]
+    keys = iter(jax.random.split(key, 16))
+
+    def drawn(low=0.0, high=1.0, shape=(count,)):
+        return jax.random.uniform(next(keys), shape, minval=low, maxval=high)
+
+    x = rgb.astype(jnp.float32) / 255
+    flipped, area, aspect, down, across, whole = (
+        drawn(),
+        drawn(*augment.CROP),
+        drawn(-augment.ASPECT, augment.ASPECT),
+        drawn(),
+        drawn(),
+        drawn() < augment.WHOLE,
+    )
+    if "flip" in kinds:
+        x = jnp.where((flipped < 0.5)[:, None, None, None], x[:, :, ::-1], x)
+    if "crop" in kinds:
+        height, width = (
+            jnp.where(whole, 1, jnp.minimum(1, jnp.sqrt(area * jnp.exp(sign * aspect))))
+            for sign in (-1, 1)
+        )
+        x = jax.vmap(_cropped)(x, height, width, down * (1 - height), across * (1 - width))
+    colours = lab.rgb_to_lab(jnp.clip(x, 0, 1), ops)
+    l, ab = colours[..., :1], colours[..., 1:]
+    return (_aged(l[..., 0], drawn, next(keys))[..., None] if "age" in kinds else l), ab
+
+
+def _cropped(picture: Any, height: Any, width: Any, top: Any, left: Any) -> Any:
+    """The part of a picture, in shares of its sides, at the picture's size."""
+    size = len(picture)
+    moved = jnp.stack([-top * size / height, -left * size / width])
+    scale = jnp.stack([1 / height, 1 / width])
+    return jax.image.scale_and_translate(picture, picture.shape, (0, 1), scale, moved, "linear")
+
+
+def _aged(l: Any, drawn: Callable[..., Any], key: Any) -> Any:
+    """The faults of `augment.age`, of L* (N, S, S)."""
+    count, size = l.shape[:2]
+
+    def some(low, high, without):
+        values = jnp.where(drawn() < augment.AGED, drawn(low, high), without)
+        return values[:, None, None]
+
+    taps = jnp.arange(-4, 5)
+    blur = jnp.exp(-0.5 * (taps / some(0.3, 1.6, 1e-3)[..., 0]) ** 2)
+    blur /= blur.sum(1, keepdims=True)
+    for axis in (1, 2):
+        padded = jnp.pad(l, [(4, 4) if a == axis else (0, 0) for a in range(3)], mode="edge")
+        parts = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(9))
+        l = sum(blur[:, i, None, None] * part for i, part in enumerate(parts))
+    l = 50 + (l - 50) * some(0.4, 1.15, 1.0) + some(-12, 12, 0.0)
+    grain, scratches = jax.random.split(key)
+    l = l + some(1, 5, 0.0) * jax.random.normal(grain, l.shape)
+    lines = jax.random.uniform(scratches, (2, 4, count, 1, 1))
+    rows, columns = jnp.arange(size)[:, None], jnp.arange(size)
+    for there, top, slope, bright in lines:
+        line = jnp.abs(columns - top * size - (slope - 0.5) * 0.3 * rows) < 0.9
+        line &= there < augment.AGED**2
+        l = jnp.where(line, jnp.where(bright < 0.3, 5.0, 97.0), l)
+    return jnp.clip(l, 0, 100)
+
+
+def cross_entropy(logits: Any, ab: Any, rarity: np.ndarray | None) -> Any:
+    """The mean of `losses.BinCrossEntropy`, for ab rounded to whole numbers, which a table holds.
+
+    logits (N, h, w, 313) float32, ab (N, H, W, 2) in Lab units, rarity (313,) or None.
+    """
+    (count, side), factor = logits.shape[:2], ab.shape[1] // logits.shape[1]
+    ab = ab.reshape(count, side, factor, side, factor, 2).mean((2, 4))
+    cell = jnp.clip(jnp.round(ab), -_REACH, _REACH).astype(jnp.int32) + _REACH
+    chosen, shares = (jnp.asarray(part)[cell[..., 0], cell[..., 1]] for part in _encoded())
+    picked = (shares * jnp.take_along_axis(logits, chosen, -1)).sum(-1)
+    loss = jax.nn.logsumexp(logits, -1) - picked
+    return (loss if rarity is None else loss * jnp.asarray(rarity)[chosen[..., 0]]).mean()
+
+
+@functools.cache
+def _encoded():
+    """The soft encoding of every whole-numbered ab, (221, 221, 5): bins and shares. NumPy."""
+    values = np.arange(-_REACH, _REACH + 1, dtype=np.float32)
+    grid = np.stack(np.meshgrid(values, values, indexing="ij"), -1)
+    with jax.default_device(jax.devices("cpu")[0]), jax.ensure_compile_time_eval():
+        return tuple(np.asarray(part) for part in bins.encode(jnp.asarray(grid)))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

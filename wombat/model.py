@@ -1,0 +1,61 @@
+"""An encoder trained on ImageNet, and a decoder with lateral connections, for the 313 bins."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from common.color import bins
+from common.networks import efficientnet_lite
+from wombat.config import Config
+
+# The encoder's outputs, from the code to the finest, and factors that bring each to a deviation of
+# about 1: those of ImageNet's weights on photos are 2.5, 6, 8 and 9.
+LEVELS = {"s32": 1 / 2.5, "s16": 1 / 6, "s8": 1 / 8, "s4": 1 / 8}
+POOL = 1 / 0.35  # the same of the picture's features
+
+
+def build_model(config: Config) -> keras.Model:
+    """{"l": (N, S, S, 1)}, preprocessed -> logits of the bins of ab, (N, S/4, S/4, 313).
+
+    S is `config.image_size`, a multiple of 32. The encoder has random weights until `train` loads
+    others, and is frozen until `config.unfreeze_after`.
+    """
+    l = keras.Input((config.image_size, config.image_size, 1), name="l")
+    encoder = efficientnet_lite.encoder(config.encoder, config.image_size)
+    encoder.trainable = False
+    features = encoder(l)
+
+    x = layers.Rescaling(POOL, name="picture_scale")(features["pool"])
+    x = layers.Dropout(config.dropout, name="picture_dropout")(x)
+    x = layers.Dense(config.widths[0], name="picture_dense")(x)
+    x = layers.Reshape((1, 1, config.widths[0]), name="picture_reshape")(x)
+    for (level, scale), width in zip(LEVELS.items(), config.widths, strict=True):
+        lateral = layers.Rescaling(scale, name=f"{level}_scale")(features[level])
+        lateral = layers.Conv2D(width, 1, name=f"{level}_lateral")(lateral)
+        if level != "s32":  # there x is still one position, which is added to all
+            x = layers.Conv2D(width, 1, name=f"{level}_project")(x)
+            x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{level}_up")(x)
+        x = layers.Add(name=f"{level}_add")([lateral, x])
+        x = _residual(x, config, level)
+    x = layers.ReLU(name="ab_relu")(x)
+    logits = layers.Conv2D(len(bins.CENTRES), 1, name="ab_bins")(x)
+    return keras.Model({"l": l}, logits, name="wombat")
+
+
+def _residual(x: Any, config: Config, name: str) -> Any:
+    """Two 3x3 convolutions of the same width, added to their input.
+
+    The second one starts from zero, so that the decoder starts as a sum of its laterals and needs
+    no normalisation.
+    """
+    y = layers.ReLU(name=f"{name}_relu1")(x)
+    y = layers.SpatialDropout2D(config.dropout, name=f"{name}_dropout")(y)
+    y = layers.Conv2D(
+        x.shape[-1], 3, padding="same", kernel_initializer="he_normal", name=f"{name}_conv1"
+    )(y)
+    y = layers.ReLU(name=f"{name}_relu2")(y)
+    y = layers.Conv2D(
+        x.shape[-1], 3, padding="same", kernel_initializer="zeros", name=f"{name}_conv2"
+    )(y)
+    return layers.Add(name=f"{name}_sum")([x, y])
