@@ -106,10 +106,10 @@ def test_parameter_counts(name):
     assert all(type(layer).__module__.startswith("keras.") for layer in network.layers)
 
 
-def test_features_at_three_strides():
+def test_features_at_four_strides():
     network = efficientnet_lite.build("efficientnet_lite2", size=256)
     shapes = {s: x.shape[1:] for s, x in efficientnet_lite.features(network).items()}
-    assert shapes == {8: (32, 32, 48), 16: (16, 16, 120), 32: (8, 8, 352)}
+    assert shapes == {4: (64, 64, 24), 8: (32, 32, 48), 16: (16, 16, 120), 32: (8, 8, 352)}
 
 
 def padded(x, size, stride):

@@ -16,10 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import keras
 import numpy as np
-from jax import numpy as jnp
 from keras import ops
 
 import wombat
@@ -123,6 +121,9 @@ def train(
 
     The rate rises, then falls as a cosine; the encoder's follows from `unfreeze_after` on.
     """
+    import jax
+    from jax import numpy as jnp
+
     network.get_layer("efficientnet_lite").trainable = True
     begin_with(network, prior, config.rebalance)
     computing = in_precision(network, policy)
@@ -180,6 +181,9 @@ def compiled_step(
     AdamW with the norm of all gradients clipped; only the decoder's kernels decay. state: weights,
     other variables, both moments, and the moving average of the weights.
     """
+    import jax
+    from jax import numpy as jnp
+
     kinds = set(config.augment)
 
     def loss_of(weights, others, l, ab):
@@ -215,6 +219,9 @@ def compiled_step(
 
 def views(key: Any, rgb: Any, kinds: set[str]) -> tuple[Any, Any]:
     """uint8 (N, S, S, 3) -> (L* as the network sees it, ab), float32; as `training.augment`."""
+    import jax
+    from jax import numpy as jnp
+
     count, size = rgb.shape[:2]
     keys = iter(jax.random.split(key, 16))
 
@@ -245,6 +252,9 @@ def views(key: Any, rgb: Any, kinds: set[str]) -> tuple[Any, Any]:
 
 def _cropped(picture: Any, height: Any, width: Any, top: Any, left: Any) -> Any:
     """The part of a picture, in shares of its sides, at the picture's size."""
+    import jax
+    from jax import numpy as jnp
+
     size = len(picture)
     moved = jnp.stack([-top * size / height, -left * size / width])
     scale = jnp.stack([1 / height, 1 / width])
@@ -253,6 +263,9 @@ def _cropped(picture: Any, height: Any, width: Any, top: Any, left: Any) -> Any:
 
 def _aged(l: Any, drawn: Callable[..., Any], key: Any) -> Any:
     """The faults of `augment.age`, of L* (N, S, S)."""
+    import jax
+    from jax import numpy as jnp
+
     count, size = l.shape[:2]
 
     def some(low, high, without):
@@ -283,6 +296,9 @@ def cross_entropy(logits: Any, ab: Any, rarity: np.ndarray | None) -> Any:
 
     logits (N, h, w, 313) float32, ab (N, H, W, 2) in Lab units, rarity (313,) or None.
     """
+    import jax
+    from jax import numpy as jnp
+
     (count, side), factor = logits.shape[:2], ab.shape[1] // logits.shape[1]
     ab = ab.reshape(count, side, factor, side, factor, 2).mean((2, 4))
     cell = jnp.clip(jnp.round(ab), -_REACH, _REACH).astype(jnp.int32) + _REACH
@@ -295,6 +311,9 @@ def cross_entropy(logits: Any, ab: Any, rarity: np.ndarray | None) -> Any:
 @functools.cache
 def _encoded():
     """The soft encoding of every whole-numbered ab, (221, 221, 5): bins and shares. NumPy."""
+    import jax
+    from jax import numpy as jnp
+
     values = np.arange(-_REACH, _REACH + 1, dtype=np.float32)
     grid = np.stack(np.meshgrid(values, values, indexing="ij"), -1)
     with jax.default_device(jax.devices("cpu")[0]), jax.ensure_compile_time_eval():
