@@ -28,6 +28,15 @@ from common.networks.precision import choose_jit, in_precision, rebuilt
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
 DEFAULT = "wombat"  # the model that colours where none is named
 MAX_SIZE = 4096  # pixels a side of the pictures that a model takes
+# Arguments that Keras 3.10 does not know, at the defaults that they have in later versions.
+NEWER = {
+    "input_axes": None,
+    "output_axes": None,
+    "quantization_config": None,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+}
 
 
 def wrap(
@@ -82,7 +91,28 @@ def save(model: keras.Model, path: str | Path, attributes: Mapping[str, str] | N
         with _without_warnings():  # Keras warns that .h5 is its older format; we rely on it
             model.save(temporary, include_optimizer=False)
         with h5py.File(temporary, "r+") as file:
+            file.attrs["model_config"] = for_older(file.attrs["model_config"])
             file.attrs.update(attributes or {})
+
+
+def for_older(model_config: str) -> str:
+    """A network's JSON in an .h5, without what would keep Keras 3.10 from reading it: `NEWER`.
+
+    What differs from the defaults stays, and such a network needs the newer version.
+    """
+
+    def without(part):
+        if isinstance(part, list):
+            return [without(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        return {
+            name: without(value)
+            for name, value in part.items()
+            if name not in NEWER or value != NEWER[name]
+        }
+
+    return json.dumps(without(json.loads(model_config)))
 
 
 def metadata(path: str | Path) -> dict[str, Any]:

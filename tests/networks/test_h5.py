@@ -198,6 +198,21 @@ def test_without_a_shipped_model_the_only_one_is_taken_and_of_several_none(tmp_p
         h5.named(None, tmp_path / "models")
 
 
+def test_arguments_at_their_defaults_that_older_versions_do_not_know_are_left_out(tmp_path):
+    l = keras.Input((8, 8, 1), name="l")
+    x = layers.BatchNormalization()(layers.Conv2D(4, 1)(l))
+    model = keras.Model({"l": l}, layers.Dense(2, name="ab")(x))
+    h5.save(model, tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        text = file.attrs["model_config"]
+    assert not [name for name in h5.NEWER if f'"{name}"' in text]
+    loaded = keras.models.load_model(tmp_path / "m.h5", compile=False)
+    assert loaded.get_config() == model.get_config()
+
+    kept = json.dumps({"config": {"renorm": True, "renorm_momentum": 0.9, "input_axes": [0]}})
+    assert json.loads(h5.for_older(kept)) == json.loads(kept)
+
+
 def test_an_export_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = drawn.exported(tmp_path / "m.h5")
     before = path.read_bytes()
