@@ -221,6 +221,8 @@ def decoding() -> Iterator[None]:
     except Exception as error:  # decoders raise anything on hostile bytes
         if isinstance(error, OSError) and error.errno:  # the system's; decoders give no number
             raise PhotoError(unreadable(error)) from error
+        if type(error) is NameError:  # a defect of ours; some decoders use unbound variables
+            raise
         if isinstance(error, Image.UnidentifiedImageError):
             raise PhotoError("not a picture, or of a kind that is not read") from error
         raise PhotoError(f"damaged ({first_line(error)})") from error

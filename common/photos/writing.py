@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from common.cli import UserError, first_line
 from common.photos import exif
+from common.photos.formats import PhotoError
 from common.photos.pixels import eight_bit
 from common.photos.profiles import srgb_profile
 from common.photos.reading import Page, Photo
@@ -26,7 +28,7 @@ _JPEG = (
     *(cv2.IMWRITE_JPEG_QUALITY, 100),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
 )
-
+_LONGEST = {".jpg": 65_500, ".png": 1_000_000}  # pixels a side, of OpenCV's encoders
 _OPTIMIZED = 1 << 24  # pixels: a fifth smaller, but the encoder holds 6 bytes a pixel meanwhile
 
 
@@ -52,15 +54,31 @@ def write(path: str | Path, pages: Iterable[Page], photo: Photo) -> None:
 
     All but JPEG, of quality 100 and full colour resolution, hold the pixels exactly; a TIFF is
     compressed, by Deflate, if its source was. Only TIFF takes more than one page. The pages' pixels
-    are overwritten, since large pictures leave no memory for copies.
+    are overwritten, since large pictures leave no memory for copies. Raises PhotoError for a picture
+    that its format does not hold.
     """
     if photo.written == "TIFF":
         _write_tiff(path, pages, photo)
         return
     (page,) = _in_depth(pages)
-    parts = {"JPEG": _jpeg, "PNG": _png}.get(photo.written, _by_pillow)(page, photo)
+    with _encoding():
+        parts = {"JPEG": _jpeg, "PNG": _png}.get(photo.written, _by_pillow)(page, photo)
     with open(path, "wb") as file:
         file.writelines(parts)
+
+
+@contextlib.contextmanager
+def _encoding():
+    """Turn whatever an encoder raises into a PhotoError, but for the system's errors."""
+    try:
+        yield
+    except (MemoryError, NameError, UserError):  # NameError: a defect of ours
+        raise
+    except Exception as error:
+        of_memory = isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem
+        if of_memory or isinstance(error, OSError) and error.errno:
+            raise
+        raise PhotoError(f"its result cannot be written ({first_line(error)})") from error
 
 
 def _in_depth(pages):
@@ -137,6 +155,11 @@ def _png(page, photo):
 
 def _encoded(page, suffix, *options):
     """The bytes of OpenCV's encoder."""
+    if max(page.pixels.shape[:2]) > _LONGEST[suffix]:
+        raise PhotoError(
+            f"its result would be longer than the {_LONGEST[suffix]:,} pixels of a {suffix} file; "
+            "save it as TIFF"
+        )
     for row in page.pixels:  # its order of channels, without a second picture
         row[:, :3] = row[:, 2::-1].copy()
     done, encoded = cv2.imencode(suffix, page.pixels, options)
@@ -158,7 +181,7 @@ def _write_tiff(path, pages, photo):
             if page.extra is not None:
                 pixels = np.concatenate([pixels, page.extra], axis=2)
                 kinds += ["unspecified"] * page.extra.shape[2]
-            with _full_disk(path):
+            with _encoding(), _full_disk(path):
                 tiff.write(
                     pixels,
                     photometric="rgb",
@@ -170,7 +193,8 @@ def _write_tiff(path, pages, photo):
                     iccprofile=srgb_profile(),
                     software=False,
                 )
-    exif.to_tiff(path, directories)
+    with _encoding():
+        exif.to_tiff(path, directories)
 
 
 @contextlib.contextmanager

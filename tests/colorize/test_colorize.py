@@ -731,6 +731,20 @@ def test_home_is_expanded_wherever_a_path_is_given(tmp_path, command, model, mon
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "mine.h5"}
 
 
+def test_an_encoders_error_is_one_row(tmp_path, command, monkeypatch):
+    for name in ("a.png", "b.webp", "c.png"):
+        save(tmp_path / "in" / name)
+
+    def fail(*_, **__):
+        raise ValueError("too large for WebP")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    assert command(tmp_path / "in", tmp_path / "out")[0] == 1
+    rows = report(tmp_path / "out")
+    assert [row["result"] for row in rows.values()] == ["coloured", "failed", "coloured"]
+    assert "too large for WebP" in rows["b.webp"]["reason"]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
 def test_a_full_disk(tmp_path, command, suffix):
     picture = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)

@@ -1,5 +1,6 @@
 """Reading and writing of picture files, against Pillow, tifffile and hand-made files."""
 
+import errno
 import io
 import struct
 import zlib
@@ -13,6 +14,7 @@ from skimage.color import rgb2lab
 
 from common import photos
 from common.photos import PhotoError
+from common.photos.formats import decoding
 from tests import drawn
 from tests.photos.files import gamma, icc, parametric, png16, saved, table, tiff, xyz
 
@@ -660,3 +662,40 @@ def test_lightness_of_a_jpeg_and_of_a_lossy_webp(tmp_path):
         np.testing.assert_array_equal(
             np.asarray(Image.open(target).convert("RGB")), next(photo.pages()).pixels
         )
+
+
+def test_a_picture_longer_than_a_png_says_so(tmp_path):
+    wide = b"P5 1000001 1 255\n" + bytes(1_000_001)
+    with pytest.raises(PhotoError, match=r"longer than the 1,000,000 pixels of a \.png"):
+        rewritten(tmp_path, wide, "wide.pgm")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ValueError("too wide"), (PhotoError, r"cannot be written \(too wide\)")),
+        (RuntimeError("code -2"), (PhotoError, "cannot be written")),
+        (OSError(errno.ENOSPC, "full"), (OSError, "full")),
+        (MemoryError(), (MemoryError, "")),
+        (NameError("typo"), (NameError, "typo")),
+    ],
+)
+def test_errors_of_encoders(tmp_path, monkeypatch, kind, raised, expected):
+    data = saved(RGB, kind)
+
+    def fail(*_, **__):
+        raise raised
+
+    for place, name in ((cv2, "imencode"), (Image.Image, "save"), (tifffile.TiffWriter, "write")):
+        monkeypatch.setattr(place, name, fail)
+    error, words = expected
+    with pytest.raises(error, match=words):
+        rewritten(tmp_path, data, "photo")
+
+
+def test_a_defect_of_ours_is_no_damage_of_the_file():
+    with pytest.raises(NameError), decoding():
+        raise NameError("typo")
+    with pytest.raises(PhotoError, match="damaged"), decoding():
+        raise UnboundLocalError("a decoder's, on hostile bytes")
