@@ -44,6 +44,27 @@ class Dial:
         default = 0.0 if config.export_both else trained
         return cls(config.faithful, config.vivid, trained, rarity, default)
 
+    @classmethod
+    def of_json(cls, stored: Any) -> "Dial":
+        """The dial that JSON holds; ValueError where it holds none."""
+        try:
+            dial = cls(**stored)
+            ends = np.array([dial.faithful, dial.vivid], float)
+            rarity = np.array(dial.rarity, float)
+            sound = (
+                ends.shape == (2, 2)
+                and rarity.shape == (len(bins.CENTRES),)
+                and np.isfinite([*ends.ravel(), dial.trained]).all()
+                and (ends[:, 0] > 0).all()
+                and (np.isfinite(rarity) & (rarity > 0)).all()
+                and 0 <= dial.default <= 1
+            )
+        except TypeError:
+            sound = False
+        if not sound:
+            raise ValueError("no dial: two ends, 313 weights, a default in [0, 1]")
+        return dial
+
     def decode(self, logits: Any, vivid: float | None = None, factor: int = 4) -> Any:
         """Logits -> ab, by the layers of `bins.annealed_mean`; vivid: in [0, 1], or the default."""
         vivid = self.default if vivid is None else vivid

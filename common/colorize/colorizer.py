@@ -61,7 +61,8 @@ class Colorizer:
         path = h5.named(path)
         self.metadata = h5.metadata(path)
         self._exported = h5.load(path, choose_policy(precision)[0])
-        self.dial = Dial(**self.metadata["dial"]) if self.metadata.get("dial") else None
+        dial = self.metadata.get("dial")
+        self.dial = Dial.of_json(dial) if dial and h5.is_decoded(self._exported) else None
         self._tint: tuple[float, float] | None = None
         inputs = {tensor.name: tensor.shape for tensor in self._exported.inputs}
         self.size = inputs["l"][1] or self.metadata.get("image_size") or 256

@@ -8,6 +8,7 @@ import contextlib
 import importlib.resources
 import json
 import logging
+import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,10 +21,12 @@ from keras import layers
 from common import files
 from common.cli import UserError, first_line
 from common.color import bins
+from common.color.dial import Dial
 from common.config import Config
 from common.networks import model_files, provenance, safety
 from common.networks.interface import classifies, views
 from common.networks.precision import choose_jit, in_precision, rebuilt
+from common.photos.geometry import CUTS
 
 ATTRIBUTE = "colorization"  # the one JSON attribute of the file
 DEFAULT = "wombat"  # the model that colours where none is named
@@ -126,9 +129,18 @@ def metadata(path: str | Path) -> dict[str, Any]:
     try:
         about = json.loads(stored)
         embedding = about.get("embedding") or {}
-        sound = 0 < (about.get("image_size") or 1) <= MAX_SIZE and all(
-            isinstance(embedding[key], str) for key in ("network", "weights", "sha256") if embedding
+        sound = (
+            operator.index(about.get("image_size") or 1) in range(1, MAX_SIZE + 1)
+            and about.get("cut", "squash") in CUTS
+            and isinstance(about.get("data", {}), dict)
+            and all(
+                isinstance(embedding[key], str)
+                for key in ("network", "weights", "sha256")
+                if embedding
+            )
         )
+        if about.get("dial"):
+            Dial.of_json(about["dial"])
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         sound = False
     if not sound:
@@ -171,6 +183,16 @@ def load(path: str | Path, precision: str = "float32") -> keras.Model:
     if precision != "float32":
         model = in_precision(model, precision)
     return choose_jit(model)
+
+
+def is_decoded(model: keras.Model) -> bool:
+    """Whether a model ends in the layers of `bins.annealed_mean`, which `redecoded` replaces."""
+    found = {layer.name: layer for layer in model.layers}
+    return (
+        {"ab_temperature", "ab"} <= found.keys()
+        and isinstance(found["ab"], layers.UpSampling2D)
+        and found["ab_temperature"].input.shape[-1] == len(bins.CENTRES)
+    )
 
 
 def redecoded(model: keras.Model, decode: Callable[[Any, int], Any]) -> keras.Model:

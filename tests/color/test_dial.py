@@ -61,10 +61,29 @@ def test_a_config_without_a_dial_of_its_own_decodes_as_trained(rebalanced):
 
 def test_the_metadata_hold_all_of_it():
     dial = Dial.of(BOTH, PRIOR, True)
-    again = Dial(**json.loads(json.dumps(dataclasses.asdict(dial))))
+    again = Dial.of_json(json.loads(json.dumps(dataclasses.asdict(dial))))
     for vivid in (0.0, 0.3, 1.0):
         np.testing.assert_array_equal(decoded(again, vivid=vivid), decoded(dial, vivid=vivid))
     assert again.default == 0 and len(again.rarity) == 313
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"faithful": 1.0},
+        {"faithful": ["a", "b"]},
+        {"vivid": [0.0, 1.0]},  # a temperature of 0
+        {"rarity": [1.0] * 312},
+        {"rarity": [0.0] * 313},
+        {"default": 2.0},
+        {"default": None},
+        {"unknown": 1},
+    ],
+)
+def test_json_without_a_dial_is_refused(wrong):
+    stored = dataclasses.asdict(Dial.of(BOTH, PRIOR, True))
+    with pytest.raises(ValueError, match=r"dial|could not convert"):
+        Dial.of_json({**stored, **wrong})
 
 
 def test_it_is_saved_in_built_in_layers_alone(tmp_path):

@@ -76,6 +76,32 @@ def test_metadata_survives_even_when_long(tmp_path):
     assert metadata["versions"]["keras"] == keras.__version__
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"image_size": "large"}',
+        '{"image_size": 1e300}',
+        '{"image_size": 32.5}',
+        '{"image_size": -1}',
+        '{"cut": ["centre"]}',
+        '{"cut": "round"}',
+        '{"data": "photos"}',
+        '{"embedding": {"network": "mobilenet_v2"}}',
+        '{"dial": 7}',
+        '{"dial": {"faithful": 1}}',
+        '["a list"]',
+        "{",
+        b"\xff",
+    ],
+)
+def test_metadata_without_sense_are_one_line(tmp_path, wrong):
+    path = drawn.exported(tmp_path / "m.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs[h5.ATTRIBUTE] = np.bytes_(wrong) if isinstance(wrong, bytes) else wrong
+    with pytest.raises(UserError, match=r"m\.h5 is damaged: its metadata cannot be read"):
+        h5.metadata(path)
+
+
 def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path):
     network = in_precision(drawn.build_model(drawn.Config()), "mixed_bfloat16")
     policies = [layer.dtype_policy.name for layer in network.layers if layer.weights]
