@@ -59,7 +59,7 @@ class Dial:
                 and (np.isfinite(rarity) & (rarity > 0)).all()
                 and 0 <= dial.default <= 1
             )
-        except TypeError:
+        except (TypeError, ValueError):
             sound = False
         if not sound:
             raise ValueError("no dial: two ends, 313 weights, a default in [0, 1]")

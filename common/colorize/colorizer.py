@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from common import photos
-from common.cli import UserError
+from common.cli import UserError, first_line
 from common.color import lab
 from common.color.dial import Dial
 from common.colorize import dials, upsampling
@@ -120,7 +120,14 @@ class Colorizer:
                 batch["embedding"] = _padded(embedding[start : start + self._batch], self._batch)
             elif self.needs_embedding:
                 batch["embedding"] = self.embedder(batch["l"], pad=self._batch > 1)
-            parts.append(predict(model, batch)[: len(l) - start])
+            try:
+                parts.append(predict(model, batch)[: len(l) - start])
+            except MemoryError:
+                raise
+            except Exception as error:  # a layer that takes no picture raises it only here
+                raise UserError(
+                    f"the model cannot be run ({first_line(error)}); export it anew"
+                ) from error
         return np.concatenate(parts)
 
     def __call__(self, array: np.ndarray, in_place: bool = False) -> np.ndarray:

@@ -54,8 +54,8 @@ def write(path: str | Path, pages: Iterable[Page], photo: Photo) -> None:
 
     All but JPEG, of quality 100 and full colour resolution, hold the pixels exactly; a TIFF is
     compressed, by Deflate, if its source was. Only TIFF takes more than one page. The pages' pixels
-    are overwritten, since large pictures leave no memory for copies. Raises PhotoError for a picture
-    that its format does not hold.
+    are overwritten, since large pictures leave no memory for copies. PhotoError where the format
+    does not hold the picture.
     """
     if photo.written == "TIFF":
         _write_tiff(path, pages, photo)

@@ -82,7 +82,7 @@ def test_the_metadata_hold_all_of_it():
 )
 def test_json_without_a_dial_is_refused(wrong):
     stored = dataclasses.asdict(Dial.of(BOTH, PRIOR, True))
-    with pytest.raises(ValueError, match=r"dial|could not convert"):
+    with pytest.raises(ValueError, match="no dial"):
         Dial.of_json({**stored, **wrong})
 
 

@@ -4,6 +4,7 @@ import builtins
 import csv
 import errno
 import io
+import json
 import os
 import re
 import resource
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -203,6 +205,17 @@ def test_nan_is_an_error_and_not_a_grey_picture(tmp_path):
     broken = Colorizer(save_model(tmp_path / "nan.h5", kernel=np.full((5, 5, 1, 2), np.nan)))
     with pytest.raises(cli.UserError, match="NaN"):
         broken(RGB)
+
+
+def test_a_layer_that_takes_no_picture_is_one_line(tmp_path):
+    path = save_model(tmp_path / "m.h5")
+    with h5py.File(path, "r+") as file:
+        network = json.loads(file.attrs["model_config"])
+        (waves,) = [each for each in network["config"]["layers"] if each["class_name"] == "Conv2D"]
+        waves["config"]["dilation_rate"] = [10**9, 10**9]
+        file.attrs["model_config"] = json.dumps(network)
+    with pytest.raises(cli.UserError, match="the model cannot be run"):
+        Colorizer(path)(RGB)
 
 
 def test_a_fusion_model_finds_its_embedding(tmp_path):
