@@ -12,9 +12,6 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from common import cli
-from common.color import lab
-
 _STEP = 10  # between the centres of two bins
 
 # For each a* from -90 to 100, the lowest and the highest b* of its bins.
@@ -113,17 +110,6 @@ def encode(ab: Any, neighbours: int = 5, sigma: float = 5.0) -> tuple[Any, Any]:
         ops.take(candidates, cell, axis=0), ops.cast(order, "int32"), axis=-1
     )
     return indices, ops.softmax(closeness * (0.5 / sigma**2), axis=-1)
-
-
-def prior(dataset: Any, batch_size: int = 16) -> np.ndarray:
-    """The share of each bin among all pixels of the training split, (313,) float64 of sum 1."""
-    counts = np.zeros(len(CENTRES), np.int64)
-    with cli.progress(total=dataset.count("train"), desc="colours", unit="picture") as bar:
-        for batch in dataset.batches("train", batch_size):
-            bins = nearest(lab.rgb_to_lab(batch["rgb"])[..., 1:])
-            counts += np.bincount(bins.ravel(), minlength=len(CENTRES))
-            bar.update(len(bins))
-    return counts / counts.sum()
 
 
 def rarity(prior: np.ndarray, lam: float = 0.5, sigma: float = 5.0) -> np.ndarray:

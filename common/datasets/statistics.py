@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from common import files, photos
+from common import cli, files, photos
 from common.color import bins, lab
 from common.datasets.records import Dataset
 
@@ -29,10 +29,29 @@ def prior(dataset: Dataset) -> np.ndarray:
         shares = np.array(kept["prior"], np.float64)
         if kept["train_sha256"] == split and shares.shape == (len(bins.CENTRES),):
             return shares
-    shares = bins.prior(dataset)
+    shares = counted(dataset)
     with contextlib.suppress(OSError):  # the shards' folder may be read-only
         files.write_json(path, {"train_sha256": split, "prior": shares.tolist()})
     return shares
+
+
+def counted(dataset: Dataset, batch_size: int = 64) -> np.ndarray:
+    """`prior`, from the pictures.
+
+    Pixels are counted by their 24-bit colour, and each of these colours is converted once: a tenth
+    of the time of converting every pixel.
+    """
+    counts = np.zeros(1 << 24, np.int64)
+    with cli.progress(total=dataset.count("train"), desc="colours", unit="picture") as bar:
+        for batch in dataset.batches("train", batch_size):
+            red, green, blue = np.moveaxis(batch["rgb"].astype(np.int32), -1, 0)
+            counts += np.bincount((red << 16 | green << 8 | blue).ravel(), minlength=len(counts))
+            bar.update(len(batch["rgb"]))
+    found = np.flatnonzero(counts)
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=-1).astype(np.uint8)
+    nearest = bins.nearest(lab.rgb_to_lab(colours)[:, 1:])
+    pixels = np.bincount(nearest, counts[found], minlength=len(bins.CENTRES))
+    return pixels / pixels.sum()
 
 
 def is_grey(rgb: np.ndarray) -> bool:

@@ -1,7 +1,6 @@
 """The 313 bins: the paper's grid, exact look-ups, hand-worked weights, and heads on networks."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -126,34 +125,6 @@ def test_encode_is_exact(colours, neighbours):
     gaussian = np.exp(-(expected - expected[:, :1]) / (2 * 7.0**2))
     np.testing.assert_allclose(weights, gaussian / gaussian.sum(-1, keepdims=True), atol=1e-5)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
-
-
-def test_the_prior_counts_the_training_split_to_its_last_picture():
-    grey, red = (
-        np.zeros((2, 4, 4, 3), np.uint8) + np.array(colour, np.uint8)
-        for colour in ((128, 128, 128), (255, 0, 0))
-    )  # ab of (0, 0) and (80.1, 67.2)
-    half = grey.copy()
-    half[:, :2] = red[:, :2]
-    parts = [grey, half, red[:1]]
-    dataset = SimpleNamespace(
-        count={"train": 5}.get, batches=lambda split, size: iter({"rgb": part} for part in parts)
-    )
-    prior = bins.prior(dataset)
-    assert prior.shape == (313,) and prior.dtype == np.float64
-    assert prior[index(0, 0)] == pytest.approx(3 / 5) and prior[index(80, 70)] == 2 / 5
-    assert prior.sum() == pytest.approx(1, abs=1e-12)
-
-
-def test_the_prior_of_a_real_data_set(tmp_path):
-    from common import datasets
-
-    source = drawn.folder(tmp_path / "photos", 24, 40)
-    dataset = datasets.prepare(source, 32, "squash", folder=tmp_path / "shards")
-    rgb = np.concatenate([batch["rgb"] for batch in dataset.batches("train", 100)])
-    ab = lab.rgb_to_lab(rgb)[..., 1:].reshape(-1, 2)
-    counts = np.bincount(distances(ab).argmin(-1), minlength=313)
-    np.testing.assert_allclose(bins.prior(dataset, batch_size=7), counts / counts.sum(), rtol=1e-12)
 
 
 def test_rarity_without_smoothing_by_hand():

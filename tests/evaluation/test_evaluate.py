@@ -20,7 +20,7 @@ from common import cli, datasets, metrics
 from common.cli import UserError
 from common.color import bins, lab
 from common.commands import evaluate as evaluate_command
-from common.datasets import catalogue
+from common.datasets import catalogue, statistics
 from common.evaluation import rows, table
 from common.networks import embeddings, h5
 from tests.evaluation.scoring import evaluated
@@ -238,7 +238,7 @@ def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
     )
     report = evaluated([], dataset, rebalance=True, batch_size=3)
     # over all pixels at once, by the definition: weights of the smoothed prior's inverse
-    weights = bins.balance(bins.prior(dataset))
+    weights = bins.balance(statistics.counted(dataset))
     ab = true_lab(dataset)[1][..., 1:].reshape(-1, 2)
     nearest = np.linalg.norm(ab[:, None] - bins.CENTRES, axis=-1).argmin(-1)
     within = 1 - np.minimum(np.linalg.norm(ab, axis=-1), 150) / 150
@@ -250,7 +250,9 @@ def test_the_balanced_auc_is_there_where_it_is_asked_for(dataset, monkeypatch):
     # measured once, and anew where what is kept is of another split
     kept = dataset.folder / "prior.json"
     calls = []
-    monkeypatch.setattr(bins, "prior", lambda data: calls.append(1) or np.full(313, 1 / 313))
+    monkeypatch.setattr(
+        statistics, "counted", lambda data: calls.append(1) or np.full(313, 1 / 313)
+    )
     again = evaluated([], dataset, rebalance=True, batch_size=3)
     assert (
         mean(again, "grey", "auc_ab_balanced")
