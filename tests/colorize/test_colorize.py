@@ -720,6 +720,7 @@ def test_wrong_folders(tmp_path, command):
     assert mistake(command(tmp_path / "links", tmp_path / "out"), "no photo", "not followed")
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_a_missing_model(tmp_path, command, capsys, monkeypatch):
     source = save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)

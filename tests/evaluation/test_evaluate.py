@@ -620,6 +620,7 @@ def data_of(folder):
     return rows.read(folder / "reports/eval/metrics.json").data
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_without_models_the_baselines_are_evaluated(run, tmp_path):
     code, out, _ = run()
     assert code == 0 and "make train-koala" in out and "mean colour" in out
