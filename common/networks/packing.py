@@ -48,9 +48,12 @@ def pack(source: str | Path, target: str | Path, bits: int) -> None:
         files.replacing(target) as temporary,
         h5py.File(temporary, "w") as new,
     ):
-        new.attrs.update(old.attrs)
+        attributes = dict(old.attrs)
+        if "model_config" in attributes:
+            attributes["model_config"] = h5.for_older(attributes["model_config"])
         if about:
-            new.attrs[h5.ATTRIBUTE] = json.dumps({**about, "mantissa_bits": bits})
+            attributes[h5.ATTRIBUTE] = json.dumps({**about, "mantissa_bits": bits})
+        new.attrs.update(attributes)
         old.visititems(lambda name, item: _copy(new, name, item, bits))
 
 
