@@ -8,7 +8,7 @@ from common import cli, datasets, metrics
 from common.cli import UserError
 from common.commands import backend
 from common.evaluation import evaluate, table
-from common.networks import embeddings, perceptual
+from common.networks import embeddings, h5, perceptual
 from common.networks.precision import PRECISIONS
 from common.networks.pretrained import WEIGHTS_HELP, add_weights
 from common.training.options import (
@@ -40,8 +40,13 @@ def main(argv: list[str] | None, *, report: ModuleType | Report) -> int:
     if run.model and run.trained and run.dataset.count("test"):
         out = run.folder / "evaluation"
         _, config = Report.of(report).config(request.config)
-        options = evaluate.Options(of_batches=tuple(metrics.of_batches(config.watched)))
-        print(table.table(evaluate.evaluate([run.model], run.dataset, "test", out, options)))
+        options = evaluate.Options(
+            of_batches=tuple(metrics.of_batches(config.watched)), keep_going=False
+        )
+        # Beside the new model, the one that colours where none is named.
+        shipped = [path for path in h5.available(h5.shipped()) if path.stem == h5.DEFAULT]
+        evaluation = evaluate.evaluate([run.model, *shipped], run.dataset, "test", out, options)
+        print(table.table(evaluation))
         print(f"pictures to look at: {out}/index.html, {run.folder}/grid.png")
     return 0
 
