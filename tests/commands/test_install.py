@@ -70,7 +70,15 @@ def test_the_wheel_prepares_data_and_colours_a_photo(site, tmp_path):
     shutil.copy(ROOT / "tests" / "golden.h5", tmp_path)
     colorization("colorize", "--in=old.png", "--model=golden.h5")
     assert cv2.imread(str(tmp_path / "coloured" / "old.png")).shape == (40, 60, 3)
-    assert (site / "common" / "networks" / "shipped" / "README.md").exists()
+
+    # The shipped models are in the package, and colour where no model is named.
+    shipped = site / "common" / "networks" / "shipped"
+    for path in (ROOT / "models" / "shipped").rglob("*.*"):
+        assert (shipped / path.relative_to(ROOT / "models" / "shipped")).is_file(), path
+    for model in ("wombat", "koala"):
+        words = ("--in=old.png", f"--out={model}", *(["--model=koala"] * (model == "koala")))
+        assert f"{model}.h5" in colorization("colorize", *words)
+        assert cv2.imread(str(tmp_path / model / "old.png")).shape == (40, 60, 3)
 
     # A report's training as its README has it, with pictures prepared by the command above.
     flags = "--size=32 --epochs=1 --steps=1 --batch=2 --embedding=mobilenet_v2"
