@@ -720,14 +720,15 @@ def test_wrong_folders(tmp_path, command):
     assert mistake(command(tmp_path / "links", tmp_path / "out"), "no photo", "not followed")
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_a_missing_model(tmp_path, command, capsys, monkeypatch):
     source = save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
     save_model(Path("models/other.h5"))
-    named = ["--in", str(source), "--out", "out", "--model", "iizuka"]
+    named = ["--in", str(source), "--out", "out", "--model", "koala"]
     code = cli.run(colorize_command.main, named)
-    assert mistake((code, *capsys.readouterr()), "iizuka", "other", "make train-koala")
+    assert mistake((code, *capsys.readouterr()), "koala", "other", "make train-koala")
     assert (
         cli.run(colorize_command.main, ["--in", str(source), "--out", "out", "--model", "other"])
         == 0

@@ -32,6 +32,7 @@ FLAGS = {
     "train iizuka": TRAIN,
     "train cs230": TRAIN,
     "train vgg_autoencoder": f"{TRAIN} maps vgg16-weights mobilenet-v2-weights",
+    "train wombat": f"{TRAIN} maps efficientnet-lite-weights",
     "train feup": f"{TRAIN} resnet18-weights densenet-weights vgg16-weights mobilenet-v2-weights "
     "lpips-weights",
     **{

@@ -13,7 +13,6 @@ import cs230
 from common import datasets, training
 from common.cli import UserError
 from common.networks import h5
-from common.training import augment
 from cs230 import train
 from tests import drawn, learning, stopping
 
@@ -179,7 +178,7 @@ def test_the_pictures_are_split_and_changed_as_the_report_says(name, monkeypatch
     config = cs230.CONFIGS[name]
     with pytest.raises(UserError, match=r"256 squash \w+ \(0.95, 0.025, 0.025\)"):
         train.main([f"--config={name}"])
-    assert sorted(config.augment) == sorted(augment.KINDS) == ["flip", "shear", "zoom"]
+    assert sorted(config.augment) == ["flip", "shear", "zoom"]
 
 
 # The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:

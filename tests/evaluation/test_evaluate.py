@@ -603,12 +603,8 @@ def test_an_empty_split_is_an_error(source):
 
 @pytest.fixture
 def run(dataset, tmp_path, monkeypatch, capsys):
-    """run(*arguments) -> (exit code, stdout, stderr without bars), in an empty folder.
-
-    No model comes with the library.
-    """
+    """run(*arguments) -> (exit code, stdout, stderr without bars), in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(h5, "shipped", lambda: tmp_path / "none")
 
     def run(*arguments, data=dataset.folder):
         code = cli.run(evaluate_command.main, ["--data", str(data), *map(str, arguments)])
@@ -624,6 +620,7 @@ def data_of(folder):
     return rows.read(folder / "reports/eval/metrics.json").data
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_without_models_the_baselines_are_evaluated(run, tmp_path):
     code, out, _ = run()
     assert code == 0 and "make train-koala" in out and "mean colour" in out

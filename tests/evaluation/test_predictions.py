@@ -190,6 +190,7 @@ def test_pictures_of_numbers_that_are_no_colours_are_unreadable(dataset, tmp_pat
 # --- the command ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -211,6 +212,7 @@ def test_where_nothing_fits_there_is_one_line(
     assert message in printed.err and "theirs" in printed.err
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_predictions_stand_in_the_table_and_on_the_page(dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, rgb in list(truth(dataset).items())[1:]:

@@ -191,8 +191,8 @@ def test_what_is_not_a_safe_colorizer_is_refused(tmp_path, make, message):
         h5.load(tmp_path / "m.h5")
 
 
-def test_available_and_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(h5, "shipped", lambda: tmp_path / "none")
+@pytest.mark.usefixtures("nothing_shipped")
+def test_available_and_named(tmp_path):
     drawn.exported(tmp_path / "b.h5")
     drawn.exported(tmp_path / "a.h5")
     (tmp_path / "x.weights.h5").write_bytes(b"")
