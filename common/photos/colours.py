@@ -99,6 +99,9 @@ def of_png(chunks: dict[bytes, bytes], grey: bool, notes: list[str]) -> tuple[bo
     if b"sRGB" in chunks:
         return True, None
     gamma = int.from_bytes(chunks.get(b"gAMA", b"")[:4], "big") / 100_000
+    if gamma and not 0.05 < gamma < 20:
+        notes.append(f"its gamma (gAMA) is {gamma:g}, which no screen has: left out")
+        gamma = 0.0
     places = np.frombuffer(chunks.get(b"cHRM", b"")[:32].ljust(32, b"\0"), ">u4") / 100_000
     if not gamma and not places.all():
         return False, None

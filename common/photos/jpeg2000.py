@@ -28,6 +28,11 @@ class Header:
     channels: dict[int, int]
 
 
+def is_jpeg2000(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a JP2 or a bare codestream."""
+    return head.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"))
+
+
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(type, content) of each box of a JP2, or of the content of a box that holds others."""
     start = 0

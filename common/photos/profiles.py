@@ -170,7 +170,8 @@ def refuse_hdr(transfer: int) -> None:
 
 def _curve(tag):
     """An ICC curve, `curv` or `para`, over all 16-bit values."""
-    curve = _values(tag)
+    with np.errstate(all="ignore"):  # what is no curve is no finite one
+        curve = _values(tag)
     if not (np.isfinite(curve).all() and curve[-1] > curve[0]):
         raise ValueError("a curve that does not rise")
     return np.clip(curve, 0, 1)

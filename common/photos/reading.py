@@ -146,6 +146,12 @@ class Photo:
         except Image.UnidentifiedImageError:
             if reason := jpeg.why_not(self._file) or of_suffix(suffix):
                 raise PhotoError(reason) from None
+            if jpeg2000.is_jpeg2000(head):
+                self._file.seek(0)
+                jpeg2000.header(self._file.read())  # else it is damaged
+                raise PhotoError(
+                    "a JPEG 2000 of these components is not read; save it as TIFF or PNG"
+                ) from None
             if is_begun(head):
                 raise PhotoError("damaged (its header cannot be read)") from None
             raise

@@ -286,6 +286,7 @@ def test_hdr_is_one_clear_line(read, name):
     ],
 )
 @pytest.mark.parametrize("pixels", [RGB, RGB16], ids=["8 bit", "16 bit"])
+@pytest.mark.filterwarnings("error")
 def test_a_profile_without_sense_is_left_out_with_a_note(tmp_path, pixels, profile):
     (tmp_path / "photo").write_bytes(tiff(pixels, photometric="rgb", iccprofile=profile))
     with photos.read(tmp_path / "photo") as photo:
@@ -323,6 +324,16 @@ def test_a_profile_of_tables_is_applied_in_16_bits(read):
     (page,) = read(grey)
     assert page.pixels.ndim == 2
     np.testing.assert_allclose(lightness_of_srgb(page.pixels)[0], expected, atol=0.5)
+
+
+@pytest.mark.parametrize("value", [1, 2**32 - 1])
+def test_a_gamma_without_sense_is_left_out_with_a_note(tmp_path, value):
+    gama = chunk(b"gAMA", struct.pack(">I", value))
+    png = saved(RGB, "PNG")
+    (tmp_path / "photo").write_bytes(png[:33] + gama + png[33:])
+    with photos.read(tmp_path / "photo") as photo:
+        np.testing.assert_array_equal(next(photo.pages()).pixels, RGB)
+        assert "gamma" in photo.notes[0] and "left out" in photo.notes[0]
 
 
 def test_the_profile_of_results_does_not_depend_on_the_time(tmp_path):

@@ -536,6 +536,13 @@ def test_jpeg_2000_says_what_its_channels_are(noted, bits):
     np.testing.assert_allclose(inks.pixels, full * share[..., :3] * share[..., 3:], atol=2)
 
 
+def test_a_jpeg_2000_of_five_components_is_not_damaged(read):
+    five = np.dstack([RGB, RGB[..., :2]]).astype(np.uint8)
+    data = imagecodecs.jpeg2k_encode(five, level=0, reversible=True, codecformat="jp2", mct=False)
+    with pytest.raises(PhotoError, match="of these components is not read"):
+        read(data)
+
+
 def test_a_palette_in_jpeg_2000(read):
     indices = drawing(1, 8)
     colours = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
