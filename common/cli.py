@@ -85,7 +85,7 @@ def at_least(minimum: float, kind: Callable[[str], Any] = int) -> Callable[[str]
 
     def number(text: str) -> Any:
         value = kind(text)
-        if value < minimum:
+        if not value >= minimum:  # nor NaN
             raise argparse.ArgumentTypeError(f"must be at least {minimum}, got {text}")
         return value
 

@@ -1,5 +1,6 @@
 """Errors in one line and exit codes; files that are whole or absent."""
 
+import argparse
 import errno
 import subprocess
 import sys
@@ -50,6 +51,8 @@ def test_numbers_have_a_lower_end():
     parser = cli.Parser("p")
     parser.add_argument("--n", type=cli.at_least(1))
     assert parser.parse_args(["--n", "1"]).n == 1
+    with pytest.raises(argparse.ArgumentTypeError):
+        cli.at_least(0, float)("nan")
     with pytest.raises(SystemExit) as stop:
         parser.parse_args(["--n", "0"])
     assert stop.value.code == 2

@@ -159,9 +159,12 @@ def _check_folders(options):
         raise UserError(
             f"OUT={out} is where the photos are. Choose another folder, so that they stay."
         )
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out):  # before an hour's work, not after it
-        pass
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):  # before an hour's work, not after it
+            pass
+    except OSError as error:
+        raise UserError(f"OUT={out}: {cli.reason(error)}") from None
 
 
 def _colour_photo(options, load):

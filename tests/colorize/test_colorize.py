@@ -710,6 +710,7 @@ def test_wrong_folders(tmp_path, command):
     assert mistake(command(source, tmp_path / "result.png"), "folder")
     assert mistake(command(source, tmp_path / "file"), "file")
     assert mistake(command(source, tmp_path / "file/below"), "file")
+    assert mistake(command(source, "/proc/none"), "no such file")  # where nobody makes a folder
     os.mkfifo(tmp_path / "pipe.png")
     assert mistake(command(tmp_path / "pipe.png", tmp_path / "out"), "pipe")
     (tmp_path / "loop").symlink_to("loop")
