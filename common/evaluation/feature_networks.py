@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 
 from common.cli import UserError, first_line
-from common.networks import imagenet, pretrained
+from common.networks import downloads, imagenet, pretrained
 from common.networks.precision import choose_jit
 
 BATCH = 16  # one size is one compilation
@@ -103,6 +103,8 @@ def classes() -> dict[str, int]:
             "the classes",
             "imagenet_class_index.json",
         )
+    except downloads.Changed:
+        raise
     except Exception as error:  # keras.utils.get_file raises a bare Exception
         raise UserError(
             "The numbers of ImageNet's classes (imagenet_class_index.json) are neither in Keras's "

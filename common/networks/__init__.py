@@ -5,6 +5,7 @@ imagenet        the networks of keras.applications that are used, with their pre
 efficientnet_lite  EfficientNet-Lite and its weights, from a package, a file or the box
 model_files     open an HDF5 file, or say what the file is instead
 safety          what an .h5 may hold, checked before Keras reads it
+downloads       Keras's downloads: whole, and held to their SHA-256 at first
 pretrained      weights `auto`, `imagenet`, `random` or from a file; their flag and their hash
 unpickling      pickles, read without running code from the file
 torch_files     tensors from a file of torch.save, without PyTorch

@@ -19,7 +19,7 @@ from keras import layers, ops
 
 from common import files
 from common.cli import UserError, first_line
-from common.networks import imagenet, pretrained, torch_files, unpickling
+from common.networks import downloads, imagenet, pretrained, torch_files, unpickling
 from common.networks.layers import padded_convolution
 from common.networks.precision import in_precision
 
@@ -216,6 +216,8 @@ def _available(of: Published) -> dict[str, np.ndarray]:
             f"lpips-{of.linear}",
         )
         return network | torch_files.read(linear)
+    except downloads.Changed:
+        raise
     except Exception as error:  # keras.utils.get_file raises a bare Exception
         raise UserError(
             f"LPIPS on {of.title} needs torchvision's weights and its own, which are neither in "

