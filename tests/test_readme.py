@@ -17,7 +17,6 @@ from common import colorize
 from common.color import lab
 from common.networks import embeddings, h5
 from tests import drawn
-from tests.test_shipped import bare_keras_reads_them
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -31,7 +30,6 @@ def test_every_config_has_a_row_of_what_was_run():
             assert rows & {f"| {report} `{name}`", f"| {report} `{name}`, ours"}, (report, name)
 
 
-@pytest.mark.skipif(not bare_keras_reads_them(), reason="saved by a newer version of Keras")
 def test_the_example_colours_a_grey_photo(tmp_path):
     """By the shipped model, as the example has it, from the folder of a clone."""
     folder = tmp_path / "models" / "shipped"

@@ -8,7 +8,6 @@ import sys
 
 import cv2
 import h5py
-import keras
 import numpy as np
 import pytest
 from skimage import color
@@ -57,14 +56,6 @@ def weights_of(path):
         return [file[place][()] for place in places if isinstance(file[place], h5py.Dataset)]
 
 
-def bare_keras_reads_them():
-    """Whether this Keras, without `h5.load`, knows the arguments in the files."""
-    with h5py.File(FOLDER / "koala.h5") as file:
-        text = file.attrs["model_config"]
-    newer = any(f'"{name}"' in text for name in h5.NEWER)
-    return not newer or tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 14)
-
-
 def test_these_models_come_with_the_library():
     assert {path.stem for path in h5.available(FOLDER)} == set(COLORIZERS)
     assert [path.parent.name for path in FILES].count("embeddings") == 1
@@ -79,7 +70,6 @@ def test_a_file_is_small_and_its_weights_as_short_as_it_says(path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not bare_keras_reads_them(), reason="saved by a newer version of Keras")
 def test_each_loads_with_keras_alone_in_an_empty_folder(tmp_path):
     """One process for all, which takes seconds to start; the answers are those of our loader."""
     np.save(tmp_path / "l.npy", L)
