@@ -490,9 +490,9 @@ class Evaluation:
 
     @property
     def model(self) -> Row:
-        """The row of the only model; ValueError where there is another number of them."""
-        if len(self.models) != 1:
-            raise ValueError(f"One model was expected. Received: {len(self.models)}.")
+        """The row of the first model: of a training, its own; ValueError without one."""
+        if not self.models:
+            raise ValueError("No model was evaluated. Look rows up by `row`.")
         return self.models[0]
 
     def row_of(self, path: str | Path) -> Row:

@@ -121,7 +121,8 @@ def test_rows_and_pairs_are_found_by_name():
     ):
         with pytest.raises(KeyError):
             lookup()
-    with pytest.raises(ValueError, match="One model"):
+    assert dataclasses.replace(result, rows=result.rows + result.models).model == result.models[0]
+    with pytest.raises(ValueError, match="No model"):
         assert dataclasses.replace(result, rows=result.baselines).model
 
 
