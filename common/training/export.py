@@ -11,6 +11,7 @@ import keras
 from common import files
 from common.cli import UserError
 from common.config import Config
+from common.datasets import Dataset
 from common.networks import h5
 from common.networks.interface import predict
 from common.training.batches import in_lab
@@ -54,6 +55,19 @@ def export(
     return paths[0]
 
 
+def described(dataset: Dataset) -> dict[str, Any]:
+    """What a model's metadata say of the data that it was trained on."""
+    return {
+        "data": {
+            "name": dataset.name,
+            "split_sha256": dataset.split_sha256(),
+            "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train")))),
+        },
+        "image_size": dataset.image_size,
+        "cut": dataset.cut,
+    }
+
+
 def _write(path, trainer, network, dial, identity):
     """Export one model, with its metadata."""
     dataset = trainer.dataset
@@ -69,13 +83,7 @@ def _write(path, trainer, network, dial, identity):
         {
             **identity,
             "epochs": trainer.progress.epoch,
-            "data": {
-                "name": dataset.name,
-                "split_sha256": identity["split_sha256"],
-                "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train")))),
-            },
-            "image_size": dataset.image_size,
-            "cut": dataset.cut,
+            **described(dataset),
             "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores},
         },
     )

@@ -29,6 +29,7 @@ from common.datasets import statistics
 from common.networks import h5
 from common.networks.precision import choose_policy, in_precision
 from common.training import augment
+from common.training.export import described
 from wombat.config import Config
 from wombat.train import AVERAGE, CLIP, load_encoder
 
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     keras.utils.set_random_seed(options.seed)
     network = wombat.build_model(config)
-    about = {"efficientnet_lite": load_encoder(network, config, options.weights)}
+    pretrained = {"efficientnet_lite": load_encoder(network, config, options.weights)}
     policy, why = choose_policy(options.precision)
     print(f"precision: {policy} ({why})", flush=True)
     prior = statistics.prior(dataset)
@@ -71,35 +72,23 @@ def main(argv: list[str] | None = None) -> int:
         [batch["rgb"] for batch in dataset.batches("train", config.batch_size)]
     )
     train(network, config, pictures, prior, policy, options.seed)
-    export(network, config, prior, options.out, {**described(dataset), "pretrained": about})
+    about = {**described(dataset), "pretrained": pretrained}
+    export(network, config, Dial.of(config, prior, config.rebalance), options.out, about)
     return 0
-
-
-def described(dataset: datasets.Dataset) -> dict[str, Any]:
-    """What a model's metadata say of the data that it was trained on."""
-    return {
-        "data": {
-            "name": dataset.name,
-            "split_sha256": dataset.split_sha256(),
-            "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train")))),
-        },
-        "image_size": dataset.image_size,
-        "cut": dataset.cut,
-    }
 
 
 def export(
     network: keras.Model,
     config: Config,
-    prior: np.ndarray,
+    dial: Dial,
     folder: Path,
     metadata: dict[str, Any],
 ) -> list[Path]:
     """Write wombat.h5 and wombat-vivid.h5; returns their paths."""
     paths = []
     for title, default in (("wombat", 0.0), ("wombat-vivid", 1.0)):
-        dial = dataclasses.replace(Dial.of(config, prior, config.rebalance), default=default)
-        about = {"report": "wombat", "title": title, "dial": dataclasses.asdict(dial), **metadata}
+        dial = dataclasses.replace(dial, default=default)
+        about = {**metadata, "report": "wombat", "title": title, "dial": dataclasses.asdict(dial)}
         paths.append(folder / f"{title}.h5")
         h5.export(h5.wrap(network, config, dial.decode), paths[-1], about)
         print(f"exported {paths[-1]}", flush=True)
