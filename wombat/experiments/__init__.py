@@ -1,1 +1,1 @@
-"""What only wombat does: training with all pictures in the accelerator's memory."""
+"""What only wombat does: training on the accelerator, and the mean of several runs' weights."""
