@@ -186,7 +186,7 @@ def _pair_in_words(pair: Pair) -> str:
     ]
     words = f"{pair.name} against {pair.against}: {'; '.join(verdicts) or 'undefined'}."
     if pair.against == MEAN_COLOUR and pair.metrics["psnr_rgb"].verdict != "better":
-        words += " It has learned nothing that shows in PSNR."
+        words += " On these pictures nothing that it has learned shows in PSNR."
     return words
 
 
