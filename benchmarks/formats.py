@@ -341,6 +341,19 @@ def exif(tiff_tags: bool = False) -> Image.Exif:
     return loaded
 
 
+def gif(data: bytes) -> bytes:
+    """A GIF with a profile and XMP in extensions before its picture, as the formats' papers say."""
+    start = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    profile = wide_gamut()
+    blocks = b"".join(
+        bytes([len(part)]) + part
+        for part in (profile[i : i + 255] for i in range(0, len(profile), 255))
+    )
+    added = b"!\xff\x0bICCRGBG1012" + blocks + b"\0"
+    added += b"!\xff\x0bXMP DataXMP" + XMP + b"\1" + bytes(range(255, -1, -1)) + b"\0"
+    return data[:start] + added + data[start:]
+
+
 def box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
@@ -373,7 +386,7 @@ def with_metadata() -> Iterator[tuple[str, bytes, tuple[str, ...]]]:
     tagged = {"icc_profile": wide_gamut(), "exif": exif(tiff_tags=True), "dpi": DPI}
     yield "TIFF", saved("TIFF", **tagged), METADATA
     yield "BMP", saved("BMP", dpi=DPI), ("dpi",)
-    yield "GIF", saved("GIF", comment=COMMENT), ("comment",)
+    yield "GIF", gif(saved("GIF", comment=COMMENT)), ("XMP", "ICC profile", "comment")
     plain_ppm = saved("PPM")
     yield "PGM, PPM", plain_ppm[:3] + b"# drawn comment\n" + plain_ppm[3:], ("comment",)
     colour = box(b"colr", b"\2\0\0" + wide_gamut())

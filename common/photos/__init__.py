@@ -19,6 +19,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     heif       AVIF and HEIF of 10 and 12 bits
     ppm        16 bits
     psd        metadata of Photoshop files
+    gif        profile and XMP of GIF
     reading    `read`, `Photo`, `Page`; `decode` for a data set
     writing    `write` a result in its source's format; `png`
 """

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from common.photos import colours, exif, heif, jpeg, jpeg2000, metadata, png, ppm, psd, tiff
+from common.photos import colours, exif, gif, heif, jpeg, jpeg2000, metadata, png, ppm, psd, tiff
 from common.photos.formats import (
     HEAD,
     WRITTEN,
@@ -173,6 +173,8 @@ class Photo:
             image.info.update(jpeg2000.info(data))
         elif self.format == "PSD":
             image.info.update(psd.info(image))
+        elif self.format == "GIF":
+            image.info.update(gif.info(self._file))
 
     def pages(self) -> Iterator[Page]:
         """Yield each `Page`; raises PhotoError."""

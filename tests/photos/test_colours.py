@@ -345,3 +345,20 @@ def test_the_profile_of_results_does_not_depend_on_the_time(tmp_path):
         with photos.read(tmp_path / "photo.tif") as photo:
             photos.write(tmp_path / name, photo.pages(), photo)
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_a_gif_may_have_a_profile(read):
+    """As the ICC's own extension puts it: blocks behind ICCRGBG1012."""
+    flat = np.repeat(RGB[:1, :16], 4, axis=0)  # few colours: its palette holds them all
+    data = saved(flat, "GIF")
+    start = 13 + (3 << (data[10] & 7) + 1)
+    blocks = b"".join(
+        bytes([len(ICC_ADOBE[i : i + 255])]) + ICC_ADOBE[i : i + 255]
+        for i in range(0, len(ICC_ADOBE), 255)
+    )
+    profile = b"!\xff\x0bICCRGBG1012" + blocks + b"\0"
+    stored = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    (page,) = read(data[:start] + profile + data[start:])
+    expected = lightness(stored, *ADOBE_RGB)
+    np.testing.assert_allclose(lightness_of_srgb(page.pixels[..., :3]), expected, atol=0.3)
+    assert np.abs(lightness_of_srgb(stored) - expected).max() > 0.3
