@@ -5,6 +5,7 @@ of the picture's own L* and combined with it. L* is kept at every pixel.
 """
 
 import copy
+import dataclasses
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +27,24 @@ from common.networks.precision import choose_policy
 BAND = 1 << 18  # pixels worked on at a time in one thread: memory does not grow with the picture
 
 
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A picture as the network has it: L* (S, S) that it received, ab (s, s, 2) that it returned.
+
+    float32 in Lab units, in the model's cut. s is S, or less where the map is enlarged with lines.
+    """
+
+    l: np.ndarray
+    ab: np.ndarray
+
+
 class Colorizer:
     """An exported model that colours pictures of any size.
 
     `colorizer(array)`: uint8 or uint16, (H, W), (H, W, 3) or (H, W, 4) -> the same size and depth,
     (H, W, 3), or (H, W, 4) with the same alpha. A colour picture is coloured anew from its L*.
     Also taken, as TIFF readers return them: (H, W, 1), any byte order, and bool, which gives uint8.
+    It is two steps, between which a film's ab are made steady: `small` and `joined`.
 
     path: an .h5 of `networks.h5.export`, or any Keras model from `l` to `ab`, or a name as
     `h5.named` takes it; None is the default model. precision: "float32",
@@ -132,28 +145,45 @@ class Colorizer:
 
     def __call__(self, array: np.ndarray, in_place: bool = False) -> np.ndarray:
         """The coloured picture; with in_place=True it may overwrite `array`."""
-        array = _checked(array)
+        return self.joined(array, self.small(array), in_place)
+
+    @property
+    def _whole_cut(self):
+        """The cut of whole pictures; "centre" would leave a rest."""
+        return "letterbox" if self.cut == "letterbox" else "squash"
+
+    def _bands(self, array):
         height, width = array.shape[:2]
-        cut = "letterbox" if self.cut == "letterbox" else "squash"  # "centre" would leave a rest
         rows = max(1, self._band // width)
-        bands = [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
+        return [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
+
+    def small(self, array: np.ndarray) -> Small:
+        """What the network receives of a picture, and returns for it."""
+        array = _checked(array)
+        cut = self._whole_cut
 
         def fitted(size):
-            l = (_over_white(array[band]) for band in bands)
-            return photos.fit(l, size, cut, pad=100.0, shape=(height, width))[None, ..., None]
+            l = (_over_white(array[band]) for band in self._bands(array))
+            return photos.fit(l, size, cut, pad=100.0, shape=array.shape[:2])[None, ..., None]
 
         embedding = None
         if self.embeds_photos:
             embedding = self.embedder(fitted(self.embedder.size))
-        small = fitted(self.size)
+        l = fitted(self.size)
         # A smaller map would have positions that hold both picture and bar.
         model = self._model if cut == "letterbox" else self._small_model
-        ab = self._predict(model, small, embedding)[0]
+        ab = self._predict(model, l, embedding)[0]
         if not np.isfinite(ab).all():
             raise UserError("the model returned NaN or infinity; train it anew at a lower rate")
+        return Small(l[0, ..., 0], ab)
+
+    def joined(self, array: np.ndarray, small: Small, in_place: bool = False) -> np.ndarray:
+        """A picture's own L* with the ab of its `small`; in_place as in a call."""
+        array, ab, cut = _checked(array), small.ab, self._whole_cut
+        height, width = array.shape[:2]
         top, left, *inner = photos.frame((height, width), len(ab), cut)
         inside = slice(top, top + inner[0]), slice(left, left + inner[1])
-        l = cv2.resize(small[0, ..., 0], ab.shape[1::-1], interpolation=cv2.INTER_AREA)
+        l = cv2.resize(small.l, ab.shape[1::-1], interpolation=cv2.INTER_AREA)
         lines = np.zeros((*ab.shape[:2], 4), np.float32)
         lines[inside] = upsampling.lines(ab[inside], l[inside])
         channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
@@ -174,7 +204,7 @@ class Colorizer:
             result[band, :, :3] = np.rint(rgb, out=rgb)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(colour, bands))
+            list(pool.map(colour, self._bands(array)))
         if channels == 4 and result is not array:
             result[..., 3] = array[..., 3]
         return result
