@@ -20,7 +20,7 @@ from common.cli import UserError
 from common.color import lab
 from common.colorize import upsampling
 from common.datasets import samples
-from common.networks import h5
+from common.networks import h5, model_names
 from common.networks.interface import predict
 
 SIZE = 256  # of the L* that a network takes
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         for size in (64, 256)
     }
     if args.model:
-        model = h5.without_upsampling(h5.load(h5.named(args.model)))
+        model = h5.without_upsampling(h5.load(model_names.named(args.model)))
         decide = {args.model: lambda _, small: predict(model, {"l": small[None, ..., None]})[0]}
     scores: dict[tuple, list] = {}
     for path in cli.progress(paths, desc="measuring", unit="photo"):

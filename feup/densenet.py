@@ -3,6 +3,7 @@
 import keras
 
 from common.networks import imagenet, pretrained
+from common.networks.flags import variable_of
 from feup.config import Config
 
 APPLICATION = imagenet.NETWORKS["densenet121"]
@@ -29,7 +30,7 @@ def load(colorizer: keras.Model, config: Config, weights: str) -> dict[str, str]
         colorizer.get_layer("densenet"),
         weights,
         application=APPLICATION,
-        variable=pretrained.variable_of("densenet"),
+        variable=variable_of("densenet"),
         consequence="the encoder then begins from random weights, and results are those of a "
         "network trained on this data alone.",
     )

@@ -14,13 +14,14 @@ from keras import layers
 
 from common.cli import UserError
 from common.networks import pretrained, torch_files
+from common.networks.flags import variable_of
 from common.networks.layers import padded_convolution
 from feup.config import Config
 
 STAGES = (64, 128, 256, 512)
 EPSILON = 1e-5  # of batch normalisation, as in the training of the published weights
 IMAGENET = "resnet18-f37072fd.pth"  # torchvision's
-VARIABLE = pretrained.variable_of("resnet18")
+VARIABLE = variable_of("resnet18")
 
 
 def encoder(config: Config) -> keras.Model:

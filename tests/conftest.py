@@ -31,7 +31,7 @@ import pytest  # noqa: E402
 from selenium.common.exceptions import WebDriverException  # noqa: E402
 
 from common import cli  # noqa: E402
-from common.networks import h5  # noqa: E402
+from common.networks import model_names  # noqa: E402
 from tests import chromium  # noqa: E402
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def nothing_shipped(tmp_path, monkeypatch):
     """No models come with the library, so that only those that the test makes are found."""
-    monkeypatch.setattr(h5, "shipped", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(model_names, "shipped", lambda: tmp_path / "shipped")
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,11 @@ from skimage import color
 from common import cli, files
 from common.colorize import Colorizer
 from common.commands import colorize as colorize_command
-from common.networks import efficientnet_lite, embeddings, h5, pretrained
+from common.networks import efficientnet_lite, embeddings, h5, model_names, pretrained
 from common.networks.interface import predict
 from tests import drawn
 
-FOLDER = h5.shipped().resolve()
+FOLDER = model_names.shipped().resolve()
 COLORIZERS = ("wombat", "wombat-vivid", "koala")
 FILES = sorted(FOLDER.rglob("*.h5"))
 MOST = 15_000_000  # bytes
@@ -57,7 +57,7 @@ def weights_of(path):
 
 
 def test_these_models_come_with_the_library():
-    assert {path.stem for path in h5.available(FOLDER)} == set(COLORIZERS)
+    assert {path.stem for path in model_names.available(FOLDER)} == set(COLORIZERS)
     assert [path.parent.name for path in FILES].count("embeddings") == 1
 
 

@@ -8,6 +8,7 @@ import vgg_autoencoder
 from common import cli, training
 from common.commands import train
 from common.networks import imagenet, pretrained
+from common.networks.flags import variable_of
 from vgg_autoencoder.config import Config
 from vgg_autoencoder.model import ENCODERS
 
@@ -33,7 +34,7 @@ def load_encoder(network: keras.Model, config: Config, weights: str) -> dict[str
     return pretrained.fill(
         network.get_layer(name),
         weights,
-        variable=pretrained.variable_of(name),
+        variable=variable_of(name),
         application=imagenet.NETWORKS[name],
     )
 

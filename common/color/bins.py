@@ -2,15 +2,15 @@
 
 Zhang, Isola, Efros 2016, "Colorful image colorization", sections 2.1 to 2.3. The bins are the
 points of a grid of 10 units in the plane of a* and b* that lie within the sRGB gamut.
+
+Keras is imported by the functions that take or make tensors: the bins themselves need none.
 """
 
 import functools
 import itertools
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers, ops
 
 _STEP = 10  # between the centres of two bins
 
@@ -89,6 +89,8 @@ def cells(ab: Any) -> Any:
 
     Colours beyond 130 units are assigned to the cells at the edge.
     """
+    from keras import ops
+
     position = ops.clip(ops.floor(ab * (1 / _CELL)) + _EDGE // _CELL, 0, _SIDE - 1)
     return ops.cast(position[..., 0] * _SIDE + position[..., 1], "int32")
 
@@ -101,6 +103,8 @@ def encode(ab: Any, neighbours: int = 5, sigma: float = 5.0) -> tuple[Any, Any]:
     units. Exact up to 130 units from grey; distances are only taken to the bins that a cell can
     have among its nearest.
     """
+    from keras import ops
+
     candidates = _candidates(neighbours)
     cell = cells(ab)
     a, b = (ops.take(CENTRES[candidates, axis], cell, axis=0) for axis in range(2))
@@ -151,6 +155,8 @@ def annealed_mean(
     limit 0 the mode. offset: added to the logits after that, a number for each bin. Built-in layers
     in float32, the upsampling bilinear; an array of logits is decoded at once.
     """
+    from keras import layers
+
     mean = layers.Conv2D(2, 1, use_bias=False, trainable=False, name="ab_mean", dtype="float32")
     x = layers.Rescaling(1 / temperature, offset, name="ab_temperature", dtype="float32")(logits)
     x = layers.Softmax(name="ab_softmax", dtype="float32")(x)
@@ -163,7 +169,7 @@ def annealed_mean(
 # --- a network that classifies ab -------------------------------------------------------------
 
 
-def with_head(network: keras.Model) -> keras.Model:
+def with_head(network: Any) -> Any:
     """A functional network for ab (N, H, W, 2) -> one for logits of the bins (N, H/4, W/4, 313).
 
     The convolution that computes ab, or the two that compute a* and b* from the same features, and
@@ -171,6 +177,9 @@ def with_head(network: keras.Model) -> keras.Model:
     averaged or repeated to a quarter of H and W. Inputs, outputs other than "ab" and all other
     layers are shared with the network. Raises ValueError for a network of another form.
     """
+    import keras
+    from keras import layers
+
     outputs = network.output
     ab = outputs["ab"] if isinstance(outputs, dict) else outputs
     x = _features(ab)
@@ -189,6 +198,8 @@ def with_head(network: keras.Model) -> keras.Model:
 
 def _features(ab):
     """The input of the last convolution or convolutions before ab."""
+    from keras import layers
+
     last, tensors = {}, [ab]
     while tensors:
         layer, node, _ = tensors.pop()._keras_history
@@ -215,6 +226,8 @@ def _features(ab):
 
 def _upsampling(network, features, ab):
     """The height of ab as a multiple of the features' height: 1, 2, 4, 8, 12, ..."""
+    import keras
+
     shapes = features.shape, ab.shape
     if None in ab.shape[1:]:  # a network of any size: compute the shapes for one
         shapes = keras.Model(network.input, [features, ab]).compute_output_shape(

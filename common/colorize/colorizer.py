@@ -20,7 +20,7 @@ from common.cli import UserError, first_line
 from common.color import lab
 from common.color.dial import Dial
 from common.colorize import dials, upsampling
-from common.networks import embeddings, h5
+from common.networks import embeddings, h5, model_names
 from common.networks.interface import predict
 from common.networks.precision import choose_policy
 
@@ -47,7 +47,7 @@ class Colorizer:
     It is two steps, between which a film's ab are made steady: `small` and `joined`.
 
     path: an .h5 of `networks.h5.export`, or any Keras model from `l` to `ab`, or a name as
-    `h5.named` takes it; None is the default model. precision: "float32",
+    `model_names.named` takes it; None is the default model. precision: "float32",
     "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not in
     the usual folders. band: pixels processed at a time in one thread. batch: pictures that the
     network takes at a time; the last batch is padded, so that a picture's colours depend neither on
@@ -71,7 +71,7 @@ class Colorizer:
         vivid: float | None = None,
         tint: str | tuple[float, float] | None = None,
     ) -> None:
-        path = h5.named(path)
+        path = model_names.named(path)
         self.metadata = h5.metadata(path)
         self._exported = h5.load(path, choose_policy(precision)[0])
         dial = self.metadata.get("dial")

@@ -16,8 +16,8 @@ import cv2
 from common import cli, files, photos
 from common.cli import UserError
 from common.colorize import Colorizer, dials, variants
-from common.networks import h5, pretrained
-from common.networks.precision import PRECISIONS
+from common.networks import model_names
+from common.networks.flags import PRECISIONS, add_weights
 from common.photos import PhotoError
 
 REPORT = "colorize-report.csv"
@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Options.out, help="folder of the results")
     parser.add_argument(
         "--model",
-        help=f"an .h5 file, or a name in models/ or of a shipped model; {h5.DEFAULT} if not given",
+        help="an .h5 file, or a name in models/ or of a shipped model; "
+        f"{model_names.DEFAULT} if not given",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace results that are there already"
@@ -95,13 +96,13 @@ def main(argv: list[str] | None = None) -> int:
         help="instead, a sheet of the photo in several settings of --vivid and --tint",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
-    pretrained.add_weights(
+    add_weights(
         parser, "embedding", "auto, or a file with the weights that the model was trained on"
     )
     args = parser.parse_args(argv)
     options = Options(args.source, args.out, args.overwrite, args.max_megapixels)
     _check_folders(options)
-    path, precision, weights = h5.named(args.model), args.precision, args.embedding_weights
+    path, precision, weights = model_names.named(args.model), args.precision, args.embedding_weights
 
     @functools.cache  # with the first photo that needs it, so that a finished folder takes no time
     def load() -> Colorizer:

@@ -10,11 +10,12 @@ from common.cli import UserError
 from common.datasets import records
 from common.evaluation import network_metrics, presets, rows, table
 from common.evaluation.evaluate import CUT, OUT, SIZE, Options, evaluate
-from common.networks import embeddings, h5, imagenet, perceptual, pretrained
-from common.networks.precision import PRECISIONS, choose_policy
+from common.networks import embeddings, h5, imagenet, model_names, perceptual
+from common.networks.flags import PRECISIONS, WEIGHTS_HELP, add_weights, variable_of
+from common.networks.precision import choose_policy
 
 WEIGHTS = {  # network: help text of the flag for its weights
-    "classifier": f"of the classifier: {pretrained.WEIGHTS_HELP}",
+    "classifier": f"of the classifier: {WEIGHTS_HELP}",
     "inception_v3": "the same, of Inception-v3 for fid and kid",
     "vgg16": "the same, of VGG16's features for lpips",
     "mobilenet_v2": "the same, of MobileNetV2's features for lpips",
@@ -44,8 +45,8 @@ class Request:
 def main(argv: list[str] | None = None) -> int:
     """The command `colorization eval`: the exit code is 1 where something was left out."""
     request = parse(argv)
-    named = [h5.named(name) for name in request.models]
-    paths = named or h5.available() or h5.available(h5.shipped())
+    named = [model_names.named(name) for name in request.models]
+    paths = named or model_names.available() or model_names.available(model_names.shipped())
     folders = request.options.predictions
     for path in paths:
         print(f"model: {path}", flush=True)
@@ -135,7 +136,7 @@ def parse(argv: list[str] | None) -> Request:
         help="the network of lpips, by its own name where it is not LPIPS",
     )
     for network, help in WEIGHTS.items():
-        pretrained.add_weights(parser, network, help)
+        add_weights(parser, network, help)
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument(
         "--size",
@@ -158,7 +159,7 @@ def parse(argv: list[str] | None) -> Request:
         }
         _check_preset(preset, [name for name, value in fixed.items() if value is not None])
     flags = vars(args)
-    weights = {pretrained.variable_of(network): flags[f"{network}_weights"] for network in WEIGHTS}
+    weights = {variable_of(network): flags[f"{network}_weights"] for network in WEIGHTS}
     asked = tuple(args.metrics.split(",")) if args.metrics else ()
     if asked == ("all",):
         asked = (*metrics.BATCH_METRICS, *network_metrics.NAMES)

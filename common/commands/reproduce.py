@@ -14,7 +14,7 @@ from common.cli import UserError
 from common.commands import reports, train
 from common.evaluation import rows
 from common.networks import embeddings
-from common.networks.precision import PRECISIONS
+from common.networks.flags import PRECISIONS
 from common.training import logs
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from common import cli, datasets
 from common.commands import reports
 from common.evaluation import evaluate, models, table
-from common.networks import h5
-from common.networks.precision import PRECISIONS, choose_policy
+from common.networks import h5, model_names
+from common.networks.flags import PRECISIONS
+from common.networks.precision import choose_policy
 from common.survey import ask
 from common.survey.schema import OUT
 
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     out = args.out or OUT / args.report
-    path = h5.named(args.model or args.report)
+    path = model_names.named(args.model or args.report)
     ask.check_free(out)
     print(f"model: {path}", flush=True)
     dataset = _dataset(args.data, args.split_by, args.embedding_weights, h5.metadata(path))

@@ -8,9 +8,8 @@ from common import cli, datasets, metrics
 from common.cli import UserError
 from common.commands import backend
 from common.evaluation import evaluate, table
-from common.networks import embeddings, h5, perceptual
-from common.networks.precision import PRECISIONS
-from common.networks.pretrained import WEIGHTS_HELP, add_weights
+from common.networks import embeddings, model_names, perceptual
+from common.networks.flags import PRECISIONS, WEIGHTS_HELP, add_weights
 from common.training.options import (
     CHECKPOINT_SECONDS,
     Options,
@@ -44,7 +43,11 @@ def main(argv: list[str] | None, *, report: ModuleType | Report) -> int:
             of_batches=tuple(metrics.of_batches(config.watched)), keep_going=False
         )
         # Beside the new model, the one that colours where none is named.
-        shipped = [path for path in h5.available(h5.shipped()) if path.stem == h5.DEFAULT]
+        shipped = [
+            path
+            for path in model_names.available(model_names.shipped())
+            if path.stem == model_names.DEFAULT
+        ]
         evaluation = evaluate.evaluate([run.model, *shipped], run.dataset, "test", out, options)
         print(table.table(evaluation))
         print(f"pictures to look at: {out}/index.html, {run.folder}/grid.png")

@@ -24,7 +24,7 @@ from common.datasets import features, plan, records, statistics
 from common.datasets.catalogue import DATA, Source, source_of
 from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
-from common.networks import pretrained
+from common.networks.flags import add_weights
 
 UNREADABLE = 0.1  # a larger share of unreadable pictures is an error
 GREY = 0.1  # from this share of grey pictures on there is a warning
@@ -115,7 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="samples",
         help="a folder of pictures, or a name in data/sources.toml",
     )
-    pretrained.add_weights(parser, "embedding")
+    add_weights(parser, "embedding")
     parser.add_argument(
         "--split-by",
         help='content, folder, or a file of lines "path,split"',

@@ -24,7 +24,8 @@ from common.evaluation import feature_networks
 from common.evaluation.feature_networks import FeatureNetwork
 from common.evaluation.rows import Summary, Truth
 from common.metrics import kernel
-from common.networks import imagenet, perceptual, pretrained
+from common.networks import imagenet, perceptual
+from common.networks.flags import variable_of
 
 NAMES = "lpips", "fid", "kid", "frechet", "kernel", "top1"  # what METRICS= may ask for
 AGREEMENT = "top1_agreement"  # comes with top1
@@ -129,7 +130,7 @@ class Networks:
         return self._weights.get(variable, "auto")
 
     def _load_distance(self, network):
-        own, of_lpips = pretrained.variable_of(network), self._weights_of(perceptual.VARIABLE)
+        own, of_lpips = variable_of(network), self._weights_of(perceptual.VARIABLE)
         known = perceptual.LPIPS.get(network)
         if known and self._size < known.smallest:
             self._lack(

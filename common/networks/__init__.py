@@ -4,6 +4,9 @@ layers          fusion, convolutions by a table, PyTorch's padding: functions ov
 imagenet        the networks of keras.applications that are used, with their preprocessing
 efficientnet_lite  EfficientNet-Lite and its weights, from a package, a file or the box
 model_files     open an HDF5 file, or say what the file is instead
+model_names     a model by its name, trained or shipped
+metadata        what an exported model says of itself
+flags           flags that several commands share: weights, precision
 safety          what an .h5 may hold, checked before Keras reads it
 downloads       Keras's downloads: whole, and held to their SHA-256 at first
 pretrained      weights `auto`, `imagenet`, `random` or from a file; their flag and their hash

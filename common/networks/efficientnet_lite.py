@@ -19,7 +19,7 @@ import numpy as np
 from keras import layers
 
 from common.cli import UserError
-from common.networks import h5, imagenet, pretrained, torch_files
+from common.networks import imagenet, model_names, pretrained, torch_files
 
 VARIABLE = "EFFICIENTNET_LITE_WEIGHTS"
 
@@ -248,7 +248,7 @@ def load(
 
 def shipped(name: str) -> Path | None:
     """The file of a variant's weights among the shipped models, or None."""
-    return next((h5.shipped() / "embeddings").glob(f"{name}-*.h5"), None)
+    return next((model_names.shipped() / "embeddings").glob(f"{name}-*.h5"), None)
 
 
 def _installed(name: str) -> bool:

@@ -5,10 +5,8 @@ layers only: `keras.models.load_model(path, compile=False)` opens it anywhere.
 """
 
 import contextlib
-import importlib.resources
 import json
 import logging
-import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,16 +19,12 @@ from keras import layers
 from common import files
 from common.cli import UserError, first_line
 from common.color import bins
-from common.color.dial import Dial
 from common.config import Config
 from common.networks import model_files, provenance, safety
 from common.networks.interface import classifies, views
+from common.networks.metadata import ATTRIBUTE, parsed
 from common.networks.precision import choose_jit, in_precision, rebuilt
-from common.photos.geometry import CUTS
 
-ATTRIBUTE = "colorization"  # the one JSON attribute of the file
-DEFAULT = "wombat"  # the model that colours where none is named
-MAX_SIZE = 4096  # pixels a side of the pictures that a model takes
 # Arguments that Keras 3.10 does not know, at the defaults that they have in later versions.
 NEWER = {
     "input_axes": None,
@@ -126,26 +120,7 @@ def metadata(path: str | Path) -> dict[str, Any]:
     """
     with model_files.opened(path) as file:
         stored = file.attrs.get(ATTRIBUTE, "{}")
-    try:
-        about = json.loads(stored)
-        embedding = about.get("embedding") or {}
-        sound = (
-            operator.index(about.get("image_size") or 1) in range(1, MAX_SIZE + 1)
-            and about.get("cut", "squash") in CUTS
-            and isinstance(about.get("data", {}), dict)
-            and all(
-                isinstance(embedding[key], str)
-                for key in ("network", "weights", "sha256")
-                if embedding
-            )
-        )
-        if about.get("dial"):
-            Dial.of_json(about["dial"])
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-        sound = False
-    if not sound:
-        raise UserError(f"{path} is damaged: its metadata cannot be read. Export it anew.")
-    return about
+    return parsed(stored, path)
 
 
 def load(path: str | Path, precision: str = "float32") -> keras.Model:
@@ -210,49 +185,6 @@ def without_upsampling(model: keras.Model) -> keras.Model:
     if not isinstance(last, layers.UpSampling2D):
         return model
     return choose_jit(keras.Model(model.input, last.input, name=model.name))
-
-
-def available(folder: str | Path = "models") -> list[Path]:
-    """The exported models in a folder, sorted by name; files of weights alone are not listed."""
-    return sorted(
-        path for path in Path(folder).glob("*.h5") if not path.name.endswith(".weights.h5")
-    )
-
-
-def shipped() -> Path:
-    """The folder of the models that come with the library, relative if below the current one."""
-    folder = Path(str(importlib.resources.files("common.networks") / "shipped")).resolve()
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-
-
-def named(name: str | Path | None = None, folder: str | Path = "models") -> Path:
-    """The path of a model given by its path, or by its name in `folder` or else among the shipped.
-
-    None is `DEFAULT`, or where there is none of that name, the only model in `folder`. `~` at the
-    beginning of a path is home. `UserError` if missing.
-    """
-    wanted = DEFAULT if name is None else name
-    path = Path(wanted).expanduser()
-    for place in (
-        path,
-        Path(folder) / f"{wanted}.h5",
-        Path(folder) / path,
-        shipped() / f"{wanted}.h5",
-    ):
-        if place.is_file():
-            return place
-    if path.is_dir() and (kind := model_files.kind_of_folder(path)):
-        raise UserError(f"{path} is {kind}. {model_files.SAVE}")
-    trained, ready = available(folder), available(shipped())
-    if name is None and len(trained) == 1:
-        return trained[0]
-    known = ", ".join(path.stem for path in trained) or "no model"
-    if ready:
-        known += f", and shipped are {', '.join(path.stem for path in ready)}"
-    way_out = (
-        "Name one: MODEL=name." if name is None and trained else "Train one: `make train-koala`."
-    )
-    raise UserError(f"There is no model {wanted}; {folder}/ holds {known}. {way_out}")
 
 
 def _colorizes(model):

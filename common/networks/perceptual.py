@@ -20,6 +20,7 @@ from keras import layers, ops
 from common import files
 from common.cli import UserError, first_line
 from common.networks import downloads, imagenet, pretrained, torch_files, unpickling
+from common.networks.flags import variable_of
 from common.networks.layers import padded_convolution
 from common.networks.precision import in_precision
 
@@ -311,7 +312,7 @@ def features(network: str = "vgg16", weights: str = "auto") -> Distance:
         maps,
         weights,
         application=of,
-        variable=pretrained.variable_of(network),
+        variable=variable_of(network),
         consequence="the distance is then one between the outputs of random filters, which respond "
         "to edges and colours but were not trained on what people perceive.",
     )

@@ -9,8 +9,8 @@ import keras
 
 from common.cli import UserError
 from common.networks import normalization
+from common.networks.flags import PRECISIONS
 
-PRECISIONS = ("auto", "float32", "mixed_bfloat16")  # what `choose_policy` takes
 CAP = "ONEDNN_MAX_CPU_ISA"  # oneDNN's variable: the newest instruction set that it may use
 _BELOW_BFLOAT16 = (
     "SSE41",

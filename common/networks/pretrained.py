@@ -4,7 +4,6 @@ The functions take the name of the network's variable (EMBEDDING_WEIGHTS, VGG16_
 that every message can name the variable to set.
 """
 
-import argparse
 import contextlib
 import functools
 import hashlib
@@ -27,7 +26,6 @@ from common.networks.imagenet import Application, Packaged
 
 DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 RANDOM_SEED = 0
-WEIGHTS_HELP = "auto, imagenet, random, or a Keras weights file"
 NOT_PRETRAINED = (
     "the encoder is then not pretrained, and results are those of a network with random filters."
 )
@@ -39,24 +37,6 @@ TOPS = (  # tops that a weights file may hold; TensorFlow's slim networks have a
 )
 
 _Value = TypeVar("_Value")
-
-
-def variable_of(network: str) -> str:
-    """The environment and make variable of a network's weights: `vgg16` -> `VGG16_WEIGHTS`."""
-    return f"{network.upper()}_WEIGHTS"
-
-
-def add_weights(parser: argparse.ArgumentParser, network: str, help: str = WEIGHTS_HELP) -> None:
-    """Add the flag of a network's weights to an argparse parser.
-
-    `vgg16` -> `--vgg16-weights`. Its default is the environment variable VGG16_WEIGHTS, or `auto`.
-    """
-    parser.add_argument(
-        f"--{network.replace('_', '-')}-weights",
-        type=os.path.expanduser,
-        default=os.environ.get(variable_of(network), "auto"),
-        help=help,
-    )
 
 
 def load(

@@ -11,7 +11,8 @@ import keras
 from common import cli, datasets
 from common.cli import UserError, first_line
 from common.config import Config, Named
-from common.networks import perceptual, pretrained
+from common.networks import perceptual
+from common.networks.flags import variable_of
 from common.networks.interface import ab_of, classifies
 from common.training.report import Report
 
@@ -68,7 +69,7 @@ class Options(Named):
 
     def weights_of(self, network: str) -> str:
         """The weights that a pretrained network begins from; `~` of a file's path is expanded."""
-        variable = pretrained.variable_of(network)
+        variable = variable_of(network)
         given = self.embedding_weights if network == "embedding" else self.weights.get(variable)
         return os.path.expanduser(given or os.environ.get(variable) or "auto")
 
@@ -78,7 +79,7 @@ def weights_variables(report: Report) -> dict[str, str]:
     networks = [*report.pretrained, *distances(report)]
     if set(networks) & perceptual.LPIPS.keys() & set(distances(report)):
         networks.append("lpips")
-    return {pretrained.variable_of(name): name for name in networks}
+    return {variable_of(name): name for name in networks}
 
 
 def distances(report: Report) -> list[str]:

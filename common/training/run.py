@@ -16,7 +16,7 @@ from common.color.dial import Dial
 from common.config import Config
 from common.datasets import statistics
 from common.datasets.maps import store
-from common.networks import embeddings, frozen, h5, perceptual
+from common.networks import embeddings, frozen, h5, model_names, perceptual
 from common.networks.interface import classifies
 from common.networks.precision import choose_policy, in_precision, set_defaults
 from common.training import losses
@@ -63,7 +63,7 @@ def train(
     report = Report.of(report)
     options = dataclasses.replace(options or Options(), **changes)
     data = str(data)
-    init = h5.named(str(options.init)) if options.init else None
+    init = model_names.named(str(options.init)) if options.init else None
     name, config = report.config(config)
     config = configured(report, name, config, data, options)
     if options.size:

@@ -20,8 +20,9 @@ from pathlib import Path
 import feup
 from common import cli, datasets, files, training
 from common.cli import UserError
-from common.networks import h5, pretrained
-from common.networks.precision import PRECISIONS, choose_policy
+from common.networks import h5
+from common.networks.flags import PRECISIONS, add_weights
+from common.networks.precision import choose_policy
 from common.training.options import check_size
 from common.training.run import claim, plain
 from feup import resnet18
@@ -147,7 +148,7 @@ def _parser():
     parser.add_argument("--seeds", type=cli.at_least(1), default=5, help="classifiers of each kind")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument("--run", help="name of the run's folder in runs/")
-    pretrained.add_weights(
+    add_weights(
         parser,
         "resnet18",
         "of ImageNet, for two of the encoders: auto, imagenet, a file, or random to leave them out",

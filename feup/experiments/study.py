@@ -17,7 +17,8 @@ from common.cli import UserError
 from common.commands import train
 from common.evaluation import evaluate, markdown, network_metrics, statistics, table
 from common.evaluation.rows import Evaluation, Row
-from common.networks import h5, pretrained
+from common.networks import h5
+from common.networks.flags import add_weights, variable_of
 from common.training import logs
 from feup.claims import REPORTED
 from feup.config import CONFIGS
@@ -41,9 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     passed = [f"--data={args.data}", f"--size={size}", *others]
     if args.split_by:
         passed.append(f"--split-by={args.split_by}")
-    weights = {
-        pretrained.variable_of(network): vars(args)[f"{network}_weights"] for network in PERCEPTUAL
-    }
+    weights = {variable_of(network): vars(args)[f"{network}_weights"] for network in PERCEPTUAL}
     if any(CONFIGS[name].distance == "vgg16" for name in names):
         passed += [
             f"--{variable.lower().replace('_', '-')}={value}" for variable, value in weights.items()
@@ -95,9 +94,7 @@ def _parser():
     datasets.add_arguments(parser)
     parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
     for network in PERCEPTUAL:
-        pretrained.add_weights(
-            parser, network, "of the loss of resnet18_lpips, and of every row's lpips"
-        )
+        add_weights(parser, network, "of the loss of resnet18_lpips, and of every row's lpips")
     parser.add_argument(
         "--config",
         type=_names,

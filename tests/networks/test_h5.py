@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 from common.cli import UserError
-from common.networks import h5
+from common.networks import h5, model_names
 from common.networks.interface import predict
 from common.networks.precision import in_precision
 from tests import drawn
@@ -196,33 +196,41 @@ def test_available_and_named(tmp_path):
     drawn.exported(tmp_path / "b.h5")
     drawn.exported(tmp_path / "a.h5")
     (tmp_path / "x.weights.h5").write_bytes(b"")
-    assert [path.name for path in h5.available(tmp_path)] == ["a.h5", "b.h5"]
-    assert h5.named("a", tmp_path) == h5.named(tmp_path / "a.h5") == tmp_path / "a.h5"
+    assert [path.name for path in model_names.available(tmp_path)] == ["a.h5", "b.h5"]
+    assert (
+        model_names.named("a", tmp_path)
+        == model_names.named(tmp_path / "a.h5")
+        == tmp_path / "a.h5"
+    )
     with pytest.raises(UserError, match="There is no model c; .* holds a, b. Train one"):
-        h5.named("c", tmp_path)
+        model_names.named("c", tmp_path)
 
 
 def test_a_name_is_of_a_trained_model_before_a_shipped_one(tmp_path, monkeypatch):
     trained, shipped = tmp_path / "models", tmp_path / "shipped"
-    monkeypatch.setattr(h5, "shipped", lambda: shipped)
+    monkeypatch.setattr(model_names, "shipped", lambda: shipped)
     with pytest.raises(UserError, match="There is no model wombat; .* no model. Train one"):
-        h5.named(None, trained)
+        model_names.named(None, trained)
     for path in (trained / "a.h5", shipped / "wombat.h5"):
         drawn.exported(path)
-    assert h5.named(None, trained) == h5.named("wombat", trained) == shipped / "wombat.h5"
+    assert (
+        model_names.named(None, trained)
+        == model_names.named("wombat", trained)
+        == shipped / "wombat.h5"
+    )
     with pytest.raises(UserError, match="no model b; .* holds a, and shipped are wombat"):
-        h5.named("b", trained)
+        model_names.named("b", trained)
     drawn.exported(trained / "wombat.h5")
-    assert h5.named(None, trained) == trained / "wombat.h5"
+    assert model_names.named(None, trained) == trained / "wombat.h5"
 
 
 def test_without_a_shipped_model_the_only_one_is_taken_and_of_several_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(h5, "shipped", lambda: tmp_path / "none")
+    monkeypatch.setattr(model_names, "shipped", lambda: tmp_path / "none")
     drawn.exported(tmp_path / "models" / "a.h5")
-    assert h5.named(None, tmp_path / "models") == tmp_path / "models" / "a.h5"
+    assert model_names.named(None, tmp_path / "models") == tmp_path / "models" / "a.h5"
     drawn.exported(tmp_path / "models" / "b.h5")
     with pytest.raises(UserError, match="holds a, b. Name one: MODEL=name"):
-        h5.named(None, tmp_path / "models")
+        model_names.named(None, tmp_path / "models")
 
 
 def test_arguments_at_their_defaults_that_older_versions_do_not_know_are_left_out(tmp_path):

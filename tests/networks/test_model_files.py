@@ -10,7 +10,7 @@ import keras
 import pytest
 
 from common.cli import UserError
-from common.networks import h5
+from common.networks import h5, model_names
 from tests import drawn
 
 
@@ -91,7 +91,7 @@ def test_a_folder_of_a_model_is_named(tmp_path, files, message):
     for name in files:
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(UserError, match=message):
-        h5.named(tmp_path)
+        model_names.named(tmp_path)
     with pytest.raises(UserError, match=message):
         h5.load(tmp_path)
 

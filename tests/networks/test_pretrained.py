@@ -10,6 +10,7 @@ from keras import layers
 from common import cli
 from common.cli import UserError
 from common.networks import imagenet, pretrained
+from common.networks.flags import add_weights
 
 
 def application(include_top=True, weights=None, input_shape=None, classes=1000):
@@ -151,5 +152,5 @@ def test_the_flag_defaults_to_the_variable(monkeypatch, environment, words, expe
     if environment:
         monkeypatch.setenv("TINY_NET_WEIGHTS", environment)
     parser = cli.Parser()
-    pretrained.add_weights(parser, "tiny_net")
+    add_weights(parser, "tiny_net")
     assert parser.parse_args(words).tiny_net_weights == expected

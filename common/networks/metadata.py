@@ -1,0 +1,37 @@
+"""What an exported model says of itself: one JSON text, checked; without Keras."""
+
+import json
+import operator
+from pathlib import Path
+from typing import Any
+
+from common.cli import UserError
+from common.color.dial import Dial
+from common.photos.geometry import CUTS
+
+ATTRIBUTE = "colorization"  # the name of the text in a model's file
+MAX_SIZE = 4096  # pixels a side of the pictures that a model takes
+
+
+def parsed(stored: str, path: str | Path) -> dict[str, Any]:
+    """The metadata of a model from their JSON text; `UserError` where they are damaged."""
+    try:
+        about = json.loads(stored)
+        embedding = about.get("embedding") or {}
+        sound = (
+            operator.index(about.get("image_size") or 1) in range(1, MAX_SIZE + 1)
+            and about.get("cut", "squash") in CUTS
+            and isinstance(about.get("data", {}), dict)
+            and all(
+                isinstance(embedding[key], str)
+                for key in ("network", "weights", "sha256")
+                if embedding
+            )
+        )
+        if about.get("dial"):
+            Dial.of_json(about["dial"])
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        sound = False
+    if not sound:
+        raise UserError(f"{path} is damaged: its metadata cannot be read. Export it anew.")
+    return about
