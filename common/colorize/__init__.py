@@ -1,11 +1,29 @@
-"""An exported model as a function of photos.
+"""An exported model as a function of photos, and of folders of photos.
 
+settings   the model and every dial, as one value; their flags
 colorizer  `Colorizer`: L* at full size, ab at the network's, joined in the photo's own depth
 upsampling ab to full size along the edges of L*
 dials      what a person may turn: from faithful to vivid, and a tint
 variants   a sheet of one photo in several settings of the dials
+places     where results go, and what they may never replace
+report     the table of a folder's results
+writing    a coloured photo as a file
+single     one photo, or the sheet of its variants
+folder     every photo of a folder
 """
 
-from common.colorize.colorizer import Colorizer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from common.colorize.colorizer import Colorizer
 
 __all__ = ["Colorizer"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Colorizer`, imported when first asked for: what needs no Keras does not wait for it."""
+    if name != "Colorizer":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from common.colorize import colorizer
+
+    return colorizer.Colorizer

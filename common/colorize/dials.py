@@ -1,14 +1,16 @@
 """What a person may turn: `vivid`, how strong the colours are, and `tint`, a cast over them all."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from common.cli import UserError
-from common.color.dial import Dial
-from common.networks import h5
+
+if TYPE_CHECKING:  # Keras, which the flags do without
+    import keras
+
+    from common.color.dial import Dial
 
 # White seen under another daylight by an eye that is used to D65, in ab rounded to units: D55,
 # daylight at 5500 K, is at (1.1, 10.8), D75, at 7500 K, at (-0.1, -8.1).
@@ -43,7 +45,7 @@ def parse_tint(value: Any) -> tuple[float, float]:
     return a, b
 
 
-def redialled(model: keras.Model, dial: Dial | None, vivid: float) -> keras.Model:
+def redialled(model: "keras.Model", dial: "Dial | None", vivid: float) -> "keras.Model":
     """An exported model, decoded at `vivid` in [0, 1] of its dial; the network is shared.
 
     The model itself where it is exported so. `UserError` where it has no dial.
@@ -55,6 +57,8 @@ def redialled(model: keras.Model, dial: Dial | None, vivid: float) -> keras.Mode
         )
     if vivid == dial.default:
         return model
+    from common.networks import h5
+
     return h5.redecoded(model, lambda logits, factor: dial.decode(logits, vivid, factor))
 
 

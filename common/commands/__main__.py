@@ -4,11 +4,13 @@ The command `colorization`; `python -m common.commands` is the same.
 """
 
 import dataclasses
+import importlib
 import sys
 
 from common import cli
 from common.cli import UserError
-from common.commands import backend, reports
+from common.commands import reports
+from common.networks import backend
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,11 +19,13 @@ class Subcommand:
 
     A module that begins with a dot belongs to the report's package, which the command line names
     first. `report`: whether a shared module takes the report's name as its first argument.
+    `backend`: whether Keras starts before the module is imported; else the module starts it.
     """
 
     module: str
     help: str
     report: bool = False
+    backend: bool = True
 
     @property
     def takes_report(self) -> bool:
@@ -40,7 +44,9 @@ SUBCOMMANDS = {
     "data": Subcommand("common.commands.prepare", "shards and embeddings of a folder of pictures"),
     "train": Subcommand(".train", "train a report's network, export it and evaluate it"),
     "eval": Subcommand("common.commands.evaluate", "measure models on a test split"),
-    "colorize": Subcommand("common.commands.colorize", "colour a photo or a folder of photos"),
+    "colorize": Subcommand(
+        "common.commands.colorize", "colour a photo or a folder of photos", backend=False
+    ),
     "survey": Subcommand(
         "common.commands.survey",
         "write a page that asks people which pictures are recoloured",
@@ -77,6 +83,8 @@ def main(argv: list[str] | None = None) -> int | None:
             "See colorization --help."
         )
     subcommand = SUBCOMMANDS[name]
+    if not subcommand.backend:
+        return importlib.import_module(subcommand.module).main(rest)
     if not subcommand.takes_report:
         return backend.imported(subcommand.module).main(rest)
     known = reports.names(subcommand.part)

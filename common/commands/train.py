@@ -6,9 +6,8 @@ from types import ModuleType
 
 from common import cli, datasets, metrics
 from common.cli import UserError
-from common.commands import backend
 from common.evaluation import evaluate, table
-from common.networks import embeddings, model_names, perceptual
+from common.networks import backend, embeddings, model_names, perceptual
 from common.networks.flags import PRECISIONS, WEIGHTS_HELP, add_weights
 from common.training.options import (
     CHECKPOINT_SECONDS,

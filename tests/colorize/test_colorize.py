@@ -32,6 +32,7 @@ from skimage.color import rgb2lab
 from common import cli, files, photos
 from common.color import lab
 from common.colorize import Colorizer
+from common.colorize.report import REPORT
 from common.commands import colorize as colorize_command
 from common.networks import embeddings, h5
 from tests import drawn
@@ -298,7 +299,7 @@ def save(path, picture=RGB, **options):
 
 
 def report(out):
-    with open(out / colorize_command.REPORT, encoding="utf-8", newline="") as file:
+    with open(out / REPORT, encoding="utf-8", newline="") as file:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
@@ -356,7 +357,7 @@ def test_a_format_that_is_not_written_becomes_png(tmp_path, command):
     assert set(everything(tmp_path / "out")) == {
         "photo.gif.png",
         "photo.gif.png.png",
-        colorize_command.REPORT,
+        REPORT,
     }
     assert "PNG out" in report(tmp_path / "out")["photo.gif"]["reason"]
 
@@ -392,7 +393,7 @@ def test_a_folder(tmp_path, command):
     assert (rows["a.jpg"]["width"], rows["a.jpg"]["height"]) == ("30", "20")
     assert rows["broken.jpg"]["result"] == "failed" and rows["broken.jpg"]["reason"]
     assert rows["notes.txt"]["result"] == "not a photo"
-    assert set(everything(out)) == {*NAMES, colorize_command.REPORT}
+    assert set(everything(out)) == {*NAMES, REPORT}
     for name in NAMES:
         with Image.open(out / name) as result:
             assert result.size == (30, 20)
@@ -459,7 +460,7 @@ def test_the_report_of_a_folder_with_one_of_each_kind(tmp_path, command, monkeyp
     assert code == 1 and "3 coloured, 8 failed, 6 left out, 1 not a photo" in output
     assert errors.count("\nfailed: ") == 8 and "Traceback" not in errors
     coloured = {name for name, (result, _) in expected.items() if result == "coloured"}
-    assert set(everything(out)) == {*coloured, colorize_command.REPORT, "crowded"}
+    assert set(everything(out)) == {*coloured, REPORT, "crowded"}
     assert not list(out.rglob(".*"))
 
 
@@ -555,7 +556,7 @@ def test_two_runs_share_the_photos_of_a_folder(tmp_path, model):
     outcomes = [run.communicate(timeout=300) for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
     assert not any("Traceback" in errors for _, errors in outcomes)
-    assert set(everything(out)) == {*everything(source), colorize_command.REPORT}
+    assert set(everything(out)) == {*everything(source), REPORT}
     coloured = [re.search(r"(\d+) coloured", output) for output, _ in outcomes]
     assert sum(int(found[1]) for found in coloured if found) == 24  # each once
 
@@ -595,7 +596,7 @@ def test_names_that_the_terminal_cannot_show(tmp_path, command, monkeypatch, enc
     lines = terminal.buffer.getvalue().decode(encoding).splitlines()
     assert [line for line in lines if not line.startswith("model: ")] == [
         str(tmp_path / "alone" / shown),
-        f"1 coloured: see {tmp_path}/{shown} out/{colorize_command.REPORT}",
+        f"1 coloured: see {tmp_path}/{shown} out/{REPORT}",
     ]
 
 
@@ -624,7 +625,7 @@ def test_a_photos_bytes_depend_on_no_neighbour_and_no_time(tmp_path, command):
     for name in names:
         assert command(tmp_path / "in" / name, tmp_path / "alone")[0] == 0
     together = everything(tmp_path / "together")
-    del together[colorize_command.REPORT]
+    del together[REPORT]
     assert together == everything(tmp_path / "alone") and len(together) == len(names)
 
 
@@ -638,10 +639,10 @@ def test_started_again_it_does_only_what_is_left(tmp_path, command):
     assert code == 0 and "\n1 coloured, 5 kept, 1 not a photo: " in output
     after = everything(out)
     assert after[NAMES[1]] == b"mine" and NAMES[0] in after
-    assert {**after, NAMES[0]: None, colorize_command.REPORT: None} == {
+    assert {**after, NAMES[0]: None, REPORT: None} == {
         **before,
         NAMES[0]: None,
-        colorize_command.REPORT: None,
+        REPORT: None,
     }
     assert report(out)[NAMES[1]]["result"] == "kept"
     assert command(source, out, "--overwrite")[0] == 0
@@ -774,7 +775,7 @@ def test_a_full_disk(tmp_path, command, suffix):
     assert (alone, in_folder) == (2, 1)
     assert errors.startswith(f"error: {source}: the ") and errors.count("\n") == 1
     assert f"failed: photo{suffix}: the " in listed  # file is too large, or disk full
-    assert list(everything(tmp_path / "out")) == [colorize_command.REPORT]
+    assert list(everything(tmp_path / "out")) == [REPORT]
 
 
 def test_an_interrupt_leaves_no_half_file(tmp_path, model):

@@ -12,7 +12,8 @@ import pytest
 
 from common import cli
 from common.commands import __main__ as colorization
-from common.commands import backend, reports
+from common.commands import reports
+from common.networks import backend
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = (

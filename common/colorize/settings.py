@@ -1,0 +1,76 @@
+"""How to colour: the model and every dial, as one value that also another process can be given.
+
+A further dial is a field of `Settings`, its flag in `add_flags`, and its argument in `colorizer`.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.colorize import dials
+from common.networks import flags, model_names
+
+if TYPE_CHECKING:
+    from common.colorize.colorizer import Colorizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The arguments of a `Colorizer`, where they are explained; all can be pickled.
+
+    model: a path or a name, None for the default model. embedding_weights: `auto` or a file.
+    """
+
+    model: str | Path | None = None
+    precision: str = "float32"
+    embedding_weights: str = "auto"
+    vivid: float | None = None
+    tint: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "Settings":
+        """Those that the flags of `add_flags` give."""
+        return cls(**{field.name: getattr(args, field.name) for field in dataclasses.fields(cls)})
+
+    @property
+    def path(self) -> Path:
+        """The model's file; raises `UserError` where there is none of that name."""
+        return model_names.named(self.model)
+
+    def colorizer(self) -> "Colorizer":
+        """What colours so; it imports Keras, loads the model, and raises `UserError`."""
+        from common.colorize.colorizer import Colorizer
+        from common.networks import backend
+
+        backend.start()
+        return Colorizer(
+            self.path,
+            self.precision,
+            self.embedding_weights,
+            vivid=self.vivid,
+            tint=self.tint,
+        )
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each of `Settings` to an argparse parser."""
+    parser.add_argument(
+        "--model",
+        help="an .h5 file, or a name in models/ or of a shipped model; "
+        f"{model_names.DEFAULT} if not given",
+    )
+    parser.add_argument(
+        "--vivid",
+        type=dials.parse_vivid,
+        help="from 0, faithful, to 1, vivid, if the model classifies ab; by default as exported",
+    )
+    parser.add_argument(
+        "--tint",
+        type=dials.parse_tint,
+        help="warm, cool, or a shift of a* and b* in Lab units: a,b",
+    )
+    parser.add_argument("--precision", choices=flags.PRECISIONS, default=Settings.precision)
+    flags.add_weights(
+        parser, "embedding", "auto, or a file with the weights that the model was trained on"
+    )
