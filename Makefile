@@ -12,7 +12,7 @@ export PYTHONUNBUFFERED := 1
 having = $(patsubst %/$(2).py,$(1)-%,$(wildcard */$(2).py))
 EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call having,survey,train) \
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
-         $(call having,pretext,experiments/pretext)
+         $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown)
 
 .PHONY: setup weights data eval colorize survey-results bench test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
@@ -56,6 +56,7 @@ reproduce-%: ## train a report's configs, print its figures beside ours
 compare-%: ## train with and without what a report claims to help, and compare
 study-%: ## train all networks of a report under one protocol: reports/study
 pretext-%: ## compare encoders that did or did not learn to colour: reports/pretext
+brown-%: ## train with one change at a time, to find what keeps pictures brown: reports/brown
 survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
@@ -67,7 +68,7 @@ weights data eval colorize survey-results:
 $(EACH): .venv/ready
 	@$(call run,common.commands $(subst -, ,$@))
 
-train-% reproduce-% compare-% study-% pretext-% survey-%:
+train-% reproduce-% compare-% study-% pretext-% brown-% survey-%:
 	$(error There is no $@. There are: $(filter $(firstword $(subst -, ,$@))-%,$(EACH)))
 
 bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)

@@ -68,6 +68,9 @@ SUBCOMMANDS = {
     "pretext": Subcommand(
         ".experiments.pretext", "compare classifiers whose encoders did or did not learn to colour"
     ),
+    "brown": Subcommand(
+        ".experiments.brown", "train with one change at a time, to find what keeps pictures brown"
+    ),
 }
 
 

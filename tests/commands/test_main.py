@@ -47,6 +47,7 @@ FLAGS = {
         for report in reports.names()
     },
     "compare vgg_autoencoder": "data split-by size",  # and those of its training
+    "brown cs230": "data split-by size changes embedding embedding-weights",
     "study feup": "data split-by size config vgg16-weights lpips-weights",
     "pretext feup": "data split-by size batch epochs colorizer-epochs labels seeds precision run "
     "resnet18-weights",
