@@ -10,7 +10,7 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,9 +20,10 @@ from common.cli import UserError, first_line
 from common.color import lab
 from common.color.dial import Dial
 from common.colorize import dials, upsampling
-from common.networks import embeddings, h5, model_names
-from common.networks.interface import predict
-from common.networks.precision import choose_policy
+from common.networks import model_names
+
+if TYPE_CHECKING:  # Keras, which another runtime does without
+    from common.networks.embeddings import Embedder
 
 BAND = 1 << 18  # pixels worked on at a time in one thread: memory does not grow with the picture
 
@@ -72,12 +73,12 @@ class Colorizer:
         tint: str | tuple[float, float] | None = None,
     ) -> None:
         path = model_names.named(path)
-        self.metadata = h5.metadata(path)
-        self._exported = h5.load(path, choose_policy(precision)[0])
+        self._network = network = _network(path, precision)
+        self.metadata = network.metadata
         dial = self.metadata.get("dial")
-        self.dial = Dial.of_json(dial) if dial and h5.is_decoded(self._exported) else None
+        self.dial = Dial.of_json(dial) if dial and network.has_logits else None
         self._tint: tuple[float, float] | None = None
-        inputs = {tensor.name: tensor.shape for tensor in self._exported.inputs}
+        inputs = network.inputs
         self.size = inputs["l"][1] or self.metadata.get("image_size") or 256
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
@@ -91,8 +92,7 @@ class Colorizer:
                 "it with its metadata."
             )
         # Loaded when first needed, once for all that `turned` returns.
-        self._embedder = functools.cache(lambda: embeddings.find(about or {}, weights, path.parent))
-        self._use(self._exported)
+        self._embedder = functools.cache(lambda: network.embedder(about or {}, weights))
         self._turn(vivid, tint)
 
     def turned(
@@ -106,15 +106,12 @@ class Colorizer:
     def _turn(self, vivid, tint):
         if vivid is not None:
             vivid = dials.parse_vivid(vivid)
-            self._use(dials.redialled(self._exported, self.dial, vivid))
+            self._network = dials.redialled(self._network, self.dial, vivid)
         if tint is not None:
             self._tint = dials.parse_tint(tint)
 
-    def _use(self, model):
-        self._model, self._small_model = model, h5.without_upsampling(model)
-
     @functools.cached_property
-    def embedder(self) -> embeddings.Embedder:
+    def embedder(self) -> "Embedder":
         """The embedding network that the model was trained on; stored embeddings need none."""
         return self._embedder()
 
@@ -123,9 +120,9 @@ class Colorizer:
 
         embedding: (N, 1000) logits; computed from `l` if the model needs them and none are given.
         """
-        return self._predict(self._model, l, embedding)
+        return self._predict(l, embedding)
 
-    def _predict(self, model, l, embedding):
+    def _predict(self, l, embedding, small=False):
         parts = []
         for start in range(0, len(l), self._batch):
             batch = {"l": _padded(l[start : start + self._batch], self._batch)}
@@ -134,7 +131,7 @@ class Colorizer:
             elif self.needs_embedding:
                 batch["embedding"] = self.embedder(batch["l"], pad=self._batch > 1)
             try:
-                parts.append(predict(model, batch)[: len(l) - start])
+                parts.append(self._network.predict(batch, small)[: len(l) - start])
             except MemoryError:
                 raise
             except Exception as error:  # a layer that takes no picture raises it only here
@@ -171,8 +168,7 @@ class Colorizer:
             embedding = self.embedder(fitted(self.embedder.size))
         l = fitted(self.size)
         # A smaller map would have positions that hold both picture and bar.
-        model = self._model if cut == "letterbox" else self._small_model
-        ab = self._predict(model, l, embedding)[0]
+        ab = self._predict(l, embedding, small=cut != "letterbox")[0]
         if not np.isfinite(ab).all():
             raise UserError("the model returned NaN or infinity; train it anew at a lower rate")
         return Small(l[0, ..., 0], ab)
@@ -208,6 +204,13 @@ class Colorizer:
         if channels == 4 and result is not array:
             result[..., 3] = array[..., 3]
         return result
+
+
+def _network(path, precision):
+    """The network of a file, ready to predict."""
+    from common.networks.keras_network import KerasNetwork
+
+    return KerasNetwork(path, precision)
 
 
 def _padded(array, count):

@@ -1,16 +1,12 @@
 """What a person may turn: `vivid`, how strong the colours are, and `tint`, a cast over them all."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from common.cli import UserError
-
-if TYPE_CHECKING:  # Keras, which the flags do without
-    import keras
-
-    from common.color.dial import Dial
+from common.color.dial import Dial
 
 # White seen under another daylight by an eye that is used to D65, in ab rounded to units: D55,
 # daylight at 5500 K, is at (1.1, 10.8), D75, at 7500 K, at (-0.1, -8.1).
@@ -45,21 +41,14 @@ def parse_tint(value: Any) -> tuple[float, float]:
     return a, b
 
 
-def redialled(model: "keras.Model", dial: "Dial | None", vivid: float) -> "keras.Model":
-    """An exported model, decoded at `vivid` in [0, 1] of its dial; the network is shared.
-
-    The model itself where it is exported so. `UserError` where it has no dial.
-    """
+def redialled(network: Any, dial: Dial | None, vivid: float) -> Any:
+    """A `Colorizer`'s network, decoded at `vivid` in [0, 1] of its dial; `UserError` without."""
     if dial is None:
         raise UserError(
             "VIVID= needs a model that classifies ab and was exported with its dial, as wombat or "
             "one trained with BINS=1. This one has none: leave VIVID= out."
         )
-    if vivid == dial.default:
-        return model
-    from common.networks import h5
-
-    return h5.redecoded(model, lambda logits, factor: dial.decode(logits, vivid, factor))
+    return network.decoded(dial, vivid)
 
 
 def tinted(lab: np.ndarray, tint: tuple[float, float]) -> np.ndarray:

@@ -21,6 +21,7 @@ interface       the inputs and the output that every colorizer has
 normalization   batch normalisation by TensorFlow's fused kernel
 precision       mixed precision: where it is fast, and copies of a network under a policy
 packing         .h5 files of rounded weights, compressed
+keras_network   an exported model as a function, whichever runtime computes it: by Keras
 h5              wrap a trained network in Lab units, export it, load it safely
 provenance      the versions and the commit that a model or a figure was made with
 """
