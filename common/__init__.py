@@ -3,6 +3,8 @@
     cli             one-line errors, exit codes, progress
     config          the base of every report's config
     files           atomic writes: a file is complete or absent
+    locks           one process at a time in a folder, and who that is
+    seals           a changed byte of a file is seen
     color           sRGB <-> L*a*b*, the scaling of L* and ab, the 313 bins
     photos          any picture file <-> array
     networks        layers, pretrained networks and weights, precision, .h5 files

@@ -16,23 +16,40 @@ _TEMPORARY = ".writing-"  # begins the names of temporary folders
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path with the name of `path`; rename it over `path` on success.
 
     It lies in a hidden folder beside `path`, since Keras picks the format by the suffix and a
     rename is atomic only within a file system. The folder's name is unique, so that several
     processes may write the same path. After an error nothing remains; what a killed process left is
-    removed by the next one that writes beside it.
+    removed by the next one that writes beside it. previous: a path in the same folder that what is
+    replaced is renamed to. An `OSError` names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _clear(path.parent.resolve())
-    with contextlib.ExitStack() as stack:
+    with _naming(path), contextlib.ExitStack() as stack:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear(path.parent.resolve())
         folder = _own_folder(path.parent, stack)
         yield folder / path.name
         with open(folder / path.name, "rb+") as file:
             os.fsync(file.fileno())
+        if previous:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, previous)
         os.replace(folder / path.name, path)
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """An `OSError` without a file's name, as one of a write has it, or with a temporary's, names
+    `path`."""
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        if error.errno and (named is None or _TEMPORARY in str(named)):
+            error.filename = str(path)
+        raise
 
 
 def _own_folder(parent, stack):

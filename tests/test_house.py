@@ -91,6 +91,8 @@ STAGES = [
     "cli",
     "config",
     "files",
+    "locks",
+    "seals",
     "color",
     "photos",
     "networks",

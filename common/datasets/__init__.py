@@ -8,6 +8,7 @@ plan       manifest.json: which file goes into which shard
 build      `prepare`: the shards
 features   embeddings beside the shards
 maps       maps of frozen layers beside the shards
+rows       the files of both, with a checksum of each row
 records    the TFRecord schema, and `Dataset`, which reads it
 statistics the colours' prior, stored beside the shards; which pictures are grey
 threads    computing ahead in threads

@@ -1,12 +1,12 @@
 """`prepare`: a folder or a catalogued data set -> shards and embeddings (`make data`).
 
-An interrupted build continues and produces the same bytes; a finished one is only checked.
+An interrupted build continues and produces the same bytes; of a finished one, what is missing or
+damaged is made anew.
 """
 
 import argparse
 import dataclasses
 import functools
-import json
 import os
 import shutil
 import sys
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from common import cli, files, photos
+from common import cli, files, locks, photos, seals
 from common.cli import UserError
 from common.color import lab
 from common.config import FRACTIONS
@@ -72,33 +72,56 @@ def prepare(
     folder = Path(folder)
     if overwrite and folder.exists():
         source.require()
-        shutil.rmtree(folder)
+        with locks.held(folder):
+            for path in folder.iterdir():
+                if path.name != locks.NAME:
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
+
+    def settings_of(manifest: dict[str, Any] | None) -> plan.Settings:
+        by = str(split_by or (manifest["split_by"] if manifest else source.split_by))
+        return plan.Settings(
+            data=source.name,
+            source=str(source.folder),
+            image_size=size,
+            cut=cut,
+            split_by=by,
+            fractions=tuple(fractions),
+            seed=seed,
+            counts=source.counts,
+            validation=source.validation if by == "folder" else None,
+        )
+
+    def has_all(manifest: dict[str, Any]) -> bool:
+        return _is_whole(manifest, folder) and (
+            embedding is None or features.stored(manifest, folder, embedding, weights, embed_from)
+        )
+
+    writer = ShardWriter(folder, source.folder, size, cut, max_megapixels)
     manifest = plan.read(folder)
-    split_by = str(split_by or (manifest["split_by"] if manifest else source.split_by))
-    settings = plan.Settings(
-        data=source.name,
-        source=str(source.folder),
-        image_size=size,
-        cut=cut,
-        split_by=split_by,
-        fractions=tuple(fractions),
-        seed=seed,
-        counts=source.counts,
-        validation=source.validation if split_by == "folder" else None,
-    )
-    if manifest is None:
+    if manifest:
+        plan.check(manifest, settings_of(manifest), folder)
+    else:
         source.require()
-        print(f"Preparing {source.name} at {size} x {size} in {folder}", flush=True)
-        manifest = plan.make(settings, shard_pictures)
-        files.write_json(folder / "manifest.json", manifest)
-    plan.check(manifest, settings, folder)
-    if not manifest["complete"] or plan.damaged(manifest, folder):
-        writer = ShardWriter(folder, source.folder, size, cut, max_megapixels)
-        _build(manifest, writer, embedding, weights, embed_from, for_training)
-    elif embedding:
-        features.add(manifest, folder, embedding, weights, embed_from)
+    if not manifest or not has_all(manifest):
+        with locks.held(folder) as lock:
+            writer = dataclasses.replace(writer, lock=lock)
+            manifest = plan.read(folder)  # another process may have made it in the meantime
+            if manifest is None:
+                print(f"Preparing {source.name} at {size} x {size} in {folder}", flush=True)
+                manifest = plan.make(settings_of(None), shard_pictures)
+                lock.check()
+                seals.write_json(folder / "manifest.json", manifest)
+            plan.check(manifest, settings_of(manifest), folder)
+            if not _is_whole(manifest, folder):
+                _build(manifest, writer, embedding, weights, embed_from, for_training)
+            elif embedding and not has_all(manifest):
+                features.add(manifest, folder, embedding, weights, embed_from)
     key = features.stored_key(manifest, embedding, weights, embed_from) if embedding else None
     dataset = records.Dataset(folder, key)
+    dataset.mend = functools.partial(_mend, manifest, writer)
     if (share := statistics.grey_share(dataset)) >= GREY:
         print(
             f"warning: {share:.0%} of the training pictures of {source.name} are grey or of a "
@@ -133,6 +156,28 @@ def add_embed_from(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _is_whole(manifest, folder):
+    return manifest["complete"] and not plan.damaged(manifest, folder)
+
+
+def _mend(manifest, writer, name, error):
+    """Make a damaged shard anew, to the bytes that it had; `UserError` where that cannot be done.
+
+    error: what was found damaged. The photos must be there, and be decoded as they were.
+    """
+    (shard,) = (each for each in manifest["shards"] if each["name"] == name)
+    with locks.held(writer.folder) as lock:
+        if files.sha256(writer.path(name)) == shard["sha256"]:
+            return  # another thread or process has done it
+        cli.say(f"{cli.first_line(error).partition('. ')[0]}. It is made anew from the photos.")
+        again = dataclasses.replace(writer, lock=lock)(shard, advance=lambda count: None)
+    if again["sha256"] != shard["sha256"]:
+        raise UserError(
+            f"{writer.path(name)} was damaged, and made anew it is not what it was, perhaps by "
+            f"another version of a decoder. Delete {writer.folder}; it is then made anew."
+        )
+
+
 def _build(manifest, writer, embedding, weights, embed_from, for_training):
     """Write the missing shards, embedding each while the next is decoded, and finish."""
     folder = writer.folder
@@ -158,7 +203,7 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training):
     manifest |= {"complete": True, "mean_ab": mean_ab}
     if embedder:
         features.note(manifest, folder, embedder, weights, embed_from)
-    files.write_json(folder / "manifest.json", manifest)
+    seals.write_json(folder / "manifest.json", manifest)
     for shard in manifest["shards"]:
         _sidecar(folder, shard).unlink(missing_ok=True)
     _summarize(manifest, folder)
@@ -173,13 +218,20 @@ class ShardWriter:
     image_size: int
     cut: str
     max_megapixels: float = photos.MAX_MEGAPIXELS
+    lock: locks.Lock | None = None  # of the folder, checked before each shard
+
+    def path(self, name: str) -> Path:
+        """The file of a shard."""
+        return self.folder / f"{name}.tfrecord"
 
     def __call__(self, shard: dict[str, Any], advance: Callable[[int], Any]) -> dict[str, Any]:
         """Write one shard, or reuse it from an earlier run; return its entry of the manifest.
 
         advance: called with the number of pictures done.
         """
-        path, sidecar = self.folder / f"{shard['name']}.tfrecord", _sidecar(self.folder, shard)
+        path, sidecar = self.path(shard["name"]), _sidecar(self.folder, shard)
+        if self.lock:
+            self.lock.check()
         if finished := _finished(shard, path, sidecar):
             advance(len(shard["files"]["name"]))
             return finished
@@ -213,7 +265,8 @@ class ShardWriter:
             "grey": sum(grey for _, grey in outcomes),
             "ab_sum": np.sum([ab for ab, _ in outcomes] or [[0, 0]], axis=0).tolist(),
         }
-        files.write_json(sidecar, entry)
+        if "sha256" not in shard:  # else the manifest has it
+            seals.write_json(sidecar, entry)
         return entry
 
     def _convert(self, row):
@@ -221,8 +274,11 @@ class ShardWriter:
         name, _, digest, label = row
         try:
             data = (self.source / name).read_bytes()
-        except OSError:  # it could be read when the shards were planned
-            data = b""
+        except OSError as error:
+            raise UserError(
+                f"{self.source / name}: {cli.reason(error)}. It could be read when {self.folder} "
+                "was planned. Bring it back and run the same command again; it goes on."
+            ) from None
         if files.sha256(data) != digest:
             raise UserError(
                 f"{self.source / name} changed while {self.folder} was made. Delete {self.folder}; "
@@ -246,9 +302,10 @@ def _finished(shard, path, sidecar):
     if not path.exists():
         return None
     if "sha256" not in shard:
-        if not sidecar.exists():
+        try:
+            shard = seals.read_json(sidecar)
+        except (FileNotFoundError, ValueError):  # absent or damaged
             return None
-        shard = json.loads(sidecar.read_text(encoding="utf-8"))
     return shard if shard["sha256"] == files.sha256(path) else None
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from common import cli, files, photos
+from common import cli, files, photos, seals
 from common.cli import UserError
 from common.color import lab
-from common.datasets import records
+from common.datasets import records, rows
 from common.datasets.threads import ahead
 from common.networks import embeddings
 
@@ -106,19 +106,27 @@ def load(embedding: str, weights: str) -> embeddings.Embedder:
     return embedder
 
 
+def stored(
+    manifest: dict[str, Any], folder: Path, embedding: str, weights: str, made_from: str
+) -> bool:
+    """Whether finished shards have an embedding, and every row of it is what was written."""
+    key = stored_key(manifest, embedding, weights, made_from)
+    if key is None or weights == "auto" and manifest["embeddings"][key]["weights"] != "imagenet":
+        return False  # `auto` takes ImageNet's as soon as there are any
+    return all(
+        _has_rows(records.embedding_path(folder, shard["name"], key), len(shard["offsets"]))
+        for shard in manifest["shards"]
+    )
+
+
 def add(
     manifest: dict[str, Any], folder: Path, embedding: str, weights: str, made_from: str
 ) -> None:
-    """Add an embedding to finished shards, unless it is there; the manifest is rewritten."""
+    """Add an embedding to finished shards, or what is missing or damaged of it.
+
+    The manifest is rewritten.
+    """
     key = stored_key(manifest, embedding, weights, made_from)
-    if key and (weights != "auto" or manifest["embeddings"][key]["weights"] == "imagenet"):
-        entry = manifest["embeddings"][key]
-        paths = {name: records.embedding_path(folder, name, key) for name in entry["bytes"]}
-        if all(
-            path.exists() and path.stat().st_size == entry["bytes"][name]
-            for name, path in paths.items()
-        ):
-            return
     if made_from == "photo":
         Photos(manifest)  # or the error, before a network is loaded
         if key is None and stored_key(manifest, embedding, weights, "shard"):
@@ -133,7 +141,7 @@ def add(
         for shard in manifest["shards"]:
             write(manifest, folder, shard, embedder, made_from, bar.update)
     note(manifest, folder, embedder, weights, made_from)
-    files.write_json(folder / "manifest.json", manifest)
+    seals.write_json(folder / "manifest.json", manifest)
 
 
 def write(
@@ -161,19 +169,22 @@ def write(
             return photos_of.lightness(shard, range(start, stop), embedder.size)
         return records.lightness(folder, shard, slice(start, stop))
 
-    rows = [np.empty((0, embeddings.CLASSES), np.float32)]
-    for l in ahead(lightness, range(0, count, embeddings.BATCH), 2 * cores, workers=cores):
-        rows.append(embedder(l, pad=True))
-        advance(len(l))
-    with files.replacing(target) as temporary:
-        np.save(temporary, np.concatenate(rows))
+    with rows.writing(target, (count, embeddings.CLASSES), "<f4") as append:
+        for l in ahead(lightness, range(0, count, embeddings.BATCH), 2 * cores, workers=cores):
+            append(embedder(l, pad=True))
+            advance(len(l))
 
 
-def _has_rows(path, rows):
+def _has_rows(path, count):
+    """Whether a file has so many rows, each as it was written; a line names a damaged one."""
     try:
-        return np.load(path, mmap_mode="r").shape == (rows, embeddings.CLASSES)
-    except (OSError, ValueError):
+        rows.Rows(path, (count, embeddings.CLASSES), "<f4").whole()
+    except FileNotFoundError:
         return False
+    except rows.DamagedError:
+        cli.say(f"{path} is corrupt: it is made anew")
+        return False
+    return True
 
 
 def note(

@@ -2,7 +2,8 @@
 
 `<shard>.maps-<key>.npy` (N, F) float16 holds the maps of each stored picture, one after the other;
 `<shard>.maps-<key>-mirrored.npy` those of its mirror image. `key` begins the hash of all that the
-maps depend on; the manifest says under it which network and weights that is.
+maps depend on; the manifest says under it which network and weights that is. Each row has a
+checksum (`rows`); a file that turns out damaged in a training is made anew.
 """
 
 import functools
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from common import cli, files
+from common import cli, locks, seals
 from common.cli import UserError
-from common.datasets import records
+from common.datasets import records, rows
+from common.datasets.rows import DamagedError
 from common.datasets.threads import ahead
 from common.networks.frozen import BATCH, Frozen
 
@@ -28,9 +30,23 @@ class Maps:
 
     def __init__(self, dataset: records.Dataset, frozen: Frozen) -> None:
         self.dataset, self.frozen, self.key = dataset, frozen, frozen.sha256[:12]
-        self._file = functools.cache(
-            lambda shard, mirrored: np.load(self.path(shard, mirrored), mmap_mode="r")
-        )
+        self._shards = {shard["name"]: shard for shard in dataset.manifest["shards"]}
+        self._file = functools.cache(self._opened)
+
+    def _opened(self, shard, mirrored):
+        shape = (len(self._shards[shard]["offsets"]), self.frozen.size)
+        return rows.Rows(self.path(shard, mirrored), shape, "<f2")
+
+    def _row(self, shard, row, mirrored):
+        """A row; the file that holds it is made anew if it is damaged."""
+        try:
+            return self._file(shard, mirrored)[row]
+        except DamagedError as error:
+            cli.say(f"{cli.first_line(error).partition(' Delete')[0]} It is made anew.")
+            path, folder = self.path(shard, mirrored), self.dataset.folder
+            _write(path, folder, self._shards[shard], self.frozen, mirrored, lambda count: None)
+            self._file.cache_clear()
+            return self._file(shard, mirrored)[row]
 
     def path(self, shard: str, mirrored: bool) -> Path:
         """The file of a shard's maps."""
@@ -53,7 +69,7 @@ class Maps:
             strict=True,
         )
         return self.frozen.unpack(
-            np.stack([self._file(shard, turned)[row] for (shard, row), turned in views])
+            np.stack([self._row(shard, row, turned) for (shard, row), turned in views])
         )
 
 
@@ -69,18 +85,26 @@ def store(dataset: records.Dataset, frozen: Frozen, mirrored: bool) -> Maps:
         for shard in dataset.manifest["shards"]
         for turned in ((False, True) if mirrored and shard["split"] == "train" else (False,))
     }
-    missing = {
-        path: (shard, turned)
-        for path, (shard, turned) in wanted.items()
-        if not _holds(path, (len(shard["offsets"]), frozen.size))
-    }
-    if missing:
-        views = sum(len(shard["offsets"]) for shard, _ in missing.values())
-        _check_room(dataset.folder, frozen, views)
-        with cli.progress(total=views, desc="maps", unit="view") as bar:
-            for path, (shard, turned) in missing.items():
-                _write(path, dataset.folder, shard, frozen, turned, bar.update)
-    _note(dataset, maps, wanted)
+
+    def missing():
+        return {
+            path: (shard, turned)
+            for path, (shard, turned) in wanted.items()
+            if not _holds(path, (len(shard["offsets"]), frozen.size))
+        }
+
+    if not missing() and _noted(dataset.manifest, maps, wanted):
+        return maps
+    with locks.held(dataset.folder) as lock:
+        lacking = missing()  # another process may have made some of them in the meantime
+        views = sum(len(shard["offsets"]) for shard, _ in lacking.values())
+        if lacking:
+            _check_room(dataset.folder, frozen, views)
+            with cli.progress(total=views, desc="maps", unit="view") as bar:
+                for path, (shard, turned) in lacking.items():
+                    lock.check()
+                    _write(path, dataset.folder, shard, frozen, turned, bar.update)
+        _note(dataset, maps, wanted)
     return maps
 
 
@@ -99,22 +123,31 @@ def _check_room(folder, frozen, views):
     print(f"maps of {frozen.title}: {room}", flush=True)
 
 
+def _noted(manifest, maps, paths):
+    """Whether the manifest names the files of these maps, with their sizes."""
+    known = manifest.get("maps", {}).get(maps.key, {"bytes": {}})["bytes"]
+    return {path.name: path.stat().st_size for path in paths}.items() <= known.items()
+
+
 def _note(dataset, maps, paths):
-    """Record the maps and their files in the manifest."""
-    noted = dataset.manifest.setdefault("maps", {})
-    sizes = {path.name: path.stat().st_size for path in paths}
-    known = noted.get(maps.key, {"bytes": {}})["bytes"]
-    if not sizes.items() <= known.items():
+    """Record the maps and their files in the manifest, to which others may have added."""
+    manifest = records.read_manifest(dataset.folder)
+    if not _noted(manifest, maps, paths):
+        noted = manifest.setdefault("maps", {})
+        known = noted.get(maps.key, {"bytes": {}})["bytes"]
+        sizes = {path.name: path.stat().st_size for path in paths}
         noted[maps.key] = {**maps.frozen.metadata, "bytes": known | sizes}
-        files.write_json(dataset.folder / "manifest.json", dataset.manifest)
+        seals.write_json(dataset.folder / "manifest.json", manifest)
+    dataset.manifest = manifest
 
 
 def _holds(path, shape):
+    """Whether a file has these maps; each row's checksum is compared when it is read."""
     try:
-        stored = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):  # absent, or not whole
+        rows.Rows(path, shape, "<f2")
+    except (FileNotFoundError, DamagedError):
         return False
-    return stored.shape == shape and stored.dtype == np.float16
+    return True
 
 
 def _write(
@@ -126,15 +159,13 @@ def _write(
     advance: Callable[[int], Any],
 ) -> None:
     """Write a shard's maps batch by batch: a shard's may be larger than memory."""
-    offsets = shard["offsets"]
-    header = {"descr": "<f2", "fortran_order": False, "shape": (len(offsets), frozen.size)}
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+    count = len(shard["offsets"])
+    with rows.writing(path, (count, frozen.size), "<f2") as append:
         for l in ahead(
             lambda start: _lightness(folder, shard, slice(start, start + BATCH), mirrored),
-            range(0, len(offsets), BATCH),
+            range(0, count, BATCH),
         ):
-            file.write(frozen(l).astype("<f2").tobytes())
+            append(frozen(l))
             advance(len(l))
 
 

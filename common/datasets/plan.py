@@ -5,7 +5,6 @@ continues, and so that changes in the source folder are detected.
 """
 
 import dataclasses
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from common import cli, files, photos
+from common import cli, files, photos, seals
 from common.cli import UserError
 from common.datasets import catalogue, splits
 from common.datasets.records import SCHEMA
@@ -154,7 +153,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = seals.read_json(path)
         if manifest["schema"] != SCHEMA:
             raise UserError(
                 f"{path} has schema {manifest['schema']}, this version writes "
@@ -174,10 +173,14 @@ def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:
                 + _way_anew(manifest)
             )
     source = Path(settings.source)
-    if not source.is_dir():
+    listed = _listing(source)[0] if source.is_dir() else []
+    if not listed:  # gone, or a folder on which a drive is no longer mounted
         if manifest["complete"] and not damaged(manifest, folder):
             return  # finished shards do not need their source
-        raise UserError(f"The source folder {source} is gone and {folder} is not finished.")
+        raise UserError(
+            f"The source folder {source} is gone or empty and {folder} is not finished. Bring it "
+            "back and run the same command again; it goes on."
+        )
     planned = {
         name: size
         for shard in manifest["shards"]
@@ -185,9 +188,7 @@ def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:
     }
     planned |= {name: size for name, size, _ in unreadable(manifest)}
     excluded = {name for name, _ in manifest["left_out"]}
-    now = {
-        name: (source / name).stat().st_size for name in _listing(source)[0] if name not in excluded
-    }
+    now = {name: (source / name).stat().st_size for name in listed if name not in excluded}
     if now != planned:
         changed = sorted(
             name for name in now.keys() | planned.keys() if now.get(name) != planned.get(name)

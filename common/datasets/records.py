@@ -16,7 +16,7 @@ import functools
 import json
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,14 @@ import cv2
 import google_crc32c
 import numpy as np
 
-from common import files, photos
+from common import files, photos, seals
 from common.cli import UserError
 from common.color import lab
+from common.datasets import rows
+from common.datasets.rows import DamagedError
 from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
+from common.networks.embeddings import CLASSES
 from common.photos.pixels import from_opencv
 
 SCHEMA = 1
@@ -123,7 +126,7 @@ def write_shard(path: str | Path, examples: Iterable[bytes]) -> list[int]:
 
 
 def read_record(path: str | Path, offset: int) -> bytes:
-    """The bytes of the record that begins at `offset`; a damaged one raises `UserError`."""
+    """The bytes of the record that begins at `offset`; a damaged one raises `DamagedError`."""
     with open(path, "rb", buffering=0) as file:
         file.seek(offset)
         head = file.read(12)
@@ -134,7 +137,7 @@ def read_record(path: str | Path, offset: int) -> bytes:
                 example = data[:-4]
                 if _masked_crc(example) == struct.unpack("<I", data[-4:])[0]:
                     return example
-    raise UserError(
+    raise DamagedError(
         f"The shard {path} is corrupt at byte {offset}. Delete this file and run the "
         "same command again: only it is made anew."
     )
@@ -147,7 +150,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """The manifest of a finished data set; `UserError` names what is missing or different."""
     path = Path(folder) / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = seals.read_json(path)
         schema, complete = manifest["schema"], manifest["complete"]
     except FileNotFoundError:
         raise UserError(f"No shards in {folder}. Run `make data` first.") from None
@@ -200,7 +203,11 @@ class Dataset:
 
     `name`, `labels`, `image_size`, `cut`, `mean_ab` (2,) float32 in Lab units: of its manifest.
     `embedding`: {"network", "weights", "sha256", "precision", "from"} of the embedding, or None.
+    `mend`: called with the name of a damaged shard and the error before it is read again; by
+    default there is none, and the error passes.
     """
+
+    mend: Callable[[str, DamagedError], None] | None = None
 
     def __init__(self, folder: str | Path, embedding: str | None = None) -> None:
         self.folder = Path(folder).expanduser()
@@ -277,8 +284,10 @@ class Dataset:
     def _embeddings(self):
         assert self._key is not None  # called only if embeddings are stored
         return {
-            shard["name"]: np.load(
-                embedding_path(self.folder, shard["name"], self._key), mmap_mode="r"
+            shard["name"]: rows.Rows(
+                embedding_path(self.folder, shard["name"], self._key),
+                (len(shard["offsets"]), CLASSES),
+                "<f4",
             )
             for shards in self._shards.values()
             for shard in shards
@@ -300,7 +309,7 @@ class Dataset:
         located, offset_of = self.locate(split, positions), self._records[split][2]
         examples = list(
             self._pool.map(
-                lambda at, p: decode_example(read_record(self._path(at[0]), int(offset_of[p]))),
+                lambda at, p: decode_example(self._record(at[0], int(offset_of[p]))),
                 located,
                 positions,
             )
@@ -314,6 +323,16 @@ class Dataset:
             batch["embedding"] = self.read_embeddings(split, positions)
         return batch
 
+    def _record(self, shard, offset):
+        """The bytes of a record, whose shard is mended first if it is damaged and that can be."""
+        try:
+            return read_record(self._path(shard), offset)
+        except DamagedError as error:
+            if self.mend is None:
+                raise
+            self.mend(shard, error)
+            return read_record(self._path(shard), offset)
+
     def read_embeddings(self, split: str, positions: Sequence[int] | np.ndarray) -> np.ndarray:
         """The embeddings of the pictures at `positions` of a split, (N, 1000) float32."""
         return np.stack(
@@ -325,7 +344,7 @@ class Dataset:
 
         The files are memory-mapped: at most 1,024 rows, 4 MB, are in memory at a time.
         """
-        return (self._embeddings[shard["name"]] for shard in self._shards[split])
+        return (self._embeddings[shard["name"]].whole() for shard in self._shards[split])
 
     def batches(
         self, split: str, batch_size: int, embedding: bool = False
@@ -346,6 +365,11 @@ def _locations(shards):
         np.concatenate([np.arange(n, dtype=np.int32) for n in counts] or [np.empty(0, np.int32)]),
         np.array([offset for shard in shards for offset in shard["offsets"]], np.int64),
     )
+
+
+def _after(stored):
+    """Bytes of a memory-mapped file behind its array: the checksums."""
+    return Path(stored.filename).stat().st_size - stored.offset - stored.nbytes
 
 
 AT_ONCE = 4  # shards that `tf_dataset` reads
@@ -384,17 +408,20 @@ def tf_dataset(folder: str | Path, split: str, embedding: str | bool = False) ->
         records = tf.data.TFRecordDataset(path)
         if not vectors:
             return records
-        file, start, size = vectors
-        rows = tf.data.FixedLengthRecordDataset(file, size, header_bytes=start)
-        return tf.data.Dataset.zip((records, rows))
+        file, start, size, footer = vectors
+        vectors = tf.data.FixedLengthRecordDataset(
+            file, size, header_bytes=start, footer_bytes=footer
+        )
+        return tf.data.Dataset.zip((records, vectors))
 
     columns = [tf.constant([str(path) for path in dataset.paths(split)], tf.string)]
     if embedding:
         stored = list(dataset.embeddings(split))
         columns += [
-            tf.constant([str(rows.filename) for rows in stored], tf.string),
-            tf.constant([rows.offset for rows in stored], tf.int64),
-            tf.constant([rows.strides[0] for rows in stored], tf.int64),
+            tf.constant([str(each.filename) for each in stored], tf.string),
+            tf.constant([each.offset for each in stored], tf.int64),
+            tf.constant([each.strides[0] for each in stored], tf.int64),
+            tf.constant([_after(each) for each in stored], tf.int64),
         ]
     # A block is a whole shard, so that the order is the stored one.
     shards = tf.data.Dataset.from_tensor_slices(tuple(columns)).interleave(

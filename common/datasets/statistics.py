@@ -1,11 +1,10 @@
 """Statistics of a data set's training pictures: the colours' prior, the share of grey pictures."""
 
 import contextlib
-import json
 
 import numpy as np
 
-from common import cli, files, photos
+from common import cli, files, photos, seals
 from common.color import bins, lab
 from common.datasets.records import Dataset
 
@@ -24,14 +23,14 @@ def prior(dataset: Dataset) -> np.ndarray:
     split = files.sha256("".join(dataset.sha256("train")).encode())
     with contextlib.suppress(
         OSError, ValueError, TypeError, KeyError
-    ):  # absent, or of another split
-        kept = json.loads(path.read_text(encoding="utf-8"))
+    ):  # absent, damaged, or of another split
+        kept = seals.read_json(path)
         shares = np.array(kept["prior"], np.float64)
         if kept["train_sha256"] == split and shares.shape == (len(bins.CENTRES),):
             return shares
     shares = counted(dataset)
     with contextlib.suppress(OSError):  # the shards' folder may be read-only
-        files.write_json(path, {"train_sha256": split, "prior": shares.tolist()})
+        seals.write_json(path, {"train_sha256": split, "prior": shares.tolist()})
     return shares
 
 

@@ -16,7 +16,7 @@ import h5py
 import keras
 from keras import layers
 
-from common import files
+from common import files, seals
 from common.cli import UserError, first_line
 from common.color import bins
 from common.config import Config
@@ -83,13 +83,17 @@ def export(model: keras.Model, path: str | Path, metadata: Mapping[str, Any]) ->
 
 
 def save(model: keras.Model, path: str | Path, attributes: Mapping[str, str] | None = None) -> None:
-    """Save any network as an uncompiled .h5, with attributes of the file, whole or not at all."""
+    """Save any network as an uncompiled .h5, with attributes of the file, whole or not at all.
+
+    It is sealed (`common.seals`).
+    """
     with files.replacing(path) as temporary:
         with _without_warnings():  # Keras warns that .h5 is its older format; we rely on it
             model.save(temporary, include_optimizer=False)
         with h5py.File(temporary, "r+") as file:
             file.attrs["model_config"] = for_older(file.attrs["model_config"])
             file.attrs.update(attributes or {})
+        seals.seal(temporary)
 
 
 def for_older(model_config: str) -> str:

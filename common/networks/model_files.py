@@ -1,11 +1,13 @@
 """Opening an HDF5 file, or saying what the file is instead and what to do with it."""
 
+import functools
 import re
 import zipfile
 from pathlib import Path
 
 import h5py
 
+from common import seals
 from common.cli import UserError, first_line
 
 SAVE = "A model here is the .h5 file of Keras's `model.save('name.h5')`."
@@ -36,18 +38,35 @@ SUFFIXES = {
 
 
 def opened(path: str | Path) -> h5py.File:
-    """An HDF5 file, to read. `UserError` says why it cannot be opened, `PermissionError` passes."""
+    """An HDF5 file, to read, which is as it was written where it is sealed (`common.seals`).
+
+    `UserError` says why it cannot be opened; `PermissionError` passes.
+    """
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is {kind_of_folder(path) or 'a folder'}. {SAVE}")
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except FileNotFoundError:
         raise UserError(f"There is no model {path}. Train one: `make train-koala`.") from None
     except PermissionError:
         raise
     except OSError as error:
         raise UserError(f"{path} {_reason(path, error)}") from None
+    stat = path.stat()
+    try:
+        _check(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    except seals.BrokenSealError:
+        file.close()
+        raise UserError(
+            f"{path} is damaged: it is not what was exported. Copy or export it again."
+        ) from None
+    return file
+
+
+@functools.lru_cache  # a model's metadata are read more than once
+def _check(path, *_version):
+    seals.check(path)
 
 
 def kind_of_folder(path: Path) -> str | None:

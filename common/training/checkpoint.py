@@ -4,7 +4,9 @@ The order of the pictures and their views have no state, see `Batches`.
 """
 
 import dataclasses
+import errno
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import files
+from common import cli, files, seals
 from common.cli import UserError
 
 
@@ -38,33 +40,75 @@ def variables(model: keras.Model) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
 
 
+def before(path: Path) -> Path:
+    """Where the checkpoint before the last one is kept, in case that the last one gets damaged."""
+    return path.with_name(f"{path.stem}-before{path.suffix}")
+
+
 def save(path: Path, model: keras.Model, progress: Progress) -> None:
-    """Write the checkpoint, whole or not at all."""
+    """Write the checkpoint, sealed (`common.seals`), whole or not at all; the last one is kept."""
     arrays = {
         f"{number:05d}": keras.ops.convert_to_numpy(variable)
         for number, variable in enumerate(variables(model))
     }
-    with files.replacing(path) as temporary:
+    with files.replacing(path, before(path)) as temporary:
         np.savez(temporary, progress=np.array(json.dumps(dataclasses.asdict(progress))), **arrays)
+        seals.seal(temporary)
 
 
 def load(path: Path, model: keras.Model, prepare: Callable[[Progress], None]) -> Progress | None:
     """Set a model's variables from the checkpoint and return the progress; None without a file.
 
     prepare(progress) is called first, since it decides which layers train, and with that the
-    optimizer's variables.
-    Raises `UserError` for a damaged file.
+    optimizer's variables. A damaged checkpoint is replaced by the one before, and a line says so;
+    without that, `UserError`.
     """
-    if not path.exists():
-        return None
+    kept: Path = before(path)
+    damaged: Exception | None = None
+    if path.exists():
+        try:
+            return _load(path, model, prepare)
+        except _DAMAGED as error:
+            if not _is_damage(error):
+                raise
+            damaged = error
+    if not kept.exists():
+        if damaged is None:
+            return None
+        raise UserError(_corrupt(path, damaged)) from None
     try:
-        with np.load(path) as stored:
-            progress = Progress(**json.loads(str(stored["progress"])))
-            prepare(progress)
-            targets = variables(model)
-            values = [stored[f"{number:05d}"] for number in range(len(targets))]
-        for variable, value in zip(targets, values, strict=True):
-            variable.assign(value)
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise UserError(f"{path} is corrupt. Delete it to begin this run anew.") from None
+        progress = _load(kept, model, prepare)
+    except _DAMAGED as error:
+        if not _is_damage(error):
+            raise
+        raise UserError(_corrupt(path if damaged else kept, damaged or error)) from None
+    if damaged:
+        print(f"{path} is corrupt ({cli.first_line(damaged)}): the one before is taken", flush=True)
+    # Else the process was killed between the two renamings of a save.
+    os.replace(kept, path)
+    return progress
+
+
+_DAMAGED = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def _is_damage(error):
+    """Whether an error means a damaged file: not one that the system does not let be read."""
+    return not isinstance(error, OSError) or error.errno in (None, errno.EIO)
+
+
+def _corrupt(path, error):
+    reason = cli.first_line(error)
+    return f"{path} is corrupt ({reason}). Delete it to begin this run anew."
+
+
+def _load(path, model, prepare):
+    seals.check(path)
+    with np.load(path) as stored:
+        progress = Progress(**json.loads(str(stored["progress"])))
+        prepare(progress)
+        targets = variables(model)
+        values = [stored[f"{number:05d}"] for number in range(len(targets))]
+    for variable, value in zip(targets, values, strict=True):
+        variable.assign(value)
     return progress

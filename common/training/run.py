@@ -1,5 +1,6 @@
 """`train`, from pictures to an exported model: a run with a name, an identity and a folder."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -9,7 +10,7 @@ from typing import Any
 
 import keras
 
-from common import datasets, files
+from common import datasets, files, locks, seals
 from common.cli import UserError
 from common.color import bins
 from common.color.dial import Dial
@@ -60,9 +61,13 @@ def train(
     option, another run of the same name, too few pictures and other mistakes.
     """
     set_defaults()
-    report = Report.of(report)
     options = dataclasses.replace(options or Options(), **changes)
-    data = str(data)
+    with contextlib.ExitStack() as stack:
+        return _train(Report.of(report), config, str(data), options, stack)
+
+
+def _train(report, config, data, options, stack):
+    """`train`; what it holds until its end, as the lock of the run's folder, is put on `stack`."""
     init = model_names.named(str(options.init)) if options.init else None
     name, config = report.config(config)
     config = configured(report, name, config, data, options)
@@ -137,6 +142,9 @@ def train(
         # This run's export has taken the place, in models/, of the model that it began from.
         identity["init"] = h5.metadata(own).get("init", identity["init"])
     refuse_another(folder, identity, type(config))
+    lock = stack.enter_context(
+        locks.held(folder, "Wait until that has ended, or name another run: RUN=name.")
+    )
 
     rebalanced = options.rebalance or config.rebalance
     prior = statistics.prior(dataset) if rebalanced or classifies(network) else None
@@ -162,6 +170,7 @@ def train(
         thawed=list(pretrained),
         dial=dial,
         callbacks=options.callbacks,
+        lock=lock,
     )
     if trainer.resume():
         progress = trainer.progress
@@ -222,7 +231,7 @@ def claim(folder: Path, identity: dict[str, Any], kind: type[Config]) -> None:
     """Write the run's identity into its folder; `UserError` as `refuse_another`."""
     refuse_another(folder, identity, kind)
     if not (folder / "config.json").exists():
-        files.write_json(folder / "config.json", _training(identity))
+        seals.write_json(folder / "config.json", _training(identity))
 
 
 def refuse_another(folder: Path, identity: dict[str, Any], kind: type[Config]) -> None:
@@ -236,7 +245,7 @@ def refuse_another(folder: Path, identity: dict[str, Any], kind: type[Config]) -
     if not path.exists():
         return
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = seals.read_json(path)
     except ValueError:
         raise UserError(
             f"{path} is corrupt. Delete {folder}, or name another run: RUN=name."

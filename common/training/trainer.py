@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from common import cli, datasets
+from common import cli, datasets, locks
 from common.cli import UserError
 from common.color.dial import Dial
 from common.config import Config
@@ -30,7 +30,8 @@ class Trainer:
 
     compile_model(model, config, steps) gives the network its optimizer and loss. thawed: the
     layers that train from the epoch `config.unfreeze_after` on, at `config.unfrozen_rate`. dial:
-    decodes the logits of a network that classifies ab, which needs one.
+    decodes the logits of a network that classifies ab, which needs one. lock: of the folder,
+    checked before each checkpoint.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Trainer:
         thawed: Sequence[str] = (),
         dial: Dial | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        lock: locks.Lock | None = None,
     ):
         if config.steps is None:
             raise ValueError(
@@ -54,6 +56,7 @@ class Trainer:
         self.steps = config.steps
         self.dataset = batches.dataset
         self.compile_model, self.thawed, self.dial = compile_model, thawed, dial
+        self.lock = lock
         self.checkpoint, self.checkpoint_seconds = folder / "checkpoint.npz", checkpoint_seconds
         self.progress = checkpoint.Progress()
         self.validation = Validation(model, batches, dial)
@@ -80,7 +83,7 @@ class Trainer:
         self._compile(self.config.unfrozen_rate, epochs)
 
     def resume(self) -> bool:
-        """Continue from the checkpoint; False without one, `UserError` if it is damaged."""
+        """Continue from the checkpoint; False without one, `UserError` if none is sound."""
         progress = checkpoint.load(
             self.checkpoint,
             self.model,
@@ -92,6 +95,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint."""
+        if self.lock:
+            self.lock.check()
         self.progress.callbacks = self.callbacks.states()
         checkpoint.save(self.checkpoint, self.model, self.progress)
 

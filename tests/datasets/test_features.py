@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from common import datasets
+from common import datasets, seals
 from common.cli import UserError
 from common.color import lab
 from common.datasets import features
@@ -85,7 +85,7 @@ def test_embeddings_of_an_earlier_version_are_recognised_and_kept_if_asked(home,
     """Its manifest did not say what they were made from, which was the stored picture."""
     first = _prepare(home, embed_from="shard")
     path = first.folder / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = seals.read_json(path)
     (key,) = manifest["embeddings"]
     del manifest["embeddings"][key]["from"]
     path.write_text(json.dumps(manifest))

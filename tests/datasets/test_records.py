@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from common import datasets
+from common import datasets, seals
 from common.cli import UserError
 from common.datasets import records
 from tests import drawn
@@ -143,7 +143,7 @@ def test_a_mismatch_is_refused_in_one_line(dataset, tmp_path, change, message):
 
 def _edit(folder, **changes):
     path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(seals.read_json(path) | changes))
 
 
 def test_mean_colour_is_that_of_the_training_pictures(dataset):

@@ -1,5 +1,6 @@
 """Exported models: bare, in Lab units, float32, safe to load, and still the same format."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -267,3 +268,20 @@ def test_fusion_needs_a_fixed_size():
 
     with pytest.raises(ValueError, match="fixed height and width.*Received.*image_size"):
         fuse(keras.Input((None, None, 4)), keras.Input((10,)))
+
+
+def test_no_flipped_byte_of_an_export_is_unseen(tmp_path):
+    """In the header, the names, the weights, the gaps between them, the seal."""
+    path = drawn.exported(tmp_path / "m.h5")
+    whole, unseen = path.read_bytes(), []
+    places = np.random.default_rng(0).integers(len(whole), size=40)
+    for at in [0, 8, *places, len(whole) - 1]:
+        changed = bytearray(whole)
+        changed[at] ^= 1 << at % 8
+        path.write_bytes(changed)
+        with contextlib.suppress(UserError):
+            h5.metadata(path)
+            unseen.append(at)
+    assert not unseen
+    path.write_bytes(whole)
+    assert h5.metadata(path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from common.cli import UserError
+from common.training import checkpoint
 from tests.training import home as runs
 
 
@@ -15,17 +16,51 @@ def home(tmp_path, monkeypatch):
     return runs.make(tmp_path)
 
 
-def test_a_damaged_one_is_refused_and_kept(home):
+def _flip(path):
+    """Flip a bit in the middle of a file; returns its bytes."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return bytes(data)
+
+
+def test_the_one_before_serves_in_place_of_a_damaged_one(home, capsys):
+    runs.train(run="whole", epochs=2, steps=3)
+    runs.train(epochs=1, steps=3)
+    path = home / "runs" / "r" / "checkpoint.npz"
+    _flip(path)
+    capsys.readouterr()
+    runs.train(epochs=2, steps=3)
+    assert f"{path.relative_to(home)} is corrupt" in capsys.readouterr().out
+    assert runs.state(home) == runs.state(home, "whole")
+
+
+def test_two_damaged_ones_are_refused_and_kept(home):
     runs.train(epochs=1, steps=1)
     path = home / "runs" / "r" / "checkpoint.npz"
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    for at in range(middle, middle + 256):  # more than the zip file's own headers and padding
-        data[at] ^= 0xFF
-    path.write_bytes(data)
-    with pytest.raises(UserError, match="checkpoint.npz is corrupt. Delete it"):
+    kept = {each: _flip(each) for each in (path, checkpoint.before(path))}
+    with pytest.raises(UserError, match=r"checkpoint.npz is corrupt \(.*\). Delete it"):
         runs.train(epochs=2, steps=1)
-    assert path.read_bytes() == bytes(data)
+    assert {each: each.read_bytes() for each in kept} == kept
+
+
+def test_killed_between_its_two_renamings_a_run_goes_on(home):
+    runs.train(run="whole", epochs=2, steps=1)
+    runs.train(epochs=1, steps=1)
+    path = home / "runs" / "r" / "checkpoint.npz"
+    path.replace(checkpoint.before(path))
+    runs.train(epochs=2, steps=1)
+    assert runs.state(home) == runs.state(home, "whole")
+
+
+def test_one_of_an_earlier_version_has_no_seal_and_is_read(home):
+    runs.train(run="whole", epochs=2, steps=1)
+    runs.train(epochs=1, steps=1)
+    path = home / "runs" / "r" / "checkpoint.npz"
+    with np.load(path) as stored:
+        np.savez(path, **stored)
+    runs.train(epochs=2, steps=1)
+    assert runs.state(home) == runs.state(home, "whole")
 
 
 def test_a_full_disk_leaves_no_half_one(home, monkeypatch, capsys):

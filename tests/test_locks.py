@@ -1,0 +1,117 @@
+"""Locks of folders: who holds one is named, and a dead process leaves none."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from common import locks
+from common.cli import UserError
+
+HOLD = """
+import sys, time
+from common import locks
+with locks.held(sys.argv[1]):
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the lock of tmp_path/run."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+    )
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_whoever_is_kept_out_learns_who_holds_it_and_the_dead_hold_nothing(holder, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(UserError) as caught, locks.held(folder, "Wait."):
+        pass
+    assert re.fullmatch(
+        f"{re.escape(str(folder))} is in use by process {holder.pid} on "
+        rf"{re.escape(socket.gethostname())}, since \d{{4}}-\d\d-\d\d [\d:+-]+: .*python.* -c .*"
+        r" Wait\.",
+        str(caught.value),
+        re.DOTALL,
+    )
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert (folder / locks.NAME).exists()  # left behind, and no hindrance
+    with locks.held(folder, "Wait.") as lock:
+        lock.check()
+        assert f"process {os.getpid()} " in locks.holder_of(lock.path)
+    assert not (folder / locks.NAME).exists()
+
+
+def test_without_a_way_out_it_is_waited_for(tmp_path, capsys):
+    folder, order, held = tmp_path / "a", [], threading.Event()
+    folder.mkdir()
+
+    def first():
+        with locks.held(folder):
+            held.set()
+            waiting.wait()
+            order.append("first")
+
+    waiting = threading.Event()
+    thread = threading.Thread(target=first)
+    thread.start()
+    held.wait()
+    threading.Timer(2 * locks.SECONDS, waiting.set).start()
+    with locks.held(folder):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"] and not list(folder.iterdir())
+    assert f"{folder} is in use by process {os.getpid()}" in capsys.readouterr().out
+
+
+def test_a_folder_that_was_made_for_the_lock_alone_does_not_stay(tmp_path):
+    with pytest.raises(ValueError), locks.held(tmp_path / "new", "Wait."):
+        raise ValueError
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_folder_in_its_place_is_seen(tmp_path):
+    folder = tmp_path / "a"
+    with locks.held(folder, "Wait.") as lock:
+        lock.check()
+        folder.rename(tmp_path / "b")
+        folder.mkdir()
+        with pytest.raises(UserError, match="is gone, or is another folder"):
+            lock.check()
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pid", "host", "lives"),
+    [(1, None, True), (2**22 - 1, None, False), (2**22 - 1, "elsewhere", True)],
+)
+def test_without_locks_of_the_system_the_file_counts(tmp_path, monkeypatch, pid, host, lives):
+    """pid 1 always lives; 2**22 - 1 is beyond what a system of this size reaches."""
+
+    def none(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(locks.fcntl, "flock", none)
+    about = {"pid": pid, "host": host or socket.gethostname(), "since": "then", "command": "c"}
+    (tmp_path / locks.NAME).write_text(locks.json.dumps(about))
+    if lives:
+        with pytest.raises(UserError, match=f"process {pid} on"), locks.held(tmp_path, "Wait."):
+            pass
+    else:
+        with locks.held(tmp_path, "Wait."):
+            pass
