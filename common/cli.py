@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
@@ -141,7 +142,7 @@ def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None =
     try:
         return main(argv) or 0
     except UserError as error:
-        message = " ".join(str(error).split())
+        message = one_line(error)
     except OSError as error:
         line = system_error(error)
         if line is None:
@@ -155,8 +156,18 @@ def run(main: Callable[[list[str] | None], int | None], argv: list[str] | None =
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 160 characters; without one, its class."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    """The first line of an error's message, as of `one_line`; without one, its class."""
+    return one_line((str(error).strip().splitlines() or [type(error).__name__])[0], 160)
+
+
+def one_line(text: object, longest: int | None = None) -> str:
+    """Text on one line, cut after `longest` characters, "?" for those that control a terminal.
+
+    What strangers' files hold stands in messages, and escape sequences would be obeyed.
+    """
+    words = " ".join(str(text).split())
+    line = "".join("?" if unicodedata.category(each) == "Cc" else each for each in words)
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 3]}..."
 
 
 def say(line: str) -> None:

@@ -128,3 +128,17 @@ def test_one_write_within_another_of_the_same_path(tmp_path):
 def test_the_longest_names_are_written(tmp_path, name):
     files.write_text(tmp_path / name, "whole")
     assert [item.name for item in tmp_path.iterdir()] == [name]
+
+
+def test_a_message_is_one_line_and_controls_no_terminal(capsys):
+    def fails(argv):
+        raise cli.UserError("a\x1b]0;name\x07 of\r\ntwo\u2028lines, \u202bé and \x9b2J")
+
+    assert cli.run(fails) == 2
+    assert capsys.readouterr().err == "error: a?]0;name? of two lines, \u202bé and ?2J\n"
+
+
+def test_a_long_text_is_cut():
+    assert cli.one_line("x" * 61, 60) == "x" * 57 + "..."
+    assert cli.one_line("x" * 60, 60) == "x" * 60
+    assert cli.first_line(ValueError()) == "ValueError"

@@ -23,7 +23,7 @@ from typing import Any
 import h5py
 import keras
 
-from common.cli import UserError
+from common.cli import UserError, one_line
 
 # fmt: off
 MODELS = frozenset({"Functional", "Model", "Sequential"})
@@ -305,7 +305,7 @@ def _calls(call) -> Iterator[tuple[str, int]]:
 
 
 def _refusal(path, what, holder="it"):
-    return UserError(f"{path} is refused: {holder} holds {what}.")
+    return UserError(f"{path} is refused: {one_line(holder, 60)} holds {one_line(what, 240)}.")
 
 
 @functools.cache
