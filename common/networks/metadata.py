@@ -33,5 +33,10 @@ def parsed(stored: str, path: str | Path) -> dict[str, Any]:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         sound = False
     if not sound:
-        raise UserError(f"{path} is damaged: its metadata cannot be read. Export it anew.")
+        raise damaged(path)
     return about
+
+
+def damaged(path: str | Path) -> UserError:
+    """The error for a model whose metadata cannot be read."""
+    return UserError(f"{path} is damaged: its metadata cannot be read. Export it anew.")

@@ -103,6 +103,14 @@ def test_metadata_without_sense_are_one_line(tmp_path, wrong):
         h5.metadata(path)
 
 
+def test_metadata_that_hdf5_cannot_read_are_one_line(tmp_path):
+    """A long text lies in a heap of its own, which begins with GCOL."""
+    path = drawn.exported(tmp_path / "m.h5")
+    path.write_bytes(path.read_bytes().replace(b"GCOL", b"gone"))
+    with pytest.raises(UserError, match=r"m\.h5 is damaged: its metadata cannot be read"):
+        h5.metadata(path)
+
+
 def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path):
     network = in_precision(drawn.build_model(drawn.Config()), "mixed_bfloat16")
     policies = [layer.dtype_policy.name for layer in network.layers if layer.weights]
