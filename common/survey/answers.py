@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from common.cli import UserError
+from common.cli import UserError, one_line
 from common.survey.schema import ANSWERS, KEY, KINDS, OUT, SCHEMA, VERDICTS, Published
 
 LEVEL = 0.95
@@ -148,19 +148,21 @@ def _content(path):
 def _key(content):
     try:
         pictures = {
-            picture["sha256"]: Picture(picture["kind"], str(picture["name"]))
+            picture["sha256"]: Picture(str(picture["kind"]), one_line(picture["name"]))
             for picture in content["pictures"]
         }
         model, published = content["model"], content["published"]
         key = Key(
             content["survey"],
-            f"{model['name']} {model['sha256'][:8]} on {content['data']['name']}",
-            published and Published(float(published["share"]), str(published["source"])),
+            one_line(f"{model['name']} {model['sha256'][:8]} on {content['data']['name']}"),
+            published and Published(float(published["share"]), one_line(published["source"])),
             pictures,
         )
     except (KeyError, TypeError, ValueError):
         raise InvalidFile("it is damaged") from None
     kinds = {picture.kind for picture in pictures.values()}
+    if key.published and not 0 <= key.published.share <= 1:
+        raise InvalidFile("it is damaged")
     if len(pictures) != len(content["pictures"]) or kinds != set(KINDS):
         raise InvalidFile("it is damaged")
     return key

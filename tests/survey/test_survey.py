@@ -342,6 +342,14 @@ BAD = {
     "zcopy": (answer(1, "A"), "it is of the same person as one.json"),
     "badkey": (key("d" * 16) | {"pictures": 3}, "it is damaged"),
     "halfkey": (key("d" * 16, originals=""), "it is damaged"),
+    "kindofkey": (
+        key("d" * 16) | {"pictures": [{"sha256": "0" * 64, "name": "A", "kind": {}}]},
+        "it is damaged",
+    ),
+    "shareofkey": (
+        key("d" * 16) | {"published": {"share": float("nan"), "source": "a paper"}},
+        "it is damaged",
+    ),
 }
 
 
@@ -355,6 +363,18 @@ def test_an_invalid_file_is_named_and_left_out(run, tmp_path, name):
     assert code == 1 and "1 person, 3 recoloured" in out
     (line,) = err.splitlines()
     assert line.startswith(f"left out: {folder / name}.json: {reason}")
+
+
+def test_no_name_in_a_key_controls_the_terminal(run, tmp_path):
+    hostile = key(model="k\x1b]0;x\x07")
+    hostile["pictures"][0]["name"] = "A\x1b[2J\r\n\u2028B"
+    code, out, _ = run(
+        survey_results_command.main,
+        "--in",
+        write(tmp_path / "in", key=hostile, one=answer(1, "A")),
+    )
+    assert code == 0 and "A?[2J B" in out and "k?]0;x?" in out
+    assert all(line.isprintable() for line in out.splitlines())
 
 
 def test_the_key_may_lie_where_the_survey_was_made(run, tmp_path):
