@@ -15,6 +15,7 @@ import numpy as np
 from common import cli, files, photos, seals
 from common.cli import UserError
 from common.datasets import catalogue, splits
+from common.datasets.manifest import check as check_manifest
 from common.datasets.records import SCHEMA
 from common.datasets.threads import ahead
 
@@ -156,12 +157,15 @@ def read(folder: Path) -> dict[str, Any] | None:
         manifest = seals.read_json(path)
         if manifest["schema"] != SCHEMA:
             raise UserError(
-                f"{path} has schema {manifest['schema']}, this version writes "
+                f"{path} has schema {cli.one_line(manifest['schema'], 60)}, this version writes "
                 f"{SCHEMA}. Delete {folder}; it is then made anew."
             )
+        check_manifest(manifest)
         return manifest
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{path} is corrupt. Delete {folder}; it is then made anew.") from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(
+            f"{path} is corrupt ({cli.first_line(error)}). Delete {folder}; it is then made anew."
+        ) from None
 
 
 def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:

@@ -25,9 +25,10 @@ import google_crc32c
 import numpy as np
 
 from common import files, photos, seals
-from common.cli import UserError
+from common.cli import UserError, first_line, one_line
 from common.color import lab
 from common.datasets import rows
+from common.datasets.manifest import check as check_manifest
 from common.datasets.rows import DamagedError
 from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
@@ -151,17 +152,20 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / "manifest.json"
     try:
         manifest = seals.read_json(path)
-        schema, complete = manifest["schema"], manifest["complete"]
+        if manifest["schema"] == SCHEMA:
+            check_manifest(manifest)
     except FileNotFoundError:
         raise UserError(f"No shards in {folder}. Run `make data` first.") from None
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{path} is corrupt. Delete it and run `make data` again.") from None
-    if schema != SCHEMA:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
-            f"{path} has schema {schema}, this version reads {SCHEMA}. Delete "
-            f"{folder} and run `make data` again."
+            f"{path} is corrupt ({first_line(error)}). Delete it and run `make data` again."
+        ) from None
+    if manifest["schema"] != SCHEMA:
+        raise UserError(
+            f"{path} has schema {one_line(manifest['schema'], 60)}, this version reads {SCHEMA}. "
+            f"Delete {folder} and run `make data` again."
         )
-    if not complete:
+    if not manifest["complete"]:
         raise UserError(
             f"The shards in {folder} are not finished. Run the same `make data` "
             "again: it goes on where it stopped."

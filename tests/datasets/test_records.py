@@ -128,7 +128,7 @@ def test_a_flipped_bit_is_found(dataset, tmp_path):
     [
         (lambda f: (f / "train-00000.tfrecord").unlink(), "is missing. Run the same"),
         (lambda f: (f / "train-00000.tfrecord").write_bytes(b"x"), "has 1 bytes, not"),
-        (lambda f: (f / "manifest.json").write_text("{"), "is corrupt. Delete"),
+        (lambda f: (f / "manifest.json").write_text("{"), "is corrupt .*Delete"),
         (lambda f: (f / "manifest.json").unlink(), "Run `make data` first"),
         (lambda f: _edit(f, schema=99), "has schema 99"),
         (lambda f: _edit(f, complete=False), "not finished"),
