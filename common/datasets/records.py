@@ -36,6 +36,7 @@ from common.networks.embeddings import CLASSES
 from common.photos.pixels import from_opencv
 
 SCHEMA = 1
+_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # up to the width and the height
 
 
 # --- Example: protocol buffers, the three kinds of field that the schema needs ---------------
@@ -51,13 +52,14 @@ def _varint(number):
 
 
 def _read_varint(data, at):
-    number = shift = 0
-    while True:
+    number = 0
+    for shift in range(0, 70, 7):
         byte = data[at]
         number |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
+        at += 1
         if byte < 0x80:
             return number, at
+    raise ValueError("a number of more than ten bytes")
 
 
 def _field(number, payload):
@@ -87,23 +89,32 @@ def encode_example(rgb: np.ndarray, name: str, label: int) -> bytes:
     return _field(1, b"".join(_field(1, entry) for entry in entries))
 
 
-def decode_example(data: bytes) -> dict[str, Any]:
-    """The bytes of an `Example` -> {"rgb": (S, S, 3) uint8, "name": str, "label": int}."""
-    ((_, features),) = _fields(data)
-    fields = {}
-    for _, entry in _fields(features):
-        (_, key), (_, feature) = _fields(entry)
-        ((_, values),) = _fields(feature)
-        ((_, fields[key.decode()]),) = _fields(values)
-    label = fields["label"]
-    if not isinstance(label, int):  # packed, as TensorFlow writes it
-        label, _ = _read_varint(label, 0)
-    encoded = np.frombuffer(fields["image"], np.uint8)
-    return {
-        "rgb": from_opencv(cv2.imdecode(encoded, cv2.IMREAD_COLOR)),
-        "name": fields["name"].decode("utf-8", "surrogateescape"),
-        "label": label - (1 << 64) if label >> 63 else label,
-    }
+def decode_example(data: bytes, size: int | None = None) -> dict[str, Any]:
+    """The bytes of an `Example` -> {"rgb": (S, S, 3) uint8, "name": str, "label": int}.
+
+    size: S, held against the PNG's header before it is decoded, if given. ValueError where the
+    bytes hold anything else.
+    """
+    try:
+        ((_, features),) = _fields(data)
+        fields = {}
+        for _, entry in _fields(features):
+            (_, key), (_, feature) = _fields(entry)
+            ((_, values),) = _fields(feature)
+            ((_, fields[key.decode()]),) = _fields(values)
+        label, name, encoded = fields["label"], fields["name"], fields["image"]
+        if not isinstance(label, int):  # packed, as TensorFlow writes it
+            label, _ = _read_varint(label, 0)
+        label &= (1 << 64) - 1
+        if not encoded.startswith(_PNG + (struct.pack(">II", size, size) if size else b"")):
+            raise ValueError(f"its picture is no PNG of {size or 'any size'}")
+        return {
+            "rgb": from_opencv(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)),
+            "name": name.decode("utf-8", "surrogateescape"),
+            "label": label - (1 << 64) if label >> 63 else label,
+        }
+    except (AttributeError, IndexError, KeyError, TypeError, cv2.error) as error:
+        raise ValueError("it is no example of this schema") from error
 
 
 # --- TFRecord: the framing --------------------------------------------------------------------
@@ -313,9 +324,7 @@ class Dataset:
         located, offset_of = self.locate(split, positions), self._records[split][2]
         examples = list(
             self._pool.map(
-                lambda at, p: decode_example(self._record(at[0], int(offset_of[p]))),
-                located,
-                positions,
+                lambda at, p: self._example(at[0], int(offset_of[p])), located, positions
             )
         )
         batch = {
@@ -326,6 +335,17 @@ class Dataset:
         if embedding:
             batch["embedding"] = self.read_embeddings(split, positions)
         return batch
+
+    def _example(self, shard, offset):
+        """A decoded record; `UserError` where it is none, although its checksum is right."""
+        try:
+            return decode_example(self._record(shard, offset), self.image_size)
+        except ValueError as error:
+            raise UserError(
+                f"The shard {self._path(shard)} holds no picture of this data set at byte {offset} "
+                f"({first_line(error)}): another program wrote it. Delete this file and run the "
+                "same `make data` again."
+            ) from None
 
     def _record(self, shard, offset):
         """The bytes of a record, whose shard is mended first if it is damaged and that can be."""

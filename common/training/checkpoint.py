@@ -7,8 +7,6 @@ import dataclasses
 import errno
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,7 +87,7 @@ def load(path: Path, model: keras.Model, prepare: Callable[[Progress], None]) ->
     return progress
 
 
-_DAMAGED = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (OSError, ValueError)
 
 
 def _is_damage(error):
@@ -104,11 +102,40 @@ def _corrupt(path, error):
 
 def _load(path, model, prepare):
     seals.check(path)
-    with np.load(path) as stored:
-        progress = Progress(**json.loads(str(stored["progress"])))
-        prepare(progress)
-        targets = variables(model)
-        values = [stored[f"{number:05d}"] for number in range(len(targets))]
+    progress, arrays = _stored(path)
+    prepare(progress)
+    targets = variables(model)
+    values = [arrays.get(f"{number:05d}") for number in range(len(targets))]
+    for variable, value in zip(targets, values, strict=True):
+        if value is None or value.shape != tuple(variable.shape) or value.dtype.kind in "OSU":
+            raise ValueError(f"it lacks {variable.path}, or holds another shape of it")
     for variable, value in zip(targets, values, strict=True):
         variable.assign(value)
     return progress
+
+
+def _stored(path):
+    """The progress and the arrays by name in a checkpoint; ValueError where it holds others."""
+    try:
+        with np.load(path) as stored:
+            progress = Progress(**json.loads(str(stored["progress"])))
+            arrays = {name: stored[name] for name in stored.files if name != "progress"}
+    except OSError:
+        raise
+    except Exception as error:  # NumPy, zipfile, zlib, json and tokenize raise anything
+        raise ValueError(cli.first_line(error)) from error
+    counts = progress.epoch, progress.step, progress.ended or 0
+    sound = (
+        all(type(count) is int and count >= 0 for count in counts)
+        and isinstance(progress.seconds, (int, float))
+        and isinstance(progress.unfrozen, bool)
+        and isinstance(progress.sums, dict)
+        and all(isinstance(each, float | int) for each in progress.sums.values())
+        and isinstance(progress.history, list)
+        and all(isinstance(each, dict) for each in progress.history)
+        and isinstance(progress.callbacks, list)
+        and all(isinstance(each, list) and len(each) == 2 for each in progress.callbacks)
+    )
+    if not sound:
+        raise ValueError("its progress is none")
+    return progress, arrays

@@ -146,6 +146,33 @@ def _edit(folder, **changes):
     path.write_text(json.dumps(seals.read_json(path) | changes))
 
 
+EXAMPLE = records.encode_example(np.zeros((32, 32, 3), np.uint8), "a.png", -1)
+NONE = {
+    "nothing": b"",
+    "half a field": b"\x0a",
+    "a number without end": b"\xff" * 50,
+    "no feature": b"\x0a\x02\x0a\x00",
+    "another feature": EXAMPLE.replace(b"name", b"mane"),
+    "another size": records.encode_example(np.zeros((33, 33, 3), np.uint8), "a.png", -1),
+    "no pixels": EXAMPLE.replace(b"IDAT", b"tADI"),
+    "no PNG": EXAMPLE.replace(b"PNG", b"BMP"),
+}
+
+
+@pytest.mark.parametrize("which", NONE)
+def test_a_record_that_is_no_picture_is_named_though_its_checksum_is_right(
+    dataset, tmp_path, which
+):
+    folder = _copy(dataset, tmp_path / "copy")
+    path = folder / "train-00000.tfrecord"
+    records.write_shard(path, [NONE[which]])
+    manifest = seals.read_json(folder / "manifest.json")
+    manifest["shards"][0]["bytes"] = path.stat().st_size
+    seals.write_json(folder / "manifest.json", manifest)
+    with pytest.raises(UserError, match=f"{path} holds no picture .* at byte 0"):
+        datasets.Dataset(folder).read("train", [0])
+
+
 def test_mean_colour_is_that_of_the_training_pictures(dataset):
     skimage = pytest.importorskip("skimage.color")
     rgb = next(dataset.batches("train", 100))["rgb"]

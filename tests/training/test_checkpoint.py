@@ -1,7 +1,9 @@
 """The checkpoint: damaged, half written, in mixed precision."""
 
+import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -88,3 +90,35 @@ def test_mixed_bfloat16_resumes_to_the_same_bits(home):
     runs.train(epochs=1, **options)
     runs.train(epochs=2, **options)
     assert runs.state(home) == runs.state(home, "whole")
+
+
+@pytest.mark.parametrize(
+    ("member", "before", "after"),
+    [
+        ("progress", '"epoch": 1'.encode("utf-32-le"), '"epoch": -'.encode("utf-32-le")),
+        ("progress", '"epoch"'.encode("utf-32-le"), '"hcope"'.encode("utf-32-le")),
+        ("progress", b"'descr'", b"'''desc"),  # which tokenize does not take
+        ("00000", b"<f4", b"|O8"),
+        ("00000", b"<f4", b"<U1"),
+        ("00000", b"(2, 3)", b"(3, 2)"),
+        ("00000", b"(2, 3), }", b"(9**9,)}"),
+        ("00000", None, None),
+    ],
+)
+def test_no_member_of_an_archive_is_trusted(tmp_path, member, before, after):
+    """The archive's own checksums are right, as no damage makes them, and there is no seal."""
+    path = tmp_path / "checkpoint.npz"
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    checkpoint.save(path, model, checkpoint.Progress(epoch=1))
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    whole = members.pop(f"{member}.npy")
+    if before:
+        assert before in whole
+        members[f"{member}.npy"] = whole.replace(before, after, 1)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(UserError, match=r"checkpoint.npz is corrupt \(.*\). Delete it"):
+        checkpoint.load(path, model, lambda progress: None)
