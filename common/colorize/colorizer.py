@@ -20,6 +20,7 @@ from common.cli import UserError, first_line
 from common.color import lab
 from common.color.dial import Dial
 from common.colorize import dials, upsampling
+from common.colorize import refine as refining
 from common.networks import model_names
 
 if TYPE_CHECKING:  # Keras, which another runtime does without
@@ -54,7 +55,8 @@ class Colorizer:
     network takes at a time; the last batch is padded, so that a picture's colours depend neither on
     the other pictures nor on their number. vivid: 0, faithful, to 1, vivid, for a model that
     classifies ab; None is as the model is exported. tint: "warm", "cool" or (a, b), see
-    `dials.tinted`. Raises UserError.
+    `dials.tinted`. refine: what is done to ab after the network, one of `refine.WAYS`. Raises
+    UserError.
 
     Attributes: `size` and `cut` of the pictures that the network takes, the model's `metadata`,
     its `dial` or None, `needs_embedding`, `embedding`, what its metadata say of the embedding
@@ -71,6 +73,7 @@ class Colorizer:
         batch: int = 1,
         vivid: float | None = None,
         tint: str | tuple[float, float] | None = None,
+        refine: str = refining.DEFAULT,
     ) -> None:
         path = model_names.named(path)
         self._network = network = _network(path, precision)
@@ -78,6 +81,8 @@ class Colorizer:
         dial = self.metadata.get("dial")
         self.dial = Dial.of_json(dial) if dial and network.has_logits else None
         self._tint: tuple[float, float] | None = None
+        self.refine = refining.parse(refine)
+        refining.check(refine, network.has_logits)
         inputs = network.inputs
         self.size = inputs["l"][1] or self.metadata.get("image_size") or 256
         self.cut = self.metadata.get("cut", "squash")
@@ -120,9 +125,38 @@ class Colorizer:
 
         embedding: (N, 1000) logits; computed from `l` if the model needs them and none are given.
         """
-        return self._predict(l, embedding)
+        return self._predict(l, embedding, self._network.predict)
 
-    def _predict(self, l, embedding, small=False):
+    def refined_ab(self, l: np.ndarray, embedding: np.ndarray | None = None) -> np.ndarray:
+        """`predict_ab` as a call would have it for pictures of that size: after `refine`."""
+        parts = []
+        for small_l, ab in zip(l[..., 0], self._small_ab(l, embedding, True), strict=True):
+            guide = cv2.resize(small_l, ab.shape[1::-1], interpolation=cv2.INTER_AREA)
+            lines = photos.unfit(self._lines(ab, guide), small_l.shape, "squash")
+            parts.append(upsampling.along(lines, small_l))
+        return np.stack(parts)
+
+    def _small_ab(self, l, embedding, small):
+        """ab as the network has it before its last layer, if small, and refined at that size."""
+        if self.refine != "crf":
+            predict = functools.partial(self._network.predict, small=small)
+            ab = self._predict(l, embedding, predict)
+            return np.stack([*map(refining.total_variation, ab)]) if self.refine == "tv" else ab
+        shares = self._predict(l, embedding, self._network.shares)
+        size = shares.shape[2:0:-1]
+        guides = [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in l[..., 0]]
+        ab = map(refining.random_field, shares, guides)
+        if not small:
+            ab = (cv2.resize(each, l.shape[2:0:-1]) for each in ab)
+        return np.stack([*ab])
+
+    def _lines(self, ab, l):
+        """What is enlarged of ab (h, w, 2) with L* (h, w)."""
+        if self.refine == "none":
+            return upsampling.level(ab)
+        return upsampling.lines(ab, l)
+
+    def _predict(self, l, embedding, predict):
         parts = []
         for start in range(0, len(l), self._batch):
             batch = {"l": _padded(l[start : start + self._batch], self._batch)}
@@ -131,7 +165,7 @@ class Colorizer:
             elif self.needs_embedding:
                 batch["embedding"] = self.embedder(batch["l"], pad=self._batch > 1)
             try:
-                parts.append(self._network.predict(batch, small)[: len(l) - start])
+                parts.append(predict(batch)[: len(l) - start])
             except MemoryError:
                 raise
             except Exception as error:  # a layer that takes no picture raises it only here
@@ -168,7 +202,7 @@ class Colorizer:
             embedding = self.embedder(fitted(self.embedder.size))
         l = fitted(self.size)
         # A smaller map would have positions that hold both picture and bar.
-        ab = self._predict(l, embedding, small=cut != "letterbox")[0]
+        ab = self._small_ab(l, embedding, small=cut != "letterbox")[0]
         if not np.isfinite(ab).all():
             raise UserError("the model returned NaN or infinity; train it anew at a lower rate")
         return Small(l[0, ..., 0], ab)
@@ -181,7 +215,7 @@ class Colorizer:
         inside = slice(top, top + inner[0]), slice(left, left + inner[1])
         l = cv2.resize(small.l, ab.shape[1::-1], interpolation=cv2.INTER_AREA)
         lines = np.zeros((*ab.shape[:2], 4), np.float32)
-        lines[inside] = upsampling.lines(ab[inside], l[inside])
+        lines[inside] = self._lines(ab[inside], l[inside])
         channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
         result = array
         if not in_place or array.ndim == 2 or not array.flags.writeable:

@@ -8,7 +8,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.colorize import dials
+from common.colorize import dials, refine
 from common.networks import flags, model_names
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Settings:
     embedding_weights: str = "auto"
     vivid: float | None = None
     tint: tuple[float, float] | None = None
+    refine: str = refine.DEFAULT
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Settings":
@@ -50,6 +51,7 @@ class Settings:
             self.embedding_weights,
             vivid=self.vivid,
             tint=self.tint,
+            refine=self.refine,
         )
 
 
@@ -70,7 +72,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=dials.parse_tint,
         help="warm, cool, or a shift of a* and b* in Lab units: a,b",
     )
+    add_refine(parser, Settings.refine)
     parser.add_argument("--precision", choices=flags.PRECISIONS, default=Settings.precision)
     flags.add_weights(
         parser, "embedding", "auto, or a file with the weights that the model was trained on"
+    )
+
+
+def add_refine(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the flag that says what is done to ab after the network."""
+    parser.add_argument(
+        "--refine",
+        choices=refine.WAYS,
+        default=default,
+        help="what is done to the network's colours: enlarged as they are, along edges, after "
+        f"smoothing (tv), after a random field over the bins (crf); {default} if not given",
     )

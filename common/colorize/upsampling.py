@@ -22,6 +22,11 @@ def lines(ab: np.ndarray, l: np.ndarray) -> np.ndarray:
     return np.concatenate([slope, ab - slope * l[..., None]], axis=2)
 
 
+def level(ab: np.ndarray) -> np.ndarray:
+    """(h, w, 2) -> lines without a slope, (h, w, 4): enlarged bilinearly, whatever L* is."""
+    return np.concatenate([np.zeros_like(ab), ab], axis=2)
+
+
 def along(enlarged: np.ndarray, l: np.ndarray) -> np.ndarray:
     """Enlarged lines (H, W, 4) and L* at full size (H, W) -> ab (H, W, 2)."""
     return enlarged[..., :2] * l[..., None] + enlarged[..., 2:]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common import cli, datasets, metrics, photos
 from common.cli import UserError
+from common.colorize import settings
 from common.datasets import records
 from common.evaluation import network_metrics, presets, rows, table
 from common.evaluation.evaluate import CUT, OUT, SIZE, Options, evaluate
@@ -137,6 +138,7 @@ def parse(argv: list[str] | None) -> Request:
     )
     for network, help in WEIGHTS.items():
         add_weights(parser, network, help)
+    settings.add_refine(parser, Options.refine)
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument(
         "--size",
@@ -169,6 +171,7 @@ def parse(argv: list[str] | None) -> Request:
         precision=choose_policy(args.precision)[0],
         weights=args.embedding_weights,
         embed_from=args.embed_from,
+        refine=args.refine,
         rebalance=args.rebalance,
         against=args.against,
         predictions=tuple(args.predictions),

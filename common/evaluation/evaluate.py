@@ -49,6 +49,7 @@ class Options:
     limit: at most so many pictures, the first in stored order, which is a seeded shuffle.
     precision: a dtype policy. weights: of the embedding network, as in `embeddings.find`.
     embed_from: "photo", or "shard" to make embeddings that are not stored from the stored pictures.
+    refine: what is done to each model's ab, see `colorize.refine`; "none" is as it is exported.
     shown: pictures on the page that are spread evenly. keep_going: list a model that cannot be
     evaluated under `failed`, instead of raising `ModelError`; None does so where there are others.
     rebalance: also the AuC balanced by the training split's colours, see `protocol`.
@@ -63,6 +64,7 @@ class Options:
     precision: str = "float32"
     weights: str | None = None
     embed_from: str = "photo"
+    refine: str = "none"
     shown: int = gallery.SHOWN
     keep_going: bool | None = None
     rebalance: bool = False
@@ -208,6 +210,7 @@ def _measure(plan, options, networks):
                     options.precision,
                     options.weights,
                     options.embed_from,
+                    options.refine,
                 )
                 models += measure.measure([model], settings)
             except ModelError as error:

@@ -22,7 +22,8 @@ class Model:
 
     It takes the stored embeddings if they are those it was trained on, else it computes them: from
     the photos if it was trained on such, unless embed_from is "shard", else from the pictures that
-    it colours. `ModelError` if the file is no model that can be evaluated, or the photos are gone.
+    it colours. refine: what is done to its ab, see `colorize.refine`. `ModelError` if the file is
+    no model that can be evaluated, or the photos are gone.
     """
 
     kind, makes = rows.MODEL, "ab"
@@ -36,10 +37,13 @@ class Model:
         precision: str = "float32",
         weights: str | None = None,
         embed_from: str = "photo",
+        refine: str = "none",
     ):
         self.path, self.name = Path(path), name
         try:
-            self._colorizer = colorize.Colorizer(path, precision, weights, batch=batch_size)
+            self._colorizer = colorize.Colorizer(
+                path, precision, weights, batch=batch_size, refine=refine
+            )
             self.dataset, self._embedding_from = self._embedded(dataset, embed_from)
         except UserError as error:
             raise ModelError(str(error)) from None
@@ -83,6 +87,7 @@ class Model:
             embedding=self._colorizer.embedding,
             embedding_from=self._embedding_from,
             metadata=self._metadata,
+            refine=self._colorizer.refine,
             seen=self.count_seen(digests),
         )
 
@@ -116,7 +121,10 @@ class Model:
 
     def _predict(self, l, embedding):
         try:
-            return np.asarray(self._colorizer.predict_ab(l, embedding), np.float32)
+            colorizer = self._colorizer
+            as_exported = colorizer.refine == "none"
+            predict = colorizer.predict_ab if as_exported else colorizer.refined_ab
+            return np.asarray(predict(l, embedding), np.float32)
         except UserError as error:
             raise ModelError(str(error)) from None
         except Exception as error:  # whatever the backend raises for a model of other make

@@ -162,7 +162,8 @@ class ModelFile:
 
     embedding_from: "data set" where the embeddings stored there are used; "photos" or "model" where
     they are made during the evaluation, from the photos or from the pictures that the model
-    colours; None without any. history: {column: a number an epoch}, or None.
+    colours; None without any. refine: what was done to its ab, "none" where they are as exported.
+    history: {column: a number an epoch}, or None.
     """
 
     file: str
@@ -175,10 +176,14 @@ class ModelFile:
     embedding_from: str | None
     metadata: dict
     seen: int | None
+    refine: str = "none"
 
     def to_json(self) -> dict:
-        """The fields by their names."""
-        return _fields(self)
+        """The fields by their names; `refine` where anything was done."""
+        fields = _fields(self)
+        if self.refine == ModelFile.refine:
+            del fields["refine"]
+        return fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +221,8 @@ def _source_from_json(content: dict) -> Source:
 
 
 def _fields_of(kind, content):
-    return {field.name: content[field.name] for field in dataclasses.fields(kind)}
+    names = [field.name for field in dataclasses.fields(kind)]
+    return {name: content[name] for name in names if name in content}
 
 
 # --- rows -------------------------------------------------------------------------------------

@@ -126,6 +126,8 @@ def remarks_of(row: Row, count: int) -> list[str]:
             f"embedding {row.embedding['network']}, {_weights(row.embedding)}, of "
             + ("photos" if _of_photos(row) else "stored pictures")
         )
+    if isinstance(row.source, ModelFile) and row.source.refine != ModelFile.refine:
+        remarks.append(f"refined: {row.source.refine}")
     if isinstance(row.source, Neighbours):
         remarks.append(f"among {row.source.among} training pictures")
     for encoder in row.metadata.get("pretrained", {}).values():

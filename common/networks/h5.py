@@ -188,6 +188,11 @@ def redecoded(model: keras.Model, decode: Callable[[Any, int], Any]) -> keras.Mo
     return choose_jit(keras.Model(model.input, decode(logits, factor), name=model.name))
 
 
+def shares(model: keras.Model) -> keras.Model:
+    """An exported classifier of ab up to the shares of the 313 bins whose mean is ab."""
+    return choose_jit(keras.Model(model.input, model.get_layer("ab_softmax").output))
+
+
 def without_upsampling(model: keras.Model) -> keras.Model:
     """A model that ends before its last layer if that enlarges ab; else the model itself."""
     last = model.outputs[0]._keras_history[0]  # `output` may be a list of one

@@ -1,6 +1,7 @@
 """An exported .h5 that Keras computes, in the form in which a `Colorizer` takes any network."""
 
 import copy
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class KerasNetwork:
 
     def _use(self, model):
         self._model, self._small = model, h5.without_upsampling(model)
+        self._shares = functools.cache(lambda: h5.shares(model))
 
     def decoded(self, dial: Dial, vivid: float) -> "KerasNetwork":
         """The same network, whose logits become ab at `vivid` in [0, 1] of the dial."""
@@ -50,6 +52,13 @@ class KerasNetwork:
         small: before the model's last layer, if that enlarges ab.
         """
         return predict(self._small if small else self._model, inputs)
+
+    def shares(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Arrays by input's name -> the shares of the bins whose mean is ab, (N, h, w, 313).
+
+        Only where `has_logits`.
+        """
+        return predict(self._shares(), inputs)
 
     def embedder(self, about: Mapping[str, str], weights: str | Path | None) -> embeddings.Embedder:
         """The embedding network of the metadata `about`, looked for in `weights` first."""

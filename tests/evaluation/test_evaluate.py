@@ -704,3 +704,20 @@ def test_embeddings_are_not_needed_by_models_without(run, tmp_path, monkeypatch)
     monkeypatch.setattr(embeddings, "load", refuse)
     save(tmp_path / "models/flat.h5")
     assert run()[0] == 0
+
+
+def test_a_refinement_is_recorded_in_its_row(dataset, tmp_path):
+    path = save(tmp_path / "m.h5", kernel=(0.2, -0.3))
+    plain, refined = (evaluated([path], dataset, refine=way) for way in ("none", "tv"))
+    assert refined.model.source.refine == refined.to_json()["rows"][-1]["refine"] == "tv"
+    assert "refined: tv" in table.table(refined)
+    assert "refine" not in plain.to_json()["rows"][-1]
+    assert plain.model.figures["mse_ab"].mean != refined.model.figures["mse_ab"].mean
+    assert rows.Evaluation.from_json(refined.to_json()) == refined
+
+
+def test_a_random_field_leaves_out_models_without_bins(dataset, tmp_path):
+    paths = [save(tmp_path / f"{name}.h5") for name in "ab"]
+    evaluation = evaluated(paths, dataset, refine="crf")
+    assert not evaluation.models
+    assert all("classifies ab" in failure.reason for failure in evaluation.failed)
