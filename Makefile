@@ -14,7 +14,7 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown)
 
-.PHONY: setup weights data eval colorize survey-results bench test test-slow test-avx2 test-lowest lint audit sbom lock clean
+.PHONY: setup weights data eval colorize export survey-results bench test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
@@ -61,8 +61,9 @@ survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
+export: .venv/ready ## write MODEL= as an .onnx, which needs no Keras: FORMAT=, QUANTIZE=
 
-weights data eval colorize survey-results:
+weights data eval colorize export survey-results:
 	@$(call run,common.commands $@)
 
 $(EACH): .venv/ready

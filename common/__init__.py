@@ -11,6 +11,7 @@
     datasets        a folder of pictures -> shards and features
     metrics         metrics of one picture and of sets of pictures
     training        training a network, with checkpoints that resume to the same bits
+    exports         exported models for other runtimes: ONNX
     colorize        an exported model as a function of photos
     evaluation      models x pictures -> table, metrics.json and a page
     survey          asking people which pictures are recoloured

@@ -99,6 +99,7 @@ STAGES = [
     "datasets",
     "metrics",
     "training",
+    "exports",
     "colorize",
     "evaluation",
     "survey",
@@ -233,7 +234,9 @@ def pinned(name):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_import_is_declared(package):
-    known = {**declared("requirements.txt"), **declared("requirements-heif.txt")}
+    known = declared("requirements.txt")
+    for extra in ("heif", "onnx"):
+        known |= declared(f"requirements-{extra}.txt")
     if package in ("common", *REPORTS):  # jax is optional: asked for by the user's backend
         known["jax"] = None
     else:

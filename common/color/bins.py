@@ -166,6 +166,17 @@ def annealed_mean(
     return layers.UpSampling2D(factor, interpolation="bilinear", name="ab", dtype="float32")(x)
 
 
+def mean_of(logits: np.ndarray, temperature: float, offset: float | list[float]) -> np.ndarray:
+    """What `annealed_mean` computes before it enlarges ab, with NumPy: (..., 313) -> (..., 2).
+
+    float32. To the rounding of float32 as Keras's layers give it.
+    """
+    x = logits * np.float32(1 / temperature) + np.asarray(offset, np.float32)
+    x -= x.max(-1, keepdims=True)
+    np.exp(x, out=x)
+    return (x @ CENTRES) / x.sum(-1, keepdims=True)
+
+
 # --- a network that classifies ab -------------------------------------------------------------
 
 

@@ -65,8 +65,8 @@ class Dial:
             raise ValueError("no dial: two ends, 313 weights, a default in [0, 1]")
         return dial
 
-    def decode(self, logits: Any, vivid: float | None = None, factor: int = 4) -> Any:
-        """Logits -> ab, by the layers of `bins.annealed_mean`; vivid: in [0, 1], or the default."""
+    def at(self, vivid: float | None = None) -> tuple[float, float | list[float]]:
+        """(temperature, offset) for `bins.annealed_mean` at vivid in [0, 1], or the default."""
         vivid = self.default if vivid is None else vivid
         ends = ((1 - vivid, *self.faithful), (vivid, *self.vivid))
         sharpness = sum(share / temperature for share, temperature, _ in ends)
@@ -74,4 +74,8 @@ class Dial:
             share * (power - self.trained) / temperature for share, temperature, power in ends
         )
         offset = (power * np.log(self.rarity)).astype(np.float32).tolist() if power else 0.0
-        return bins.annealed_mean(logits, factor, 1 / sharpness, offset)
+        return 1 / sharpness, offset
+
+    def decode(self, logits: Any, vivid: float | None = None, factor: int = 4) -> Any:
+        """Logits -> ab, by the layers of `bins.annealed_mean`; vivid: in [0, 1], or the default."""
+        return bins.annealed_mean(logits, factor, *self.at(vivid))

@@ -48,7 +48,8 @@ class Colorizer:
     Also taken, as TIFF readers return them: (H, W, 1), any byte order, and bool, which gives uint8.
     It is two steps, between which a film's ab are made steady: `small` and `joined`.
 
-    path: an .h5 of `networks.h5.export`, or any Keras model from `l` to `ab`, or a name as
+    path: an .h5 of `networks.h5.export`, or an .onnx of `make export`, for which neither Keras nor
+    TensorFlow is imported, or any Keras model from `l` to `ab`, or a name as
     `model_names.named` takes it; None is the default model. precision: "float32",
     "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not in
     the usual folders. band: pixels processed at a time in one thread. batch: pictures that the
@@ -58,10 +59,11 @@ class Colorizer:
     `dials.tinted`. refine: what is done to ab after the network, one of `refine.WAYS`. Raises
     UserError.
 
-    Attributes: `size` and `cut` of the pictures that the network takes, the model's `metadata`,
-    its `dial` or None, `needs_embedding`, `embedding`, what its metadata say of the embedding
-    network, or None, and `embeds_photos`: whether it was trained on embeddings of the photo itself,
-    at that network's own size, or on those of the pictures that it takes.
+    Attributes: `runtime`, what computes the network, and a `note` on how it was chosen; `size` and
+    `cut` of the pictures that the network takes, the model's `metadata`, its `dial` or None,
+    `needs_embedding`, `embedding`, what its metadata say of the embedding network, or None, and
+    `embeds_photos`: whether it was trained on embeddings of the photo itself, at that network's own
+    size, or on those of the pictures that it takes.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Colorizer:
     ) -> None:
         path = model_names.named(path)
         self._network = network = _network(path, precision)
+        self.runtime, self.note = network.runtime, ""
         self.metadata = network.metadata
         dial = self.metadata.get("dial")
         self.dial = Dial.of_json(dial) if dial and network.has_logits else None
@@ -242,6 +245,12 @@ class Colorizer:
 
 def _network(path, precision):
     """The network of a file, ready to predict."""
+    if path.suffix.lower() == ".onnx":
+        if precision not in ("float32", "auto"):
+            raise UserError(f"{path} computes as it was exported: leave PRECISION={precision} out.")
+        from common.exports.onnx_network import OnnxNetwork
+
+        return OnnxNetwork(path)
     from common.networks.keras_network import KerasNetwork
 
     return KerasNetwork(path, precision)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.colorize import dials, refine
+from common.exports import choice
 from common.networks import flags, model_names
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ class Settings:
     """The arguments of a `Colorizer`, where they are explained; all can be pickled.
 
     model: a path or a name, None for the default model. embedding_weights: `auto` or a file.
+    runtime: one of `exports.choice.RUNTIMES`.
     """
 
     model: str | Path | None = None
     precision: str = "float32"
+    runtime: str = "auto"
     embedding_weights: str = "auto"
     vivid: float | None = None
     tint: tuple[float, float] | None = None
@@ -40,19 +43,23 @@ class Settings:
         return model_names.named(self.model)
 
     def colorizer(self) -> "Colorizer":
-        """What colours so; it imports Keras, loads the model, and raises `UserError`."""
+        """What colours so; it loads the model, with Keras if needed, and raises `UserError`."""
         from common.colorize.colorizer import Colorizer
         from common.networks import backend
 
-        backend.start()
-        return Colorizer(
-            self.path,
+        chosen = choice.choose(self.path, self.runtime, self.precision, self.embedding_weights)
+        if chosen.path.suffix.lower() != ".onnx":
+            backend.start()
+        colorizer = Colorizer(
+            chosen.path,
             self.precision,
             self.embedding_weights,
             vivid=self.vivid,
             tint=self.tint,
             refine=self.refine,
         )
+        colorizer.note = chosen.note
+        return colorizer
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +81,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_refine(parser, Settings.refine)
     parser.add_argument("--precision", choices=flags.PRECISIONS, default=Settings.precision)
+    parser.add_argument(
+        "--runtime",
+        choices=choice.RUNTIMES,
+        default=Settings.runtime,
+        help="what computes the network; auto takes ONNX Runtime, which starts sooner, where it is "
+        "installed",
+    )
     flags.add_weights(
         parser, "embedding", "auto, or a file with the weights that the model was trained on"
     )

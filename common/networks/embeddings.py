@@ -9,6 +9,7 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -48,14 +49,10 @@ class Embedder:
         }
         self._classifier = classifier
         self.size = size = NETWORKS[network].size
-        preprocess = NETWORKS[network].preprocess
         grey = keras.Input((None, None, 1), dtype="float32")
         channels = "channels_last"  # whatever Keras is set to
         x = layers.Resizing(size, size, antialias=True, data_format=channels, dtype="float32")(grey)
-        # A network that scales its three channels alike takes one grey channel three times.
-        x = layers.Rescaling(preprocess.scale[0], preprocess.offset[0], dtype="float32")(x)
-        x = layers.Concatenate(dtype="float32")([x, x, x])
-        self._model = choose_jit(keras.Model(grey, classifier(x)))
+        self._model = choose_jit(keras.Model(grey, self.logits(x)))
 
     def __call__(self, l: np.ndarray, pad: bool = False) -> np.ndarray:
         chunks = []
@@ -67,6 +64,15 @@ class Embedder:
             logits = keras.ops.convert_to_numpy(self._model.predict_on_batch(grey))
             chunks.append(logits[:count])
         return np.concatenate(chunks) if chunks else np.empty((0, CLASSES), np.float32)
+
+    def logits(self, grey: Any) -> Any:
+        """Grey values in [0, 255] at the network's own size, tensor (N, S, S, 1) -> (N, 1000).
+
+        A network that scales its three channels alike takes one grey channel three times.
+        """
+        preprocess = NETWORKS[self.network].preprocess
+        x = layers.Rescaling(preprocess.scale[0], preprocess.offset[0], dtype="float32")(grey)
+        return self._classifier(layers.Concatenate(dtype="float32")([x, x, x]))
 
     def keep(self, folder: str | Path) -> None:
         """Save the weights to folder/embeddings, where `find` looks for them.

@@ -1,0 +1,140 @@
+"""An exported .h5 into a file for another runtime, compared with what Keras makes of the .h5."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from common import files, photos
+from common.cli import UserError
+from common.color import lab
+from common.exports import extras, onnx_files, onnx_quantized, outputs
+from common.exports.onnx_network import OnnxNetwork, embedding_beside
+from common.networks import embeddings, h5
+from common.networks.interface import predict
+
+FORMATS = {"onnx": ".onnx"}
+NUMBERS = ("float32", "float16", "int8")
+TOLERANCE = 0.05  # Lab units: the most by which ab in float32 may differ from Keras's
+CALIBRATION = 100  # pictures at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An exported .h5 with its metadata, and its embedding network where it needs one."""
+
+    path: Path
+    model: keras.Model
+    metadata: dict[str, Any]
+    embedder: embeddings.Embedder | None
+
+    @classmethod
+    def of(cls, path: Path, weights: str | Path | None = None) -> "Source":
+        """weights: a file of the embedding network, if it is not in the usual folders."""
+        model, about = h5.load(path), h5.metadata(path)
+        embedder = None
+        if any(tensor.name == "embedding" for tensor in model.inputs):
+            if not about.get("embedding"):
+                raise UserError(
+                    f"{path} needs an embedding, and its metadata does not name the network. "
+                    "Export it with its metadata."
+                )
+            embedder = embeddings.find(about["embedding"], weights, path.parent)
+        return cls(path, model, about, embedder)
+
+    def described(self, numbers: str) -> dict[str, Any]:
+        """The metadata of a file made of it."""
+        made = {"sha256": files.sha256(self.path), "numbers": numbers}
+        return {**self.metadata, "export": made}
+
+    def inputs(self, l: np.ndarray) -> dict[str, np.ndarray]:
+        """The model's inputs for L* (N, S, S, 1)."""
+        return {"l": l} if self.embedder is None else {"l": l, "embedding": self.embedder(l)}
+
+    @property
+    def size(self) -> int:
+        """The side of the pictures that it takes."""
+        (l,) = (tensor for tensor in self.model.inputs if tensor.name == "l")
+        return l.shape[1] or self.metadata.get("image_size") or 256
+
+
+def to_onnx(
+    source: Source, target: Path, numbers: str = "float32", calibrate: Path | None = None
+) -> list[Path]:
+    """Write an .onnx and that of its embedding network; returns their paths.
+
+    numbers: one of `NUMBERS`; calibrate: a folder of photos, for int8. Each file is written whole
+    or not at all. `UserError` where it cannot be, and where float32 gives other ab than Keras.
+    """
+    extras.module("onnxruntime")
+    written = [target]
+    if source.embedder:
+        beside = embedding_beside(target, source.metadata["embedding"])
+        if not beside.is_file():
+            onnx_files.write_embedder(source.embedder, beside)
+        written.append(beside)
+    with files.replacing(target) as temporary, tempfile.TemporaryDirectory() as folder:
+        whole = temporary if numbers == "float32" else Path(folder) / "float32.onnx"
+        onnx_files.write(outputs.of_colorizer(source.model), whole, source.described(numbers))
+        if numbers == "float16":
+            onnx_quantized.to_float16(whole, temporary)
+        elif numbers == "int8":
+            batches = (source.inputs(l) for l in pictures(calibrate, source))
+            onnx_quantized.to_int8(whole, temporary, batches)
+        network = OnnxNetwork(temporary)  # as any other, with all checks
+        if numbers == "float32":
+            check(source, network.predict)
+    return written
+
+
+def check(source: Source, computed: Callable[[dict[str, np.ndarray]], np.ndarray]) -> None:
+    """`UserError` where a picture's ab differ by more than `TOLERANCE` from Keras's."""
+    ramp = np.linspace(0, 100, source.size, dtype=np.float32)
+    l = (ramp[:, None] * ramp / 100)[None, ..., None]
+    rng = np.random.default_rng(0)
+    l = np.clip(l + rng.normal(0, 5, l.shape), 0, 100).astype(np.float32)
+    inputs = source.inputs(l)
+    off = float(np.abs(computed(inputs) - predict(source.model, inputs)).max())
+    if not off <= TOLERANCE:
+        raise UserError(
+            f"{source.path} is not written: its ab would be off by {off:.3g} Lab units, more than "
+            f"{TOLERANCE}. Another version of the packages may convert it."
+        )
+
+
+def check_calibration(folder: Path | None) -> None:
+    """`UserError` where there is no folder of photos to calibrate int8 by."""
+    if folder is None:
+        raise UserError("QUANTIZE=int8 needs photos to measure ranges by: CALIBRATE=folder.")
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}. CALIBRATE= is a folder of photos.")
+
+
+def pictures(folder: Path | None, source: Source) -> Iterator[np.ndarray]:
+    """Yield L* (1, S, S, 1) of up to `CALIBRATION` photos of a folder, spread over its list.
+
+    `UserError` where there is no folder, or no photo in it that can be read.
+    """
+    check_calibration(folder)
+    assert folder is not None
+    found = [path for path in photos.find(folder) if photos.is_picture(path)]
+    cut = source.metadata.get("cut", "squash")
+    count = 0
+    for path in found[:: max(1, len(found) // CALIBRATION)][:CALIBRATION]:
+        try:
+            with photos.read(path) as photo:
+                pixels = next(iter(photo.pages())).pixels
+        except photos.PhotoError:
+            continue
+        l = lab.grey_to_l(pixels) if pixels.ndim == 2 else lab.rgb_to_l(pixels[..., :3])
+        count += 1
+        yield photos.fit([l], source.size, cut, pad=100.0, shape=l.shape)[None, ..., None]
+    if not count:
+        raise UserError(f"There is no photo in {folder} that can be read. CALIBRATE= needs some.")
+
+
+WRITERS: dict[str, Callable[..., list[Path]]] = {"onnx": to_onnx}
