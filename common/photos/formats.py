@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from PIL import Image, PngImagePlugin
 
-from common.cli import UserError, first_line
+from common.cli import UserError, first_line, one_line
 
 WRITTEN = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # any other format is written as PNG
 _READ = (*WRITTEN, "GIF", "PPM", "JPEG2000", "AVIF", "PSD", "HEIF")
@@ -79,10 +79,14 @@ _LIMITS = (
     (PngImagePlugin, "MAX_TEXT_MEMORY", 1 << 28),
 )
 HEAD = 256  # bytes that tell what a file is
+LONGEST = 300  # characters of a reason or a note
 
 
 class PhotoError(UserError):
     """A picture that cannot be used; the message is the reason, without the file's name."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(one_line(reason, LONGEST))  # it may quote what the file holds
 
 
 def find(folder: str | Path, skipped: dict[Path, str] | None = None) -> list[Path]:

@@ -9,7 +9,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from common.photos.formats import open_image
+from common.cli import one_line
+from common.photos.formats import LONGEST, open_image
 from common.photos.pixels import Samples
 
 START = b"\x89PNG\r\n\x1a\n"
@@ -70,7 +71,7 @@ def open_png(file: BinaryIO, notes: list[str]) -> tuple[Image.Image, BinaryIO]:
     names = [chunk.name for chunk in found]
     if len(right) < len(found):
         wrong = sorted({chunk.name.decode("latin-1") for chunk in found if not chunk.right})
-        notes.append(f"{', '.join(wrong)} with a wrong checksum: left out")
+        notes.append(f"{one_line(', '.join(wrong), LONGEST)} with a wrong checksum: left out")
     if b"IEND" not in names:
         notes.append("its end marker is missing")
     late = names[names.index(b"IDAT") :] if b"IDAT" in names else []

@@ -864,3 +864,17 @@ def test_a_file_that_ends_in_its_header_is_damaged(read):
 def test_a_jpeg_is_read_whatever_its_name(noted, suffix):
     page, _ = noted(saved(RGB, "JPEG"), f"photo{suffix}")
     assert page.pixels.shape == RGB.shape
+
+
+def test_reasons_and_notes_are_short_lines_whatever_a_file_says_of_itself(read, tmp_path):
+    wrong = chunk(b"a\x1b\rb", b"")[:-1] + b"!"  # an escape sequence's beginning; a wrong checksum
+    data = saved(RGB, "PNG")
+    (tmp_path / "a.png").write_bytes(data[:33] + wrong + data[33:])
+    with photos.read(tmp_path / "a.png") as photo:
+        list(photo.pages())
+    assert photo.notes == ["a? b with a wrong checksum: left out"]
+    kind = struct.pack("<HHII", 259, 3, 1, 1)  # the compression: not one value, but 400
+    many = tiff(RGB).replace(kind, struct.pack("<HHII", 259, 3, 400, 8))
+    with pytest.raises(PhotoError, match=r"compressed by \(.*\.\.\.$") as error:
+        read(many)
+    assert len(str(error.value)) == formats.LONGEST
