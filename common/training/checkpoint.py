@@ -126,7 +126,8 @@ def _stored(path):
         raise ValueError(cli.first_line(error)) from error
     counts = progress.epoch, progress.step, progress.ended or 0
     sound = (
-        all(type(count) is int and count >= 0 for count in counts)
+        all(isinstance(each, np.ndarray) for each in arrays.values())
+        and all(type(count) is int and count >= 0 for count in counts)
         and isinstance(progress.seconds, (int, float))
         and isinstance(progress.unfrozen, bool)
         and isinstance(progress.sums, dict)
@@ -137,5 +138,5 @@ def _stored(path):
         and all(isinstance(each, list) and len(each) == 2 for each in progress.callbacks)
     )
     if not sound:
-        raise ValueError("its progress is none")
+        raise ValueError("it holds no progress, or other things than arrays")
     return progress, arrays

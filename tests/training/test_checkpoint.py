@@ -102,6 +102,7 @@ def test_mixed_bfloat16_resumes_to_the_same_bits(home):
         ("00000", b"<f4", b"<U1"),
         ("00000", b"(2, 3)", b"(3, 2)"),
         ("00000", b"(2, 3), }", b"(9**9,)}"),
+        ("00000", b"\x93NUMPY", b"\x93numpy"),
         ("00000", None, None),
     ],
 )
