@@ -28,6 +28,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(variable, "1")  # read by NumPy and TensorFlow at their import
 
 import cv2  # noqa: E402
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 from selenium.common.exceptions import WebDriverException  # noqa: E402
 
@@ -37,6 +38,17 @@ from tests import chromium  # noqa: E402
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     cv2.setNumThreads(1)
+
+
+# The same examples in every run, however slow the machine is.
+hypothesis.settings.register_profile(
+    "project",
+    derandomize=True,
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_collection_modifyitems(items):

@@ -53,8 +53,9 @@ def unfit(
     """Bring a network's map back to a picture: (S, S, C) float32 -> (H, W, C), bilinear.
 
     shape=(H, W); the bars of a letterbox are cut off. rows=(start, stop) returns these rows only,
-    with exactly the values of the whole, so that bands join without a seam. A "centre" map covers
-    only the middle of a picture and cannot be enlarged to the whole: ValueError.
+    with the values of the whole up to the rounding of float32, so that bands join without a seam.
+    A "centre" map covers only the middle of a picture and cannot be enlarged to the whole:
+    ValueError.
     """
     if cut == "centre":
         raise ValueError('unfit() knows no way back from cut="centre"; fit with "squash".')
