@@ -14,7 +14,7 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown)
 
-.PHONY: setup weights data eval colorize export survey-results bench test test-slow test-avx2 test-lowest lint audit sbom lock clean
+.PHONY: setup weights data eval colorize export survey-results bench fuzz test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
@@ -75,6 +75,9 @@ train-% reproduce-% compare-% study-% pretext-% brown-% survey-%:
 bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)
 	@$(call run,benchmarks.bench)
 
+fuzz: .venv/ready ## try damaged files on every reader (see docs/reliability.md)
+	@$(call run,benchmarks.fuzz)
+
 # A process a core, each of one thread (tests/conftest.py); a test goes to whichever is free.
 PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
@@ -126,7 +129,7 @@ lock: .venv-audit/ready ## write requirements-hashes.lock, what LOCKED=1 install
 	@mv .venv-audit/lock requirements-hashes.lock
 
 clean: ## remove the environments and caches; data, models, runs and reports stay
-	@rm -rf .venv .venv-lowest .venv-audit .pytest_cache .ruff_cache .mypy_cache build *.egg-info
+	@rm -rf .venv .venv-lowest .venv-audit .pytest_cache .hypothesis .ruff_cache .mypy_cache build *.egg-info
 	@find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
 
 ##
