@@ -61,7 +61,7 @@ survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
-export: .venv/ready ## write MODEL= as an .onnx, which needs no Keras: FORMAT=, QUANTIZE=
+export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras; QUANTIZE=
 
 weights data eval colorize export survey-results:
 	@$(call run,common.commands $@)

@@ -47,7 +47,9 @@ SUBCOMMANDS = {
     "colorize": Subcommand(
         "common.commands.colorize", "colour a photo or a folder of photos", backend=False
     ),
-    "export": Subcommand("common.commands.export", "write a model as ONNX, for other runtimes"),
+    "export": Subcommand(
+        "common.commands.export", "write a model as .onnx or .tflite, for other runtimes"
+    ),
     "survey": Subcommand(
         "common.commands.survey",
         "write a page that asks people which pictures are recoloured",

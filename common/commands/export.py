@@ -18,7 +18,9 @@ def main(argv: list[str] | None = None) -> int:
         help="an .h5 file, or a name in models/ or of a shipped model; "
         f"{model_names.DEFAULT} if not given",
     )
-    parser.add_argument("--format", choices=export.FORMATS, default="onnx")
+    parser.add_argument(
+        "--format", choices=[suffix[1:] for suffix in export.FORMATS], default="onnx"
+    )
     parser.add_argument(
         "--quantize", choices=export.NUMBERS[1:], help="numbers of fewer bits than float32"
     )
@@ -38,15 +40,16 @@ def main(argv: list[str] | None = None) -> int:
     path = model_names.named(args.model)
     numbers = args.quantize or "float32"
     name = path.stem if numbers == "float32" else f"{path.stem}-{numbers}"
-    out = args.out or Path("models") / f"{name}{export.FORMATS[args.format]}"
-    if out.suffix != export.FORMATS[args.format]:
-        raise UserError(f"OUT={out} is a file that ends in {export.FORMATS[args.format]}.")
+    suffix = f".{args.format}"
+    out = args.out or Path("models") / f"{name}{suffix}"
+    if out.suffix != suffix:
+        raise UserError(f"OUT={out} does not end in {suffix}, as FORMAT={args.format} does.")
     if out.exists() and not args.overwrite:
         raise UserError(f"{out} is there already and stays; OVERWRITE=1 replaces it.")
     if numbers == "int8":
         export.check_calibration(args.calibrate)
     source = export.Source.of(path, args.embedding_weights)
-    for written in export.WRITERS[args.format](source, out, numbers, args.calibrate):
+    for written in export.FORMATS[suffix](source, out, numbers, args.calibrate):
         print(f"{written}, {written.stat().st_size / 1e6:.1f} MB")
     return 0
 

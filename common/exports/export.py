@@ -1,6 +1,7 @@
 """An exported .h5 into a file for another runtime, compared with what Keras makes of the .h5."""
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +13,11 @@ import numpy as np
 from common import files, photos
 from common.cli import UserError
 from common.color import lab
-from common.exports import extras, onnx_files, onnx_quantized, outputs
+from common.exports import extras, onnx_files, onnx_quantized, outputs, tflite_files
 from common.exports.onnx_network import OnnxNetwork, embedding_beside
 from common.networks import embeddings, h5
 from common.networks.interface import predict
 
-FORMATS = {"onnx": ".onnx"}
 NUMBERS = ("float32", "float16", "int8")
 TOLERANCE = 0.05  # Lab units: the most by which ab in float32 may differ from Keras's
 CALIBRATION = 100  # pictures at most
@@ -71,12 +71,7 @@ def to_onnx(
     or not at all. `UserError` where it cannot be, and where float32 gives other ab than Keras.
     """
     extras.module("onnxruntime")
-    written = [target]
-    if source.embedder:
-        beside = embedding_beside(target, source.metadata["embedding"])
-        if not beside.is_file():
-            onnx_files.write_embedder(source.embedder, beside)
-        written.append(beside)
+    embedding = _embedding(source, target, onnx_files.write)
     with files.replacing(target) as temporary, tempfile.TemporaryDirectory() as folder:
         whole = temporary if numbers == "float32" else Path(folder) / "float32.onnx"
         onnx_files.write(outputs.of_colorizer(source.model), whole, source.described(numbers))
@@ -88,7 +83,39 @@ def to_onnx(
         network = OnnxNetwork(temporary)  # as any other, with all checks
         if numbers == "float32":
             check(source, network.predict)
-    return written
+    return [target, *embedding]
+
+
+def to_tflite(
+    source: Source, target: Path, numbers: str = "float32", calibrate: Path | None = None
+) -> list[Path]:
+    """Write a .tflite and that of its embedding network; as `to_onnx`."""
+    embedding = _embedding(source, target, tflite_files.write)
+    batches = None
+    if numbers == "int8":
+        calibration = [source.inputs(l) for l in pictures(calibrate, source)]
+        batches = functools.partial(iter, calibration)
+    with files.replacing(target) as temporary:
+        network = outputs.of_colorizer(source.model)
+        tflite_files.write(network, temporary, source.described(numbers), numbers, batches)
+        computed = tflite_files.computed(temporary)
+        if numbers == "float32":
+            check(source, lambda inputs: computed(inputs)["ab"])
+    return [target, *embedding]
+
+
+FORMATS = {".onnx": to_onnx, ".tflite": to_tflite}  # by the file's suffix
+
+
+def _embedding(source, target, write):
+    """[the embedding network's file beside `target`], written if it is not there; [] for none."""
+    if source.embedder is None:
+        return []
+    beside = embedding_beside(target, source.metadata["embedding"])
+    if not beside.is_file():
+        metadata = {"embedding": source.embedder.metadata}
+        write(outputs.of_embedder(source.embedder), beside, metadata)
+    return [beside]
 
 
 def check(source: Source, computed: Callable[[dict[str, np.ndarray]], np.ndarray]) -> None:
@@ -135,6 +162,3 @@ def pictures(folder: Path | None, source: Source) -> Iterator[np.ndarray]:
         yield photos.fit([l], source.size, cut, pad=100.0, shape=l.shape)[None, ..., None]
     if not count:
         raise UserError(f"There is no photo in {folder} that can be read. CALIBRATE= needs some.")
-
-
-WRITERS: dict[str, Callable[..., list[Path]]] = {"onnx": to_onnx}

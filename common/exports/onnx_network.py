@@ -120,7 +120,7 @@ class OnnxEmbedder:
 
 def embedding_beside(path: Path, about: Mapping[str, str]) -> Path:
     """Where the embedding network of a model lies: in a folder `embeddings` beside the model."""
-    return path.parent / "embeddings" / f"{about['network']}-{about['sha256'][:12]}.onnx"
+    return path.parent / "embeddings" / f"{about['network']}-{about['sha256'][:12]}{path.suffix}"
 
 
 def _opened(path):

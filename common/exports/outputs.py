@@ -38,11 +38,13 @@ def of_embedder(embedder: Embedder) -> keras.Model:
     return keras.Model({"grey": grey}, {"embedding": embedder.logits(grey)}, name=embedder.network)
 
 
-def signature(model: keras.Model) -> list[dict[str, keras.InputSpec]]:
-    """The inputs as Keras's `export` takes them, any number of pictures at a time."""
+def signature(model: keras.Model, pictures: int | None) -> list[dict[str, keras.InputSpec]]:
+    """The inputs as Keras's `export` takes them; pictures: at a time, None for any number."""
     return [
         {
-            tensor.name: keras.InputSpec(shape=tensor.shape, dtype="float32", name=tensor.name)
+            tensor.name: keras.InputSpec(
+                shape=(pictures, *tensor.shape[1:]), dtype="float32", name=tensor.name
+            )
             for tensor in model.inputs
         }
     ]

@@ -216,7 +216,7 @@ def test_a_file_too_large_is_not_read(written, monkeypatch):
         ("--quantize=int8", "QUANTIZE=int8 needs photos"),
         ("--quantize=int8 --calibrate=nowhere", "There is no folder nowhere"),
         ("--calibrate=x", "CALIBRATE= is for QUANTIZE=int8"),
-        ("--out=x.h5", "ends in .onnx"),
+        ("--out=x.h5", "does not end in .onnx"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(
