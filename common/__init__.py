@@ -5,6 +5,7 @@
     files           atomic writes: a file is complete or absent
     locks           one process at a time in a folder, and who that is
     seals           a changed byte of a file is seen
+    processes       helper processes: what may crash or hang costs one task
     color           sRGB <-> L*a*b*, the scaling of L* and ab, the 313 bins
     photos          any picture file <-> array
     networks        layers, pretrained networks and weights, precision, .h5 files

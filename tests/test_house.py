@@ -93,6 +93,7 @@ STAGES = [
     "files",
     "locks",
     "seals",
+    "processes",
     "color",
     "photos",
     "networks",

@@ -131,7 +131,7 @@ def test_it_colours_a_photo_and_says_by_which_model(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     grey = np.rint(255 * color.rgb2gray(drawn.picture(3, 90, 120))).astype(np.uint8)
     cv2.imwrite("photo.png", grey)
-    assert cli.run(colorize_command.main, ["--in", "photo.png"]) == 0
+    assert cli.run(colorize_command.main, ["--in", "photo.png", "--isolate=no"]) == 0
     out, err = capsys.readouterr()
     assert "coloured/photo.png" in out and f"model: {FOLDER / 'wombat.h5'}" in out + err
     coloured = color.rgb2lab(cv2.imread("coloured/photo.png")[..., ::-1])

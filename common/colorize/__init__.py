@@ -8,9 +8,13 @@ dials      what a person may turn: from faithful to vivid, and a tint
 variants   a sheet of one photo in several settings of the dials
 places     where results go, and what they may never replace
 report     the table of a folder's results
+worker     a Colorizer in a helper process
+remote     `RemoteColorizer`: that process, whose death is survived
+engine     what reads and colours photos: helper processes, or this one
 writing    a coloured photo as a file
 single     one photo, or the sheet of its variants
-folder     every photo of a folder
+room       how many photos are in memory at a time
+folder     every photo of a folder, read ahead and written behind
 """
 
 from typing import TYPE_CHECKING, Any

@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import functools
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,11 +54,11 @@ class Colorizer:
     `model_names.named` takes it; None is the default model. precision: "float32",
     "mixed_bfloat16" or "auto". weights: a file for the embedding network, if its weights are not in
     the usual folders. band: pixels processed at a time in one thread. batch: pictures that the
-    network takes at a time; the last batch is padded, so that a picture's colours depend neither on
-    the other pictures nor on their number. vivid: 0, faithful, to 1, vivid, for a model that
-    classifies ab; None is as the model is exported. tint: "warm", "cool" or (a, b), see
-    `dials.tinted`. refine: what is done to ab after the network, one of `refine.WAYS`. Raises
-    UserError.
+    network takes at a time, halved where memory is short; the last batch is padded, so that a
+    picture's colours depend neither on the other pictures nor on their number. vivid: 0, faithful,
+    to 1, vivid, for a model that classifies ab; None is as the model is exported. tint: "warm",
+    "cool" or (a, b), see `dials.tinted`. refine: what is done to ab after the network, one of
+    `refine.WAYS`. Raises UserError.
 
     Attributes: `runtime`, what computes the network, and a `note` on how it was chosen; `size` and
     `cut` of the pictures that the network takes, the model's `metadata`, its `dial` or None,
@@ -91,6 +92,8 @@ class Colorizer:
         self.cut = self.metadata.get("cut", "squash")
         self.needs_embedding = "embedding" in inputs
         self._band, self._batch = band, batch
+        self._threads = os.cpu_count()
+        self._computing = threading.Lock()  # the network takes all processors for one batch
         about = self.metadata.get("embedding") if self.needs_embedding else None
         self.embedding: dict[str, Any] | None = about
         self.embeds_photos = bool(about and about.get("from") == "photo")
@@ -109,6 +112,16 @@ class Colorizer:
         """A colorizer with the same network and other dials; None leaves a dial as it is."""
         other = copy.copy(self)
         other._turn(vivid, tint)
+        return other
+
+    def careful(self, bands: int = 1) -> "Colorizer":
+        """A colorizer with the same network that takes less memory and more time.
+
+        One thread instead of one a processor, and in bands that many times as small: with more
+        than 1, sums are formed in another order, and a value may be rounded otherwise.
+        """
+        other = copy.copy(self)
+        other._threads, other._band = 1, max(1, self._band // bands)
         return other
 
     def _turn(self, vivid, tint):
@@ -160,26 +173,49 @@ class Colorizer:
         return upsampling.lines(ab, l)
 
     def _predict(self, l, embedding, predict):
-        parts = []
-        for start in range(0, len(l), self._batch):
-            batch = {"l": _padded(l[start : start + self._batch], self._batch)}
-            if embedding is not None:
-                batch["embedding"] = _padded(embedding[start : start + self._batch], self._batch)
-            elif self.needs_embedding:
-                batch["embedding"] = self.embedder(batch["l"], pad=self._batch > 1)
+        parts, start = [], 0
+        while start < len(l):
+            some = slice(start, start + self._batch)
+            given = None if embedding is None else embedding[some]
             try:
-                parts.append(predict(batch)[: len(l) - start])
+                with self._computing:
+                    parts.append(self._predict_batch(l[some], given, predict))
             except MemoryError:
-                raise
-            except Exception as error:  # a layer that takes no picture raises it only here
-                raise UserError(
-                    f"the model cannot be run ({first_line(error)}); export it anew"
-                ) from error
+                if self._batch == 1:
+                    raise
+                self._batch //= 2
+                continue
+            start += self._batch
         return np.concatenate(parts)
 
-    def __call__(self, array: np.ndarray, in_place: bool = False) -> np.ndarray:
-        """The coloured picture; with in_place=True it may overwrite `array`."""
-        return self.joined(array, self.small(array), in_place)
+    def _predict_batch(self, l, embedding, predict):
+        """At most `batch` pictures; MemoryError where they are too many."""
+        batch = {"l": _padded(l, self._batch)}
+        if embedding is not None:
+            batch["embedding"] = _padded(embedding, self._batch)
+        elif self.needs_embedding:
+            batch["embedding"] = self.embedder(batch["l"], pad=self._batch > 1)
+        try:
+            return predict(batch)[: len(l)]
+        except MemoryError:
+            raise
+        except Exception as error:
+            # TensorFlow's ResourceExhaustedError and JAX's XlaRuntimeError
+            if "ResourceExhausted" in type(error).__name__ or "RESOURCE_EXHAUSTED" in str(error):
+                raise MemoryError(first_line(error)) from None
+            # A layer that takes no picture raises it only here.
+            raise UserError(
+                f"the model cannot be run ({first_line(error)}); export it anew"
+            ) from error
+
+    def __call__(
+        self, array: np.ndarray, in_place: bool = False, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The coloured picture; with in_place=True it may overwrite `array`.
+
+        out: receives it, and is returned; of the result's shape and dtype.
+        """
+        return self.joined(array, self.small(array), in_place, out)
 
     @property
     def _whole_cut(self):
@@ -202,7 +238,8 @@ class Colorizer:
 
         embedding = None
         if self.embeds_photos:
-            embedding = self.embedder(fitted(self.embedder.size))
+            with self._computing:
+                embedding = self.embedder(fitted(self.embedder.size))
         l = fitted(self.size)
         # A smaller map would have positions that hold both picture and bar.
         ab = self._small_ab(l, embedding, small=cut != "letterbox")[0]
@@ -210,8 +247,14 @@ class Colorizer:
             raise UserError("the model returned NaN or infinity; train it anew at a lower rate")
         return Small(l[0, ..., 0], ab)
 
-    def joined(self, array: np.ndarray, small: Small, in_place: bool = False) -> np.ndarray:
-        """A picture's own L* with the ab of its `small`; in_place as in a call."""
+    def joined(
+        self,
+        array: np.ndarray,
+        small: Small,
+        in_place: bool = False,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """A picture's own L* with the ab of its `small`; in_place and out as in a call."""
         array, ab, cut = _checked(array), small.ab, self._whole_cut
         height, width = array.shape[:2]
         top, left, *inner = photos.frame((height, width), len(ab), cut)
@@ -221,7 +264,9 @@ class Colorizer:
         lines[inside] = self._lines(ab[inside], l[inside])
         channels = 4 if array.ndim == 3 and array.shape[2] == 4 else 3
         result = array
-        if not in_place or array.ndim == 2 or not array.flags.writeable:
+        if out is not None:
+            result = out
+        elif not in_place or array.ndim == 2 or not array.flags.writeable:
             result = np.empty((height, width, channels), array.dtype)
 
         def colour(band):
@@ -236,7 +281,7 @@ class Colorizer:
             rgb *= np.iinfo(array.dtype).max
             result[band, :, :3] = np.rint(rgb, out=rgb)
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(self._threads) as pool:
             list(pool.map(colour, self._bands(array)))
         if channels == 4 and result is not array:
             result[..., 3] = array[..., 3]

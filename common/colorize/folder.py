@@ -1,70 +1,137 @@
 """Every photo of a folder: none is coloured twice, no failure stops the others."""
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from common import cli, files, photos
 from common.cli import UserError
-from common.colorize import report
-from common.colorize.places import Options, result_name
+from common.colorize import places, report
+from common.colorize.engine import Engine, threads
+from common.colorize.places import Options
 from common.colorize.report import Row
-from common.colorize.writing import Colour, write
+from common.colorize.room import Room
+from common.colorize.writing import write
 from common.photos import PhotoError
 
+MEGAPIXELS = 64.0  # read and not yet written; a larger photo is alone. The most is 12 bytes a pixel
 
-def colour_folder(options: Options, colour: Colour) -> int:
+
+def colour_folder(options: Options, engine: Engine) -> int:
     """Colour every photo below a folder, write the report; the exit code, 1 if a photo failed."""
-    pictures, others = _listed(options.source, options.out)
+    pictures, others = _listed(options.source, options.out, engine.is_picture)
     if not pictures:
         left_out = [f" {row.file}: {row.reason}." for row in others if row.reason]
         raise UserError(
             f"There is no photo below {options.source}; of other files there are {len(others)}."
             + "".join(left_out[:1])
         )
-    originals = {os.path.realpath(options.source / name) for name in pictures}
-    rows = {}
+    if options.overwrite or not all((options.out / name).is_file() for name in pictures):
+        engine.prepare()
     with cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar:
-        # What another run is colouring is taken up again at the end, where the run waits for it.
-        waiting = collections.deque((name, False) for name in pictures)
-        while waiting:
-            name, wait = waiting.popleft()
-            row = _colour_one(name, options, colour, pictures, originals, wait)
-            if row is None:
-                waiting.append((name, True))
-            else:
-                rows[name] = row
-                bar.update()
+        rows = _Run(options, engine, pictures, bar.update).rows()
     table = [*(rows[name] for name in pictures), *others]
     report.save(options.out, table)
     return report.summarize(options.out, table)
 
 
-def _colour_one(name, options, colour, taken, originals, wait):
-    """One photo of a folder -> its `Row`; None if another run has it and `wait` is False."""
-    row = Row(name.as_posix(), result="coloured")
-    source = options.source / name
-    try:
-        with _ours(source, wait) as ours:
-            if not ours:
-                return None
-            with photos.read(source, options.max_megapixels) as photo:
-                height, width = photo.shapes[0]
-                row = dataclasses.replace(row, width=width, height=height)
-                target = options.out / result_name(name, photo, taken)
-                if os.path.realpath(target) in originals:  # possible if IN is inside OUT
-                    raise PhotoError("its result would replace a photo; choose another OUT=")
-                if target.is_file() and not options.overwrite:
-                    row = dataclasses.replace(row, result="kept")
+class _Run:
+    """Photos are read in the calling thread, ahead of those that other threads colour and write."""
+
+    def __init__(self, options, engine, pictures, update):
+        self._options, self._engine, self._pictures = options, engine, pictures
+        self._originals = {os.path.realpath(options.source / name) for name in pictures}
+        self._room = Room(MEGAPIXELS, 2 * threads())
+        self._rows: dict[Path, Row] = {}
+        self._adding, self._update = threading.Lock(), update
+
+    def rows(self) -> dict[Path, Row]:
+        """Colour all; the row of each."""
+        pool = concurrent.futures.ThreadPoolExecutor(threads(), "colouring")
+        running: collections.deque[concurrent.futures.Future] = collections.deque()
+        # What another run is colouring is taken up again at the end, where this run waits for it.
+        waiting = collections.deque((name, False) for name in self._pictures)
+        try:
+            while waiting:
+                name, wait = waiting.popleft()
+                finish = self._begun(name, wait)
+                if finish is None:
+                    waiting.append((name, True))
                 else:
-                    write(colour, photo, target)
-                return dataclasses.replace(row, reason="; ".join(dict.fromkeys(photo.notes)))
-    except PhotoError as error:
-        return dataclasses.replace(row, result="failed", reason=str(error))
-    except OSError as error:
-        return dataclasses.replace(row, result="failed", reason=cli.reason(error))
+                    running.append(pool.submit(self._add, name, finish))
+                while running and running[0].done():
+                    running.popleft().result()  # raises what is the fault of no photo
+            for each in running:
+                each.result()
+        except BaseException:  # an interrupt, say
+            self._engine.stop()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return self._rows
+
+    def _add(self, name, finish):
+        row = finish()
+        with self._adding:
+            self._rows[name] = row
+            self._update()
+
+    def _begun(self, name, wait) -> Callable[[], Row] | None:
+        """Read a photo; what finishes it, for another thread. None if another run has it.
+
+        What has several pages is finished here, page by page.
+        """
+        source, row = self._options.source / name, Row(name.as_posix(), result="coloured")
+        with contextlib.ExitStack() as held:
+            if not held.enter_context(_ours(source, wait)):
+                return None
+            try:
+                with self._engine.read(source, self._options.max_megapixels) as photo:
+                    height, width = photo.shapes[0]
+                    row = dataclasses.replace(row, width=width, height=height)
+                    target, stays = self._target(name, photo)
+                    if stays:
+                        return functools.partial(_noted, row, "kept", photo)
+                    held.enter_context(self._room.taken(height * width / 1e6))
+                    if len(photo.shapes) == 1:
+                        page = next(iter(photo.pages()))
+                        return functools.partial(
+                            self._finished, row, photo, [page], target, held.pop_all()
+                        )
+                    done = self._finished(row, photo, photo.pages(), target, held)
+                    return lambda: done
+            except (PhotoError, OSError) as error:
+                return functools.partial(_failed, row, error)
+
+    def _target(self, name, photo):
+        target, stays = places.target(self._options, name, photo, self._pictures)
+        if os.path.realpath(target) in self._originals:  # possible if IN is inside OUT
+            raise PhotoError("its result would replace a photo; choose another OUT=")
+        return target, stays
+
+    def _finished(self, row, photo, pages, target, held):
+        """The row of a photo that is coloured and written; then `held` is let go."""
+        with held:
+            try:
+                write(self._engine.colour, photo, pages, target)
+                return _noted(row, "coloured", photo)
+            except (PhotoError, OSError) as error:
+                return _failed(row, error)
+
+
+def _noted(row, result, photo):
+    return dataclasses.replace(row, result=result, reason="; ".join(dict.fromkeys(photo.notes)))
+
+
+def _failed(row, error):
+    reason = str(error) if isinstance(error, PhotoError) else cli.reason(error)
+    return dataclasses.replace(row, result="failed", reason=reason)
 
 
 @contextlib.contextmanager
@@ -81,7 +148,7 @@ def _ours(source, wait):
         yield ours
 
 
-def _listed(source, out):
+def _listed(source, out, is_picture):
     """The photos below a folder as paths within it, and a `Row` of everything else in it.
 
     Without what lies in `out`.
@@ -97,7 +164,7 @@ def _listed(source, out):
             continue
         if path in skipped:
             others.append(Row(name.as_posix(), result="left out", reason=skipped[path]))
-        elif photos.is_picture(path):
+        elif is_picture(path):
             pictures[name] = None
         else:
             others.append(Row(name.as_posix()))

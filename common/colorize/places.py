@@ -1,5 +1,6 @@
 """Where results go, and what they may never replace."""
 
+import argparse
 import dataclasses
 import os
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from common import cli, photos
 from common.cli import UserError
+from common.photos import PhotoError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,13 +17,20 @@ class Options:
     """What to colour, and where the results go.
 
     source: a photo or a folder of photos. out: the folder of the results. overwrite: replace
-    results that exist. max_megapixels: larger pictures are refused.
+    results that exist. max_megapixels: larger pictures are refused. isolate: auto, yes or no, as
+    `engine.started` takes it.
     """
 
     source: Path
     out: Path = Path("coloured")
     overwrite: bool = False
     max_megapixels: float = photos.MAX_MEGAPIXELS
+    isolate: str = "auto"
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "Options":
+        """Those that the command's flags give."""
+        return cls(**{field.name: getattr(args, field.name) for field in dataclasses.fields(cls)})
 
 
 def check(options: Options) -> None:
@@ -52,7 +61,28 @@ def check(options: Options) -> None:
         raise UserError(f"OUT={out}: {cli.reason(error)}") from None
 
 
-def result_name(name: Path, photo: photos.Photo, taken: Collection[Path] = ()) -> Path:
+def target(
+    options: Options, name: Path, photo: photos.About, taken: Collection[Path] = ()
+) -> tuple[Path, bool]:
+    """Where the result of a photo goes, and whether a file is there that stays.
+
+    name: of the photo below the source; taken: the names of all photos. `PhotoError` where a link
+    in the folder of the results would lead out of it, or stands where the file goes.
+    """
+    path = options.out / result_name(name, photo, taken)
+    home = os.path.realpath(options.out)
+    if os.path.commonpath([home, os.path.realpath(path.parent)]) != home:
+        raise PhotoError(
+            f"its result would lie outside {options.out}, where a link leads; remove the link"
+        )
+    if options.overwrite:
+        return path, False
+    if path.is_symlink() and not path.exists():
+        raise PhotoError(f"a broken link stands where its result goes: {path}; remove it")
+    return path, path.is_file()
+
+
+def result_name(name: Path, photo: photos.About, taken: Collection[Path] = ()) -> Path:
     """The photo's name for its result, with .png appended if its format is not written.
 
     Once more as long as it is among the names that are `taken`.

@@ -61,6 +61,11 @@ class Settings:
         colorizer.note = chosen.note
         return colorizer
 
+    def said(self, colorizer: "Colorizer") -> str:
+        """The line that says by which model pictures are coloured, and how that is computed."""
+        note = f" ({colorizer.note})" if colorizer.note else ""
+        return f"model: {self.path}, by {colorizer.runtime}{note}"
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each of `Settings` to an argparse parser."""

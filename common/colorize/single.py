@@ -1,29 +1,29 @@
 """One photo, or the sheet of its variants."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from common import cli, files, photos
 from common.cli import UserError
-from common.colorize.places import Options, result_name
-from common.colorize.writing import Colour, write
+from common.colorize import places
+from common.colorize.engine import Engine
+from common.colorize.places import Options
+from common.colorize.settings import Settings
+from common.colorize.writing import write
 from common.photos import PhotoError
 
-if TYPE_CHECKING:
-    from common.colorize.colorizer import Colorizer
 
-
-def colour_photo(options: Options, colour: Colour) -> None:
+def colour_photo(options: Options, engine: Engine) -> None:
     """Colour one photo and print where its result is; `UserError` with the reason."""
     source = options.source
+    if options.overwrite or not (options.out / source.name).is_file():
+        engine.prepare()
     try:
-        with photos.read(source, options.max_megapixels) as photo:
-            target = options.out / result_name(Path(source.name), photo)
-            if target.is_file() and not options.overwrite:
+        with engine.read(source, options.max_megapixels) as photo:
+            target, stays = places.target(options, Path(source.name), photo)
+            if stays:
                 photo.notes.append("is there already and stays; OVERWRITE=1 replaces it")
             else:
-                write(colour, photo, target)
+                write(engine.colour, photo, photo.pages(), target)
     except PhotoError as error:
         raise UserError(f"{source}: {error}") from None
     except OSError as error:
@@ -31,8 +31,8 @@ def colour_photo(options: Options, colour: Colour) -> None:
     print("; ".join([str(target), *dict.fromkeys(photo.notes)]))
 
 
-def write_variants(options: Options, load: Callable[[], "Colorizer"]) -> None:
-    """Write the sheet of a photo's variants; load: called once the photo is read. `UserError`."""
+def write_variants(options: Options, engine: Engine, settings: Settings) -> None:
+    """Write the sheet of a photo's variants; it is coloured in this process. `UserError`."""
     source = options.source
     if source.is_dir():
         raise UserError(f"VARIANTS=1 takes one photo, and {source} is a folder. Name a photo: IN=.")
@@ -40,12 +40,14 @@ def write_variants(options: Options, load: Callable[[], "Colorizer"]) -> None:
     if target.exists() and not options.overwrite:
         raise UserError(f"{target} is there already and stays; OVERWRITE=1 replaces it.")
     try:
-        with photos.read(source, options.max_megapixels) as photo:
+        with engine.read(source, options.max_megapixels) as photo:
             pixels = next(iter(photo.pages())).pixels
     except PhotoError as error:
         raise UserError(f"{source}: {error}") from None
-    from common.colorize import variants
+    colorizer = settings.colorizer()
+    cli.say(settings.said(colorizer))
+    from common.colorize import variants  # with Keras, which the command has not needed so far
 
     with files.replacing(target) as temporary:
-        temporary.write_bytes(photos.png(variants.sheet(load(), pixels)))
+        temporary.write_bytes(photos.png(variants.sheet(colorizer, pixels)))
     print(target)

@@ -1,20 +1,15 @@
 """Colour a photo or a folder of photos: `make colorize IN=photo.jpg`."""
 
-import functools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from common import cli
 from common.cli import UserError
-from common.colorize import places, settings
+from common.colorize import engine, places, settings
 from common.colorize.folder import colour_folder
 from common.colorize.places import Options
 from common.colorize.settings import Settings
 from common.colorize.single import colour_photo, write_variants
-
-if TYPE_CHECKING:
-    from common.colorize.colorizer import Colorizer
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,32 +38,32 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="instead, a sheet of the photo in several settings of --vivid and --tint",
     )
+    parser.add_argument(
+        "--isolate",
+        choices=engine.ISOLATE,
+        default=Options.isolate,
+        help="decode and colour in processes of their own, which a photo may crash; auto is yes",
+    )
     settings.add_flags(parser)
     args = parser.parse_args(argv)
-    options = Options(args.source, args.out, args.overwrite, args.max_megapixels)
-    how = Settings.of(args)
+    options = Options.of(args)
     places.check(options)
-    path = how.path  # a missing model is said before the work, not after it
+    return run(options, Settings.of(args), variants=args.variants)
 
-    @functools.cache  # with the first photo that needs it, so that a finished folder takes no time
-    def load() -> "Colorizer":
-        colorizer = how.colorizer()
-        note = f" ({colorizer.note})" if colorizer.note else ""
-        cli.say(f"model: {path}, by {colorizer.runtime}{note}")
-        return colorizer
 
-    if args.variants:
-        if args.vivid is not None or args.tint is not None:
-            raise UserError("VARIANTS=1 shows several VIVID= and TINT=: leave those two out.")
-        write_variants(options, load)
-        return 0
-
-    def colour(pixels):
-        return load()(pixels, in_place=True)
-
-    if options.source.is_dir():
-        return colour_folder(options, colour)
-    colour_photo(options, colour)
+def run(options: Options, how: Settings, variants: bool = False) -> int:
+    """Colour a photo or a folder, or write a sheet of variants; the exit code. `UserError`."""
+    if variants and (how.vivid is not None or how.tint is not None):
+        raise UserError("VARIANTS=1 shows several VIVID= and TINT=: leave those two out.")
+    folder = options.source.is_dir()
+    at_a_time = engine.threads() if folder else 1
+    with engine.started(how, options.isolate, at_a_time) as started:
+        if variants:
+            write_variants(options, started, how)
+        elif folder:
+            return colour_folder(options, started)
+        else:
+            colour_photo(options, started)
     return 0
 
 

@@ -21,17 +21,22 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     psd        metadata of Photoshop files
     gif        profile and XMP of GIF
     reading    `read`, `Photo`, `Page`; `decode` for a data set
+    decoder    the same in a helper process, for files of strangers: `Decoder`
+    worker     what runs there
     writing    `write` a result in its source's format; `png`
 """
 
+from common.photos.decoder import Decoder
 from common.photos.formats import WRITTEN, PhotoError, find, is_picture, unreadable
 from common.photos.geometry import CUTS, fit, frame, unfit
-from common.photos.reading import MAX_MEGAPIXELS, Page, Photo, decode, flat, opaque, read
+from common.photos.reading import MAX_MEGAPIXELS, About, Page, Photo, decode, flat, opaque, read
 from common.photos.writing import png, write
 
 __all__ = [
     "CUTS",
     "MAX_MEGAPIXELS",
+    "About",
+    "Decoder",
     "WRITTEN",
     "Page",
     "Photo",

@@ -72,6 +72,10 @@ class Directory:
                 self.damaged |= size > 0
         (self.following,) = self._read(place + count * field, self._word, missing=(0,))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the file, which no other process has; all but `save` works there."""
+        return {**self.__dict__, "_file": None}
+
     def _read(self, offset, layout, missing=None):
         size = struct.calcsize(self.order + layout)
         self._file.seek(offset)

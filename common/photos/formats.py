@@ -133,13 +133,29 @@ def unreadable(error: OSError) -> str:
 
 def is_picture(path: str | Path) -> bool:
     """Whether a file is meant to be a picture: by its suffix, or else by its first bytes."""
+    by_name = is_picture_by_name(path)
+    if by_name is not None:
+        return by_name
+    try:
+        with open(path, "rb") as file:
+            return begins_as_picture(file)
+    except OSError:
+        return False
+
+
+def is_picture_by_name(path: str | Path) -> bool | None:
+    """Whether a file is meant to be a picture; None where its name does not tell."""
     path = Path(path)
     if path.name.startswith("."):
         return False
-    if path.suffix.lower() in _SUFFIXES | _RAW | _HEIF | _OTHERS.keys():
-        return True
+    known = _SUFFIXES | _RAW | _HEIF | _OTHERS.keys()
+    return True if path.suffix.lower() in known else None
+
+
+def begins_as_picture(file: BinaryIO) -> bool:
+    """Whether the first bytes of an open file are those of a picture, read here or not."""
     try:
-        with open(path, "rb") as file, decoding():
+        with decoding():
             if why_not(file.read(HEAD)):
                 return True
             file.seek(0)

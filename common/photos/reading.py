@@ -92,8 +92,9 @@ class Page:
     extra: np.ndarray | None = None
 
 
-class Photo:
-    """An open picture file, whose pages are decoded one by one.
+@dataclasses.dataclass
+class About:
+    """What is known of an open picture file before it is decoded.
 
     `format`: Pillow's name; `written`: the format of a result, which is the same if we write it;
     `shapes`: (H, W) of each page as stored; `compressed`: whether its pixels are;
@@ -101,7 +102,20 @@ class Photo:
     offsets have 64 bits, ...) as of `exif.header`.
     """
 
-    tiff_header: tuple[str, bool, int]
+    format: str
+    written: str
+    shapes: list[tuple[int, int]]
+    compressed: bool
+    notes: list[str]
+    tiff_header: tuple[str, bool, int] | None = None
+
+    def pages(self) -> Iterator[Page]:
+        """Yield each `Page`; raises PhotoError."""
+        raise NotImplementedError
+
+
+class Photo(About):
+    """An open picture file, whose pages are decoded one by one, in this process."""
 
     def __init__(self, file: BinaryIO, max_megapixels: float, suffix: str = "") -> None:
         self.notes: list[str] = []
@@ -177,7 +191,6 @@ class Photo:
             image.info.update(gif.info(self._file))
 
     def pages(self) -> Iterator[Page]:
-        """Yield each `Page`; raises PhotoError."""
         for index in range(len(self.shapes)):
             with decoding():
                 page = self.page(index)

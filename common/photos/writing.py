@@ -20,7 +20,7 @@ from common.photos import exif
 from common.photos.formats import PhotoError
 from common.photos.pixels import eight_bit
 from common.photos.profiles import srgb_profile
-from common.photos.reading import Page, Photo
+from common.photos.reading import About, Page
 
 _JFIF = {"": 0, "inch": 1, "cm": 2}  # units of density
 # No JPEG keeps L* within 0.5 at 99.9 % of pixels; this does at 98.5 % (benchmarks/lightness.py).
@@ -49,7 +49,7 @@ def png(rgb: np.ndarray, compression: int | None = None) -> bytes:
     return encoded.tobytes()
 
 
-def write(path: str | Path, pages: Iterable[Page], photo: Photo) -> None:
+def write(path: str | Path, pages: Iterable[Page], photo: About) -> None:
     """Write an iterator of `Page`s as photo.written, tagged sRGB, metadata kept.
 
     All but JPEG, of quality 100 and full colour resolution, hold the pixels exactly; a TIFF is
@@ -172,6 +172,7 @@ def _write_tiff(path, pages, photo):
     import tifffile
 
     directories = []
+    assert photo.tiff_header is not None  # its source is a TIFF
     order, big, _ = photo.tiff_header
     large = sum(height * width for height, width in photo.shapes) * 8 > 2**32
     with tifffile.TiffWriter(path, bigtiff=big or large, byteorder=order) as tiff:

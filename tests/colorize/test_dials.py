@@ -132,7 +132,7 @@ def test_white_and_black_stay_neutral_and_grey_takes_the_tint(models, model):
 
 def run(capsys, *flags):
     try:
-        code = cli.run(colorize_command.main, list(map(str, flags)))
+        code = cli.run(colorize_command.main, ["--isolate=no", *map(str, flags)])
     except SystemExit as stop:
         code = stop.code
     return code, *capsys.readouterr()

@@ -1,0 +1,81 @@
+"""What reads and colours photos: helper processes, or this one.
+
+The results are the same, byte for byte. In helper processes a photo that breaks its decoder, or
+takes more memory than there is, costs that photo; and the first is decoded while the model loads.
+"""
+
+import contextlib
+import dataclasses
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import cli, photos
+from common.colorize.remote import RemoteColorizer
+from common.colorize.settings import Settings
+
+# A picture as `Colorizer` takes it, notes on its photo -> coloured. It may overwrite the picture.
+Colour = Callable[[np.ndarray, list[str]], np.ndarray]
+ISOLATE = ("auto", "yes", "no")
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """`read` and `is_picture` as of `photos`, `colour`, from several threads at a time.
+
+    prepare: begins what takes time, where it is known that photos will be coloured. stop: makes
+    calls that wait for a helper process return, with a PhotoError.
+    """
+
+    read: Callable[[Path, float], AbstractContextManager[photos.About]]
+    is_picture: Callable[[Path], bool]
+    colour: Colour
+    prepare: Callable[[], object]
+    stop: Callable[[], object]
+
+
+def threads() -> int:
+    """Photos that are coloured and written at a time: while one is written another is coloured."""
+    return min(8, (os.cpu_count() or 1) + 1)
+
+
+@contextlib.contextmanager
+def started(settings: Settings, isolate: str = "auto", at_a_time: int = 1) -> Iterator[Engine]:
+    """Yield the engine for some photos; isolate: one of `ISOLATE`, of which auto is yes.
+
+    The line that says which model it is follows once the model is loaded. Raises `UserError` where
+    there is no such model.
+    """
+    _ = settings.path  # a missing model is said before the work, not after it
+    if isolate == "no":
+        yield _here(settings)
+        return
+    decoder, colorizer = photos.Decoder(), RemoteColorizer(settings, at_a_time, cli.say)
+
+    def stop():
+        colorizer.close()
+        decoder.close()
+
+    try:
+        yield Engine(decoder.read, decoder.is_picture, colorizer, colorizer.start, stop)
+    finally:
+        stop()
+
+
+def _here(settings):
+    """The engine in this process."""
+    turn, colorizers = threading.Lock(), list[Any]()
+
+    def colour(pixels, notes):
+        with turn:  # with the first photo that needs it: a finished folder takes no time
+            if not colorizers:
+                colorizers.append(settings.colorizer())
+                cli.say(settings.said(colorizers[0]))
+        return colorizers[0](pixels, in_place=True)
+
+    return Engine(photos.read, photos.is_picture, colour, lambda: None, lambda: None)
