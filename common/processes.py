@@ -280,9 +280,11 @@ def _exactly(channel, size, ticks):
 
 
 def _wait(channel, ticks):
-    poll = select.poll()
-    poll.register(channel, select.POLLIN)
-    while not poll.poll(1000):
+    while True:
+        poll = select.poll()
+        poll.register(channel, select.POLLIN)  # anew: another thread may have closed it
+        if poll.poll(1000):
+            return
         ticks[0] -= 1
         if ticks[0] <= 0:
             raise TimeoutError

@@ -36,7 +36,8 @@ class RemoteColorizer:
         self._channels: queue.SimpleQueue[int] = queue.SimpleQueue()
         for channel in range(at_a_time):
             self._channels.put(channel)
-        self._announced = self._closed = False
+        self._ready: Helper | None = None  # the last one that has loaded the model
+        self._closed = False
 
     def start(self) -> Helper:
         """The process, anew if it has ended."""
@@ -88,14 +89,16 @@ class RemoteColorizer:
         except HelperDied as died:
             if self._closed:
                 raise PhotoError("the run was stopped") from None
+            if helper is self._ready:  # another thread's picture was too much for it
+                raise
             raise UserError(
                 f"The process that loads the model {died.how}. Free some memory, or choose a "
                 "smaller model: MODEL=."
             ) from None
         with self._changing:
-            if not self._announced:
+            if self._ready is None:
                 self._loaded(said)
-            self._announced = True
+            self._ready = helper
         descriptor = processes.descriptor_of(pixels)
         assert descriptor is not None  # it is shared
         request = pixels.shape, pixels.dtype.name, care

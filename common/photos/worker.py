@@ -36,12 +36,6 @@ def start(_: Any) -> processes.Handler:
     return handle
 
 
-class _Named(io.FileIO):
-    """A file with a name, which tifffile asks for; that of a descriptor is a number."""
-
-    name = "photo"
-
-
 class _Worker:
     photo: reading.Photo | None = None
     file: io.BufferedReader | None = None
@@ -50,7 +44,9 @@ class _Worker:
 
     def _opened(self, descriptor):
         self.close()
-        self.file = io.BufferedReader(_Named(descriptor, "rb"))
+        raw = io.FileIO(descriptor, "rb")
+        raw.name = "photo"  # tifffile asks for one, and that of a descriptor is a number
+        self.file = io.BufferedReader(raw)
         megabytes = os.fstat(descriptor).st_size / 1e6
         processes.limit_memory(_SPARE + int(4e6 * megabytes))
         processes.limit_processor_time(_OPENING + _PER_MEGABYTE * megabytes)

@@ -105,7 +105,6 @@ def test_it_tells_pictures_from_other_files(remote, tmp_path):
 def test_a_file_that_breaks_its_decoder_costs_itself(tmp_path, monkeypatch):
     """A crash, a loop without end, memory without end; the photo after each is read."""
     monkeypatch.setattr(decoder, "MODULE", "tests.photos.breaking")
-    monkeypatch.setattr(worker, "seconds", lambda *_: 2)
     (tmp_path / "good.png").write_bytes(FILES["deep.png"])
     remote = photos.Decoder()
     try:
@@ -115,8 +114,11 @@ def test_a_file_that_breaks_its_decoder_costs_itself(tmp_path, monkeypatch):
             (b"MM", "not enough memory for it"),
         ):
             (tmp_path / "bad").write_bytes(b"BREAK-" + code)
-            with pytest.raises(PhotoError, match=words), remote.read(tmp_path / "bad"):
-                pass
+            with monkeypatch.context() as patch:
+                if code == b"LP":
+                    patch.setattr(worker, "seconds", lambda *_: 1)
+                with pytest.raises(PhotoError, match=words), remote.read(tmp_path / "bad"):
+                    pass
             with remote.read(tmp_path / "good.png") as photo:
                 assert len(list(photo.pages())) == 1
     finally:
