@@ -136,7 +136,7 @@ class Photo(About):
         else:
             self._open(head, suffix)
         for height, width in self.shapes:
-            if not height * width:
+            if min(height, width) < 1:
                 raise PhotoError("damaged (it has no pixels)")
             if height * width > max_megapixels * 1e6:
                 raise PhotoError(

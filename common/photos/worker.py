@@ -15,6 +15,7 @@ from common.photos.formats import decoding
 
 _SPARE = 1 << 30  # bytes: of libraries, threads and metadata
 _PER_PIXEL = 64  # bytes: the most is 16-bit RGBA in floats of a colour profile, and its copies
+_TO_OPEN = 8  # bytes a pixel: libwebp makes room for two pictures before it says their size
 _OPENING, _LOADING = 20, 40  # seconds of processor time
 _PER_MEGAPIXEL, _PER_MEGABYTE = 2, 1
 
@@ -42,27 +43,27 @@ class _Worker:
     told = 0  # notes that the parent has
     pixels: tuple = ()  # arrays on their way
 
-    def _opened(self, descriptor):
+    def _opened(self, descriptor, max_megapixels=0.0):
         self.close()
         raw = io.FileIO(descriptor, "rb")
         raw.name = "photo"  # tifffile asks for one, and that of a descriptor is a number
         self.file = io.BufferedReader(raw)
         megabytes = os.fstat(descriptor).st_size / 1e6
-        processes.limit_memory(_SPARE + int(4e6 * megabytes))
+        processes.limit_memory(_SPARE + int(4e6 * megabytes + _TO_OPEN * 1e6 * max_megapixels))
         processes.limit_processor_time(_OPENING + _PER_MEGABYTE * megabytes)
         return self.file
 
     def is_picture(self, descriptor):
         """As `formats.is_picture`, of a file whose name tells nothing."""
         try:
-            return formats.begins_as_picture(self._opened(descriptor)), ()
+            return formats.begins_as_picture(self._opened(descriptor, reading.MAX_MEGAPIXELS)), ()
         finally:
             self.close()
 
     def open(self, max_megapixels, suffix, descriptor):
         """What is known of the photo before it is decoded, as a dict of `About`'s fields."""
         with decoding():
-            file = self._opened(descriptor)
+            file = self._opened(descriptor, max_megapixels)
             self.photo = photo = reading.Photo(file, max_megapixels, suffix)
         self.told = len(photo.notes)
         about = {

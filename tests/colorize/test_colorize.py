@@ -318,7 +318,7 @@ def test_one_photo(tmp_path, model, command):
     source = save(tmp_path / "my photo.v2 é.png")
     code, output, errors = command(source, tmp_path / "out")
     assert (code, errors) == (0, "") and "my photo.v2 é.png" in output
-    assert output.startswith(f"model: {model}\n")
+    assert output.startswith(f"model: {model}, by ")
     result = np.asarray(Image.open(tmp_path / "out" / source.name))
     assert np.abs(lightness(result) - lightness(RGB)).max() < 0.5
     assert chroma(result).mean() > 5

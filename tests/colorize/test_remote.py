@@ -5,21 +5,26 @@ import functools
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from common import cli, photos
-from common.colorize import engine, remote
+from common.colorize import Colorizer, engine, remote
 from common.colorize.folder import colour_folder
 from common.colorize.places import Options
 from common.colorize.remote import RemoteColorizer
 from common.colorize.report import REPORT
 from common.colorize.room import Room
 from common.colorize.single import colour_photo
+from common.commands import colorize as command
 from common.photos import PhotoError
+from tests import drawn
+from tests.colorize import limited
 from tests.colorize.inverting import Settings
+from tests.photos.test_decoder import FILES
 
 SOUND = np.full((20, 30), 100, np.uint8)
 FATAL = np.full((20, 30), 7, np.uint8)
@@ -200,3 +205,45 @@ def test_names_that_mean_something_elsewhere_are_names_here(tmp_path, here, caps
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     expected = {f"in/{name}", f"out/{'shown.png' if hidden else name}", f"out/{REPORT}"}
     assert written == {"in", "out", *expected, *(["in/shown.png"] * hidden)}
+
+
+# --- With a model ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tmp_path):
+    return drawn.exported(tmp_path / "tiny.h5")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limit of memory")
+def test_what_memory_does_not_suffice_for_fails_alone_and_never_comes_out_grey(model):
+    """The limit is one of address space, which the system holds the process to."""
+    settings = limited.Settings(model=model, memory=300 << 20)
+    colour, here = RemoteColorizer(settings, 1, print), Colorizer(model)
+    small = drawn.picture(1, 300, 400)
+    large = np.zeros((12_000, 10_000), np.uint8)  # and 360 MB of its colours
+    try:
+        np.testing.assert_array_equal(colour(small.copy(), []), here(small))
+        with pytest.raises(PhotoError, match=remote.NO_MEMORY):
+            colour(large, [])
+        np.testing.assert_array_equal(colour(small.copy(), []), here(small))
+    finally:
+        colour.close()
+
+
+@pytest.mark.slow
+def test_helper_processes_change_no_byte(tmp_path, model, capsys):
+    source = tmp_path / "in"
+    source.mkdir()
+    for name, data in FILES.items():
+        (source / name).write_bytes(data)
+    (source / "notes.txt").write_text("no photo")
+    results = []
+    for isolate in ("yes", "no"):
+        out = tmp_path / isolate
+        flags = f"--in={source}", f"--out={out}", f"--model={model}", f"--isolate={isolate}"
+        assert cli.run(command.main, list(flags)) == 1
+        results.append({path.name: path.read_bytes() for path in out.iterdir()})
+        assert "6 coloured, 3 failed, 1 not a photo" in capsys.readouterr().out
+    assert results[0] == results[1] and len(results[0]) == 7
