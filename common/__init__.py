@@ -14,6 +14,7 @@
     training        training a network, with checkpoints that resume to the same bits
     exports         exported models for other runtimes: ONNX
     colorize        an exported model as a function of photos
+    film            a film as frames, coloured so that colours hold
     evaluation      models x pictures -> table, metrics.json and a page
     survey          asking people which pictures are recoloured
     commands        what make and the command line call; only this folder chains the stages

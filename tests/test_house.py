@@ -102,6 +102,7 @@ STAGES = [
     "training",
     "exports",
     "colorize",
+    "film",
     "evaluation",
     "survey",
     "commands",

@@ -26,6 +26,7 @@ _TO_XYZ = np.array(
     ]
 )
 _FROM_XYZ = np.linalg.inv(_TO_XYZ)
+LUMINANCE = tuple(_TO_XYZ[1].tolist())  # the shares of linear red, green and blue
 
 # f(XYZ) -> Lab, and back, as 3 x 4 matrices: the last column is added.
 _TO_LAB = np.array([[0, 116, 0, -16], [500, -500, 0, 0], [0, 200, -200, 0]], np.float64)

@@ -50,6 +50,7 @@ SUBCOMMANDS = {
     "export": Subcommand(
         "common.commands.export", "write a model as .onnx or .tflite, for other runtimes"
     ),
+    "video": Subcommand("common.commands.video", "colour a film or an animation", backend=False),
     "survey": Subcommand(
         "common.commands.survey",
         "write a page that asks people which pictures are recoloured",
