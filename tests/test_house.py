@@ -237,7 +237,7 @@ def pinned(name):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_import_is_declared(package):
     known = declared("requirements.txt")
-    for extra in ("heif", "onnx"):
+    for extra in ("film", "heif", "onnx"):
         known |= declared(f"requirements-{extra}.txt")
     if package in ("common", *REPORTS):  # jax is optional: asked for by the user's backend
         known["jax"] = None

@@ -9,6 +9,7 @@ train           `train`: prepare, train, export and evaluate
 evaluate        `eval`: models on a test split
 export          a model as a file for another runtime
 colorize        a photo or a folder of photos
+video           a film or an animation
 survey          a page that asks people which pictures are recoloured
 survey_results  counts people's answers
 reproduce       trains a report's configs, prints its figures beside ours: the `Row`s of claims.py

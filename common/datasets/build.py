@@ -289,7 +289,7 @@ class ShardWriter:
         except photos.PhotoError as error:
             return None, str(error)
         ab = lab.rgb_to_lab(rgb)[..., 1:].mean((0, 1), np.float64)
-        return records.encode_example(rgb, name, label), (ab, statistics.is_grey(rgb))
+        return records.encode_example(rgb, name, label), (ab, photos.is_grey(rgb))
 
 
 def _sidecar(folder, shard):

@@ -4,13 +4,9 @@ import contextlib
 
 import numpy as np
 
-from common import cli, files, photos, seals
+from common import cli, files, seals
 from common.color import bins, lab
 from common.datasets.records import Dataset
-
-GREY = 3.0  # largest distance of a grey picture's ab from the tone of its L*
-TONE = 40.0  # largest ab of such a tone; that of sepia is 35
-_SIDE = 64  # at this size the noise of a scan is averaged
 
 
 def prior(dataset: Dataset) -> np.ndarray:
@@ -43,19 +39,6 @@ def counted(dataset: Dataset, batch_size: int = 16) -> np.ndarray:
             counts += np.bincount(nearest.ravel(), minlength=len(counts))
             bar.update(len(nearest))
     return counts / counts.sum()
-
-
-def is_grey(rgb: np.ndarray) -> bool:
-    """Whether a picture, (S, S, 3) uint8 sRGB, has no colours but a weak tone: sepia, an old print.
-
-    At 99 % of its pixels ab depends on L* alone. Of 3,320 photos in colour one is taken for grey.
-    """
-    small = lab.rgb_to_lab(photos.fit(rgb, min(len(rgb), _SIDE), "squash")).reshape(-1, 3)
-    level, ab = np.rint(small[:, 0]).astype(int), small[:, 1:]
-    sums = np.stack([np.bincount(level, channel) for channel in ab.T], axis=1)
-    tone = sums / np.maximum(np.bincount(level), 1)[:, None]
-    distance = np.abs(ab - tone[level]).max(axis=1)
-    return bool(np.quantile(distance, 0.99) < GREY and np.abs(tone).max() < TONE)
 
 
 def grey_share(dataset: Dataset) -> float:

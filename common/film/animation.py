@@ -78,8 +78,8 @@ def _frames(image, notes) -> Iterator[tuple[np.ndarray, int]]:
     """Every frame, (H, W, 4) uint8, and its milliseconds."""
     try:
         for frame in ImageSequence.Iterator(image):
-            shown = frame.info.get("duration", _SHOWN)
-            yield np.array(frame.convert("RGBA")), int(shown)
+            rgba = np.array(frame.convert("RGBA"))  # a WebP's times are known when it is decoded
+            yield rgba, int(frame.info.get("duration", _SHOWN))
     except (OSError, SyntaxError, ValueError, EOFError):
         notes["ends early: damaged or cut short"] = 1
 

@@ -69,7 +69,7 @@ def choose(film: Film, out: Path, lossless: bool = False) -> Encoding:
     bits = next((depth for depth in depths if depth >= source.bits), depths[-1])
     full = source.full
     if film.is_grey:
-        sampling = 2, 2
+        sampling, full = (2, 2), full and lossless
     elif film.is_rgb:
         sampling, bits, full = ((1, 1) if lossless else (2, 2)), film.bits, False
         bits = next((depth for depth in depths if depth >= bits), depths[-1])

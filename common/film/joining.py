@@ -79,10 +79,10 @@ def _coded(parts, time_base, stream) -> Iterator[tuple[float, Any]]:
     A packet is decoded when the frame that is shown `delay` frames before its own place is: the
     same distance in all segments, so that times of decoding rise over their joints as well.
     """
-    ranks = []
+    ranks: list[np.ndarray] = []
     for path in parts.paths:
         shown = np.array([packet.pts for packet in _packets(path)])
-        ranks.append(sum(map(len, ranks)) + np.argsort(np.argsort(shown)))
+        ranks.append(sum(len(each) for each in ranks) + np.argsort(np.argsort(shown)))
     order = np.concatenate(ranks)
     if len(order) != len(parts.pts):
         raise UserError(
@@ -102,7 +102,7 @@ def _coded(parts, time_base, stream) -> Iterator[tuple[float, Any]]:
 
 
 def _packets(path):
-    """The coded frames of a segment. Of their times the order alone counts: NUT shifts them."""
+    """The coded frames of a segment; of their times the order alone counts: they are rounded."""
     with library.av().open(str(path)) as container:
         yield from (packet for packet in container.demux(video=0) if packet.size)
 
@@ -133,6 +133,8 @@ def _copies(film, encoding, source, out):
     for stream in source.streams:
         if stream.index == film.index:
             continue
+        if stream.type == "data" and source.chapters() and stream.codec_context is None:
+            continue  # chapters as MP4 repeats them, which are written anew
         what = {"audio": "sound", "subtitle": "subtitles", "video": "picture"}.get(
             stream.type, stream.type
         )

@@ -20,7 +20,9 @@ from common.photos.profiles import refuse_hdr
 _PLANAR = re.compile(r"(?:yuvj?|yuva|gray)(?:(420|422|440|444)p)?(\d*)(?:le)?")
 _SAMPLING = {"420": (2, 2), "422": (2, 1), "440": (1, 2), "444": (1, 1), None: (1, 1)}
 _NARROW, _FULL = 1, 2  # FFmpeg's colour ranges
+_BT709 = 1  # the code point of primaries and transfer, for which colours are made
 _UNSAID = 2  # the code point of matrices, primaries and transfers that a file does not state
+_BOTTOM_FIRST = (3, 4)  # of FFmpeg's field orders
 _SD = 576  # rows up to which an unstated matrix is BT.601's, as players guess
 _ORIENTATION = {  # the matrix that shows a frame -> quarter turns counterclockwise, then mirrored
     (1, 0, 0, 1): (0, False), (0, 1, -1, 0): (3, False), (-1, 0, 0, -1): (2, False),
@@ -110,15 +112,16 @@ class Film:
             self.notes["its transparency: left out"] = 1
         if first.color_primaries == 9:
             self.notes["its primaries are BT.2020: new colours are as strong as in BT.709"] = 1
-        self.colours = Colours(first.color_primaries, first.color_trc)
+        stated = (first.color_primaries, first.color_trc)
+        self.colours = Colours(*(_BT709 if code == _UNSAID else code for code in stated))
         turned = self._size[::-1] if self._turn[0] % 2 else self._size
         self.shape = turned[1], turned[0]
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         self.aspect = 1 / aspect if self._turn[0] % 2 else aspect
         self.interlaced = ""
         if first.interlaced_frame:
-            order = str(getattr(stream.codec_context, "field_order", ""))
-            self.interlaced = "bb" if order.lower().endswith(("bb", "bt", "3", "5")) else "tt"
+            bottom_first = stream.codec_context.field_order in _BOTTOM_FIRST
+            self.interlaced = "bb" if bottom_first else "tt"
             self.notes[
                 "interlaced: its frames stay so; deinterlaced first, it would be coloured better"
             ] = 1

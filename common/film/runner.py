@@ -10,12 +10,12 @@ import numpy as np
 
 from common import cli, files
 from common.cli import UserError
-from common.film import animation, encoding, joining
+from common.film import animation, encoding, joining, segments
 from common.film.colouring import Colouring, State
 from common.film.encoding import Encoding
 from common.film.options import Options, Result
 from common.film.reading import Film
-from common.film.segments import LENGTH, Done, Segment, Work
+from common.film.segments import Done, Segment, Work
 
 if TYPE_CHECKING:
     from common.colorize.colorizer import Colorizer
@@ -105,7 +105,7 @@ class _Run:
                             planes = self.colouring.written(held, ab)
                             segment.write(planes, held.frame.pts, held.frame.duration)
                             bar.update()
-                        is_full = len(segment.pts) >= LENGTH
+                        is_full = len(segment.pts) >= segments.LENGTH
                         group = None if is_full else next(finished, None)
                 done.append(self._stored(segment, behind, done))
         if not done:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from common.datasets import statistics
+from common import photos
 from common.film import flow, yuv
 from common.film.yuv import Coding
 
@@ -43,7 +43,7 @@ def in_colour(planes: list[np.ndarray], coding: Coding) -> bool:
         return False
     small = [cv2.resize(plane, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for plane in planes]
     rgb = yuv.rgb(small, dataclasses.replace(coding, across=1, down=1))
-    return not statistics.is_grey(np.rint(rgb * 255).astype(np.uint8))
+    return not photos.is_grey(np.rint(rgb * 255).astype(np.uint8))
 
 
 def decided(flags: Sequence[bool], before: bool | None) -> bool:

@@ -94,7 +94,7 @@ class Work:
 
     def path(self, index: int) -> Path:
         """The coded frames of a segment."""
-        return self.folder / f"segment-{index:06}.nut"
+        return self.folder / f"segment-{index:06}.mkv"
 
     def done(self, index: int) -> Done | None:
         """What is stored beside a complete segment; None if there is none."""
@@ -184,10 +184,10 @@ class Segment:
 
 
 def encoder(path: Path, film: Film, encoding: Encoding) -> tuple[Any, Any]:
-    """(an open NUT file, its stream), to which a film's coded frames are written."""
+    """(an open Matroska file, its stream), to which a film's coded frames are written."""
     av = library.av()
     try:
-        container = av.open(str(path), "w", format="nut")
+        container = av.open(str(path), "w", format="matroska")
         stream = container.add_stream(encoding.encoder, rate=film.rate)
         context = stream.codec_context
         stream.height, stream.width = film.shape

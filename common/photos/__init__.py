@@ -20,6 +20,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     ppm        16 bits
     psd        metadata of Photoshop files
     gif        profile and XMP of GIF
+    tone       whether a picture is grey
     reading    `read`, `Photo`, `Page`; `decode` for a data set
     decoder    the same in a helper process, for files of strangers: `Decoder`
     worker     what runs there
@@ -30,6 +31,7 @@ from common.photos.decoder import Decoder
 from common.photos.formats import WRITTEN, PhotoError, find, is_picture, unreadable
 from common.photos.geometry import CUTS, fit, frame, unfit
 from common.photos.reading import MAX_MEGAPIXELS, About, Page, Photo, decode, flat, opaque, read
+from common.photos.tone import is_grey
 from common.photos.writing import png, write
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "fit",
     "flat",
     "frame",
+    "is_grey",
     "is_picture",
     "opaque",
     "png",

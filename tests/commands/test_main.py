@@ -28,6 +28,7 @@ FLAGS = {
     "split-by rebalance against predictions preset metrics classifier classifier-weights "
     "inception-v3-weights vgg16-weights mobilenet-v2-weights perceptual lpips-weights",
     "colorize": "in out model embedding-weights precision overwrite max-megapixels",
+    "video": "in out model steady colour lossless vivid tint overwrite precision",
     "survey-results": "in key",
     "train koala": TRAIN,
     "train iizuka": TRAIN,

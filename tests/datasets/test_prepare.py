@@ -239,9 +239,9 @@ def test_grey_sepia_and_old_prints_are_grey_and_drawn_colours_are_not(tone):
         noise = np.random.default_rng(seed).normal(0, 2, toned.shape)
         scan = np.clip(toned + noise, 0, 255).astype(np.uint8)
         jpeg = cv2.imdecode(cv2.imencode(".jpg", scan)[1], cv2.IMREAD_COLOR)
-        assert statistics.is_grey(toned) and statistics.is_grey(jpeg)
-        assert not statistics.is_grey(colour)
-    assert not statistics.is_grey(_toned(np.full((32, 32), 200), (1, 0.1, 0)))  # one strong colour
+        assert photos.is_grey(toned) and photos.is_grey(jpeg)
+        assert not photos.is_grey(colour)
+    assert not photos.is_grey(_toned(np.full((32, 32), 200), (1, 0.1, 0)))  # one strong colour
 
 
 @pytest.mark.parametrize(("grey", "warned"), [(0, False), (3, True), (24, True)])
