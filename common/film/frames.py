@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from common.film import library
+from common.film import pyav
 from common.film.yuv import Coding
 
 _NARROW, _FULL = 1, 2  # FFmpeg's colour ranges
@@ -18,7 +18,7 @@ def planes_of(frame: Any, dtype: type, count: int = 3) -> list[np.ndarray]:
 def frame_of(planes: list[np.ndarray], layout: str, coding: Coding) -> Any:
     """Planes as a frame, with what its numbers mean."""
     height, width = planes[0].shape
-    frame = library.av().VideoFrame(width, height, layout)
+    frame = pyav.av().VideoFrame(width, height, layout)
     for plane, values in zip(frame.planes, planes, strict=True):
         _rows(plane, coding.dtype)[:, : plane.width] = values
     frame.colorspace, frame.color_range = coding.matrix, colour_range(coding)

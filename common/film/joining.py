@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.cli import UserError, first_line
-from common.film import library
+from common.film import pyav
 from common.film.encoding import Encoding
 from common.film.reading import Film
 
@@ -37,7 +37,7 @@ def join(film: Film, encoding: Encoding, parts: Parts, target: Path) -> None:
     """Write the result: the coded frames, and of the source every stream that the container holds,
     chapters and metadata. What it does not hold is noted in `film.notes`. Raises UserError.
     """
-    av = library.av()
+    av = pyav.av()
     options = _OPTIONS.get(encoding.container, {})
     try:
         with (
@@ -103,13 +103,13 @@ def _coded(parts, time_base, stream) -> Iterator[tuple[float, Any]]:
 
 def _packets(path):
     """The coded frames of a segment; of their times the order alone counts: they are rounded."""
-    with library.av().open(str(path)) as container:
+    with pyav.av().open(str(path)) as container:
         yield from (packet for packet in container.demux(video=0) if packet.size)
 
 
 def _others(film, source, copies) -> Iterator[tuple[float, Any]]:
     """The packets of the copied streams, in the order of the source."""
-    av = library.av()
+    av = pyav.av()
     packets = source.demux([source.streams[index] for index in copies]) if copies else iter(())
     time = float("-inf")
     while True:
@@ -155,7 +155,7 @@ def _copies(film, encoding, source, out):
 
 def _holds(container, stream):
     """Whether a container takes a stream, by trying."""
-    av = library.av()
+    av = pyav.av()
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
             trial.add_stream_from_template(stream)
@@ -177,7 +177,7 @@ def _true(metadata):
 
 def _check_metadata(film, target):
     """Note what the container has not kept of the chapters and the metadata."""
-    av = library.av()
+    av = pyav.av()
     with (
         av.open(str(film.path), metadata_errors="replace") as source,
         av.open(str(target), metadata_errors="replace") as out,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from common.cli import UserError, first_line
-from common.film import frames, library, yuv
+from common.film import frames, pyav, yuv
 from common.film.yuv import Coding
 from common.photos import PhotoError
 from common.photos.profiles import refuse_hdr
@@ -129,7 +129,7 @@ class Film:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
         """The container and its film."""
-        av = library.av()
+        av = pyav.av()
         try:
             container = av.open(str(self.path), metadata_errors="replace")
         except (av.error.FFmpegError, ValueError) as error:
@@ -150,7 +150,7 @@ class Film:
 
     def _decoded(self, container, stream):
         """The frames of the open stream; what cannot be decoded is counted and passed over."""
-        av = library.av()
+        av = pyav.av()
         damaged = "damaged parts, which are passed over"
         packets = container.demux(stream)
         while True:
@@ -193,7 +193,7 @@ class Film:
 
     def _from(self, container, stream, after):
         """The decoded frames behind `after`, by a seek where the container allows it."""
-        av = library.av()
+        av = pyav.av()
         if after is None:
             return self._decoded(container, stream)
         wanted = after - round(_BEFORE / self.time_base)

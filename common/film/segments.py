@@ -16,7 +16,7 @@ import numpy as np
 
 from common import files
 from common.cli import UserError, first_line
-from common.film import frames, library, yuv
+from common.film import frames, pyav, yuv
 from common.film.encoding import Encoding
 from common.film.reading import Film
 
@@ -166,7 +166,7 @@ class Segment:
 
     def _compare(self):
         """Read back what was coded, and measure it against what was handed over."""
-        av = library.av()
+        av = pyav.av()
         count, coding = 0, self._encoding.coding
         with av.open(str(self._temporary)) as container:
             for frame in container.decode(video=0):
@@ -185,7 +185,7 @@ class Segment:
 
 def encoder(path: Path, film: Film, encoding: Encoding) -> tuple[Any, Any]:
     """(an open Matroska file, its stream), to which a film's coded frames are written."""
-    av = library.av()
+    av = pyav.av()
     try:
         container = av.open(str(path), "w", format="matroska")
         stream = container.add_stream(encoding.encoder, rate=film.rate)
