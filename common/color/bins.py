@@ -171,10 +171,16 @@ def mean_of(logits: np.ndarray, temperature: float, offset: float | list[float])
 
     float32. To the rounding of float32 as Keras's layers give it.
     """
+    return shares_of(logits, temperature, offset) @ CENTRES
+
+
+def shares_of(logits: np.ndarray, temperature: float, offset: float | list[float]) -> np.ndarray:
+    """The bins' shares of which `mean_of` is the mean, of sum 1: (..., 313) float32."""
     x = logits * np.float32(1 / temperature) + np.asarray(offset, np.float32)
     x -= x.max(-1, keepdims=True)
     np.exp(x, out=x)
-    return (x @ CENTRES) / x.sum(-1, keepdims=True)
+    x /= x.sum(-1, keepdims=True)
+    return x
 
 
 # --- a network that classifies ab -------------------------------------------------------------

@@ -58,7 +58,8 @@ class Colorizer:
     picture's colours depend neither on the other pictures nor on their number. vivid: 0, faithful,
     to 1, vivid, for a model that classifies ab; None is as the model is exported. tint: "warm",
     "cool" or (a, b), see `dials.tinted`. refine: what is done to ab after the network, one of
-    `refine.WAYS`. Raises UserError.
+    `refine.WAYS`. clean: take an old print's tint off first (`photos.cleaning`). border: "keep"
+    leaves the paper around a print as it is (`photos.border`). Raises UserError.
 
     Attributes: `runtime`, what computes the network, and a `note` on how it was chosen; `size` and
     `cut` of the pictures that the network takes, the model's `metadata`, its `dial` or None,
@@ -77,6 +78,8 @@ class Colorizer:
         vivid: float | None = None,
         tint: str | tuple[float, float] | None = None,
         refine: str = refining.DEFAULT,
+        clean: bool = False,
+        border: str = dials.BORDERS[0],
     ) -> None:
         path = model_names.named(path)
         self._network = network = _network(path, precision)
@@ -85,6 +88,7 @@ class Colorizer:
         dial = self.metadata.get("dial")
         self.dial = Dial.of_json(dial) if dial and network.has_logits else None
         self._tint: tuple[float, float] | None = None
+        self._clean, self._keep_border = clean, dials.parse_border(border) == "keep"
         self.refine = refining.parse(refine)
         refining.check(refine, network.has_logits)
         inputs = network.inputs
@@ -209,13 +213,39 @@ class Colorizer:
             ) from error
 
     def __call__(
-        self, array: np.ndarray, in_place: bool = False, out: np.ndarray | None = None
+        self,
+        array: np.ndarray,
+        in_place: bool = False,
+        out: np.ndarray | None = None,
+        notes: list[str] | None = None,
     ) -> np.ndarray:
         """The coloured picture; with in_place=True it may overwrite `array`.
 
-        out: receives it, and is returned; of the result's shape and dtype.
+        out: receives it, and is returned; of the result's shape and dtype. notes: receives what
+        `clean` and `border` found. PhotoError for a photo in colour that is to be cleaned.
         """
-        return self.joined(array, self.small(array), in_place, out)
+        array = _checked(array)
+        notes = [] if notes is None else notes
+        if self._clean:
+            tint = photos.cleaning.find(array)
+            notes.append(str(tint or "no tint to take off"))
+            array = photos.cleaning.taken_off(array, tint) if tint else array
+        if not self._keep_border:
+            return self.joined(array, self.small(array), in_place, out)
+        border = photos.border.find(array)
+        notes.append(str(border or "no border found"))
+        if border is None:
+            return self.joined(array, self.small(array), in_place, out)
+        if out is None and in_place and array.ndim == 3 and array.flags.writeable:
+            out = array
+        elif out is None:
+            channels = 4 if array.shape[2:] == (4,) else 3
+            out = np.empty((*array.shape[:2], channels), array.dtype)
+        if out is not array:
+            out[:] = array[..., None] if array.ndim == 2 else array
+        inside = border.inside(out)
+        self.joined(inside, self.small(inside), in_place=True)
+        return out
 
     @property
     def _whole_cut(self):

@@ -11,6 +11,7 @@ from common.color.dial import Dial
 # White seen under another daylight by an eye that is used to D65, in ab rounded to units: D55,
 # daylight at 5500 K, is at (1.1, 10.8), D75, at 7500 K, at (-0.1, -8.1).
 TINTS = {"warm": (1.0, 11.0), "cool": (0.0, -8.0)}
+BORDERS = ("colour", "keep")  # what is done to a print's border
 
 
 def parse_vivid(value: str | float) -> float:
@@ -39,6 +40,13 @@ def parse_tint(value: Any) -> tuple[float, float]:
             f"to 100 units of Lab. Received: {given}."
         )
     return a, b
+
+
+def parse_border(value: str) -> str:
+    """One of `BORDERS`; `UserError` for anything else."""
+    if value not in BORDERS:
+        raise UserError(f"BORDER= is {' or '.join(BORDERS)}. Received: {value}.")
+    return value
 
 
 def redialled(network: Any, dial: Dial | None, vivid: float) -> Any:

@@ -76,6 +76,6 @@ def _here(settings):
             if not colorizers:
                 colorizers.append(settings.colorizer())
                 cli.say(settings.said(colorizers[0]))
-        return colorizers[0](pixels, in_place=True)
+        return colorizers[0](pixels, in_place=True, notes=notes)
 
     return Engine(photos.read, photos.is_picture, colour, lambda: None, lambda: None)

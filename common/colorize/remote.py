@@ -58,12 +58,13 @@ class RemoteColorizer:
     def __call__(self, pixels: np.ndarray, notes: list[str]) -> np.ndarray:
         """The coloured picture, of the same size and depth; PhotoError, or UserError of the model.
 
-        notes: receive whether it is coloured otherwise than with memory enough.
+        notes: receive the Colorizer's, and whether it is coloured otherwise than with memory
+        enough.
         """
         pixels = processes.as_shared(pixels)
         channel = self._channels.get()
         try:
-            return self._ask(pixels, 0, channel)
+            return self._ask(pixels, 0, channel, notes)
         except (HelperDied, MemoryError):
             pass
         finally:
@@ -72,7 +73,7 @@ class RemoteColorizer:
         with self._alone():
             for care in (1, 2):
                 try:
-                    result = self._ask(pixels, care, 0)
+                    result = self._ask(pixels, care, 0, notes)
                     notes += [IN_BANDS] * (care == 2)
                     return result
                 except MemoryError:
@@ -82,7 +83,7 @@ class RemoteColorizer:
                     reason = NO_MEMORY if known else f"the process that colours it {died.how}"
         raise PhotoError(reason)
 
-    def _ask(self, pixels, care, channel):
+    def _ask(self, pixels, care, channel, notes):
         helper = self.start()
         try:
             said, _ = helper.ask(None, channel=channel)
@@ -102,7 +103,11 @@ class RemoteColorizer:
         descriptor = processes.descriptor_of(pixels)
         assert descriptor is not None  # it is shared
         request = pixels.shape, pixels.dtype.name, care
-        (shape, dtype), descriptors = helper.ask(request, [descriptor], channel=channel)
+        answer, descriptors = helper.ask(request, [descriptor], channel=channel)
+        if isinstance(answer, str):
+            raise PhotoError(answer)
+        shape, dtype, said = answer
+        notes += said
         return processes.received(descriptors[0], shape, dtype)
 
     @contextlib.contextmanager

@@ -31,6 +31,8 @@ class Settings:
     vivid: float | None = None
     tint: tuple[float, float] | None = None
     refine: str = refine.DEFAULT
+    clean: bool = False
+    border: str = dials.BORDERS[0]
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Settings":
@@ -57,6 +59,8 @@ class Settings:
             vivid=self.vivid,
             tint=self.tint,
             refine=self.refine,
+            clean=self.clean,
+            border=self.border,
         )
         colorizer.note = chosen.note
         return colorizer
@@ -85,6 +89,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="warm, cool, or a shift of a* and b* in Lab units: a,b",
     )
     add_refine(parser, Settings.refine)
+    parser.add_argument(
+        "--clean", action="store_true", help="take an old print's tint off first: sepia, yellowing"
+    )
+    parser.add_argument(
+        "--border",
+        choices=dials.BORDERS,
+        default=Settings.border,
+        help="keep: the paper around a scanned print stays as it is, and only the picture is seen",
+    )
     parser.add_argument("--precision", choices=flags.PRECISIONS, default=Settings.precision)
     parser.add_argument(
         "--runtime",

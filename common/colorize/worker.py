@@ -6,6 +6,7 @@ from typing import Any
 
 from common import processes
 from common.colorize.settings import Settings
+from common.photos import PhotoError
 
 BANDS = 8  # times as many, and as small, where memory is short
 
@@ -14,8 +15,8 @@ def start(settings: Settings) -> processes.Handler:
     """The handler of requests (shape, dtype, care) with a picture's memory, and of None.
 
     care: 0; 1, with one thread; 2, besides in smaller bands, and over the picture itself. The
-    answer is the result's (shape, dtype) with its memory; to None, which waits for the model, it
-    is what is said of it.
+    answer is the result's (shape, dtype, notes) with its memory, or the reason why there is none;
+    to None, which waits for the model, it is what is said of it.
     """
     loading = _Loading(settings)
     threading.Thread(target=loading.load, daemon=True).start()  # while the first photo is decoded
@@ -33,10 +34,14 @@ def start(settings: Settings) -> processes.Handler:
         channels = 4 if len(shape) == 3 and shape[2] == 4 else 3
         in_place = care > 1 and shape[2:] == (channels,)
         out = pixels if in_place else processes.shared((*shape[:2], channels), dtype)
-        sending.result = colorizer(pixels, in_place=in_place, out=out)
+        notes: list[str] = []
+        try:
+            sending.result = colorizer(pixels, in_place=in_place, out=out, notes=notes)
+        except PhotoError as error:
+            return str(error), ()
         descriptor = processes.descriptor_of(out)
         assert descriptor is not None
-        return (out.shape, out.dtype.name), (descriptor,)
+        return (out.shape, out.dtype.name, notes), (descriptor,)
 
     return handle
 

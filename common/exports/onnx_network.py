@@ -70,6 +70,17 @@ class OnnxNetwork:
             [cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in ab]
         )
 
+    def shares(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Arrays by input's name -> the shares of the bins whose mean is ab, (N, h, w, 313).
+
+        Only where `has_logits`, and by the dial of the metadata.
+        """
+        dial = self.metadata.get("dial")
+        decoding = self._decoding or (dial and Dial.of_json(dial).at())
+        if not decoding:
+            raise UserError("REFINE=crf needs an .onnx with a dial: take REFINE=guided or tv.")
+        return bins.shares_of(self._run(inputs, "logits"), *decoding)
+
     def embedder(self, about: Mapping[str, str], weights: str | Path | None) -> "OnnxEmbedder":
         """The embedding network of the metadata `about`, an .onnx beside this one."""
         path = embedding_beside(self._path, about)

@@ -24,9 +24,12 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     reading    `read`, `Photo`, `Page`; `decode` for a data set
     decoder    the same in a helper process, for files of strangers: `Decoder`
     worker     what runs there
+    cleaning   an old print's tint taken off
+    border     the border of a scanned print
     writing    `write` a result in its source's format; `png`
 """
 
+from common.photos import border, cleaning
 from common.photos.decoder import Decoder
 from common.photos.formats import WRITTEN, PhotoError, find, is_picture, unreadable
 from common.photos.geometry import CUTS, fit, frame, unfit
@@ -43,6 +46,8 @@ __all__ = [
     "Page",
     "Photo",
     "PhotoError",
+    "border",
+    "cleaning",
     "decode",
     "find",
     "fit",

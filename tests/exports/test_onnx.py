@@ -80,6 +80,12 @@ def test_a_photo_is_coloured_within_a_level(model, written):
     assert np.abs(theirs.astype(int) - theirs.mean(2, keepdims=True)).max() > 5  # it has colours
 
 
+@pytest.mark.parametrize("vivid", [None, 1.0])
+def test_a_random_field_over_the_bins_is_as_with_keras(model, written, vivid):
+    ours, theirs = (Colorizer(path, vivid=vivid, refine="crf") for path in (written, model))
+    np.testing.assert_allclose(ours.refined_ab(L), theirs.refined_ab(L), atol=0.05)
+
+
 def test_the_metadata_and_what_it_was_made_of_are_inside(model, written):
     inside, about = OnnxNetwork(written).metadata, h5.metadata(model)
     assert inside.pop("export")["numbers"] == "float32"
