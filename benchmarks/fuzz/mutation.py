@@ -131,7 +131,7 @@ def changed_json(value: Any, rng: np.random.Generator) -> Any:
         _, other, other_key = parts[int(rng.integers(len(parts)))]
         choice = rng.random()
         if choice < 0.55:
-            container[key] = VALUES[int(rng.integers(len(VALUES)))]
+            container[key] = copy.deepcopy(VALUES[int(rng.integers(len(VALUES)))])
         elif choice < 0.75 and container is not holder:
             del container[key]
         elif choice < 0.9:
@@ -139,7 +139,7 @@ def changed_json(value: Any, rng: np.random.Generator) -> Any:
         elif isinstance(container, list):
             container.insert(key, copy.deepcopy(container[key]))
         else:
-            container[f"{key}x"] = container[key]
+            container[f"{key}x"] = copy.deepcopy(container[key])
     return holder[""]
 
 

@@ -118,7 +118,9 @@ def _stored(path):
     """The progress and the arrays by name in a checkpoint; ValueError where it holds others."""
     try:
         with np.load(path) as stored:
-            progress = Progress(**json.loads(str(stored["progress"])))
+            # Not by str(), which NumPy makes of code points that Unicode does not have.
+            text = stored["progress"].tobytes().decode("utf-32-le")
+            progress = Progress(**json.loads(text))
             arrays = {name: stored[name] for name in stored.files if name != "progress"}
     except OSError:
         raise

@@ -97,6 +97,7 @@ def test_mixed_bfloat16_resumes_to_the_same_bits(home):
     [
         ("progress", '"epoch": 1'.encode("utf-32-le"), '"epoch": -'.encode("utf-32-le")),
         ("progress", '"epoch"'.encode("utf-32-le"), '"hcope"'.encode("utf-32-le")),
+        ("progress", '"epoch"'.encode("utf-32-le"), b'"\0\0\xff' * 7),
         ("progress", b"'descr'", b"'''desc"),  # which tokenize does not take
         ("00000", b"<f4", b"|O8"),
         ("00000", b"<f4", b"<U1"),
