@@ -106,7 +106,11 @@ def outcome(target: str, seed: int) -> Outcome:
         except Exception as error:
             result, detail = _judged(error, reader.also)
         seconds, memory = time.process_time() - begun, _memory("VmHWM") - before
-    ours = [each for each in caught if str(ROOT / "common") in each.filename]
+    ours = [
+        each
+        for each in caught
+        if str(ROOT / "common") in each.filename and each.category is not ResourceWarning
+    ]
     if memory > MEMORY:
         result, detail = "failed", f"{memory / 1e6:.0f} MB"
     elif ours and result != "failed":

@@ -92,7 +92,7 @@ _DAMAGED = (OSError, ValueError)
 
 def _is_damage(error):
     """Whether an error means a damaged file: not one that the system does not let be read."""
-    return not isinstance(error, OSError) or error.errno in (None, errno.EIO)
+    return not isinstance(error, OSError) or error.errno in (None, errno.EIO, errno.EINVAL)
 
 
 def _corrupt(path, error):
