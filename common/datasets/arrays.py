@@ -6,7 +6,6 @@ The folders are `<split>/<class>/<number>.png`; one that exists already is used 
 import contextlib
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import keras
@@ -14,8 +13,7 @@ import numpy as np
 
 from common import cli, photos
 from common.cli import UserError, first_line
-
-DOWNLOAD_TIMEOUT = 10  # seconds without an answer
+from common.networks import downloads
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 STL10 = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
@@ -28,17 +26,14 @@ def cifar10(folder: str | Path) -> None:
     possible.
     """
     print("CIFAR-10: from Keras's cache, or 163 MB to download", flush=True)
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
-        train, test = keras.datasets.cifar10.load_data()
+        with downloads.by_https():
+            train, test = keras.datasets.cifar10.load_data()
     except Exception as error:  # keras.utils.get_file raises a bare Exception
         raise UserError(
             f"CIFAR-10 is neither in Keras's cache nor to be downloaded ({first_line(error)}). Put "
             f"its pictures into {folder}/train/<class>/ and {folder}/test/<class>/."
         ) from None
-    finally:
-        socket.setdefaulttimeout(timeout)
     _write(folder, {"train": train, "test": test}, CIFAR10)
 
 

@@ -1,21 +1,52 @@
-"""Files that Keras downloads into its cache: whole, and for ever what they were at first.
+"""Files that Keras downloads into its cache: by https, whole, and for ever what they were at first.
 
 Keras writes a download under its final name and checks the hash of most, not of all: MobileNetV2's
-has none. A record beside each file, `<name>.sha256`, closes both gaps.
+has none. A record beside each file, `<name>.sha256`, closes both gaps. A server may also send Keras
+from https to an address without it, which is not followed here.
 """
 
 import contextlib
+import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from common import files
 from common.cli import UserError
 
+TIMEOUT = 10  # seconds without an answer
 _BEGUN = "downloading"  # a record whose file is not whole yet
 
 
 class Changed(UserError):
     """A file is not what it was when it was downloaded first."""
+
+
+class _HttpsAlone(
+    urllib.request.HTTPHandler, urllib.request.FTPHandler, urllib.request.FileHandler
+):
+    """Takes the places of these handlers, and refuses what they would open."""
+
+    def _refuse(self, request):
+        raise urllib.error.URLError(
+            f"{request.full_url} is not https, and nothing is downloaded otherwise"
+        )
+
+    http_open = ftp_open = file_open = _refuse
+
+
+@contextlib.contextmanager
+def by_https() -> Iterator[None]:
+    """Let urllib, by which Keras downloads, open https alone in the block, with a time-out."""
+    before, timeout = urllib.request._opener, socket.getdefaulttimeout()  # type: ignore[attr-defined]
+    urllib.request.install_opener(urllib.request.build_opener(_HttpsAlone))
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        yield
+    finally:
+        urllib.request.install_opener(before)
+        socket.setdefaulttimeout(timeout)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import functools
 import hashlib
 import os
 import shutil
-import socket
 import sys
 import textwrap
 import warnings
@@ -24,7 +23,6 @@ from common.cli import UserError, first_line
 from common.networks import downloads, model_files, safety
 from common.networks.imagenet import Application, Packaged
 
-DOWNLOAD_TIMEOUT = 10  # seconds without an answer
 RANDOM_SEED = 0
 NOT_PRETRAINED = (
     "the encoder is then not pretrained, and results are those of a network with random filters."
@@ -209,13 +207,8 @@ def fetch(build: Callable[[], _Value], name: str, cached: str) -> _Value:
     """
     if not (cache() / cached).exists():
         print(f"Fetching the ImageNet weights of {name} ...", file=sys.stderr, flush=True)
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-    try:
-        with downloads.recorded(cache() / cached):
-            return build()
-    finally:
-        socket.setdefaulttimeout(timeout)
+    with downloads.recorded(cache() / cached), downloads.by_https():
+        return build()
 
 
 def read(

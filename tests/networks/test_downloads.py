@@ -1,10 +1,16 @@
 """What Keras downloads is whole, and stays what it was."""
 
 import hashlib
+import http.client
+import http.server
+import socket
 import subprocess
 import sys
+import threading
+import urllib.request
 from pathlib import Path
 
+import keras
 import pytest
 
 from common.networks import downloads, perceptual, pretrained, torch_files
@@ -105,3 +111,89 @@ def test_what_a_killed_process_left_of_a_download_is_downloaded_anew(path):
 def test_our_own_downloads_are_by_https():
     assert perceptual.LINEAR.startswith("https://")
     assert torch_files.TORCHVISION.startswith("https://")
+
+
+# --- by Keras, from a server ------------------------------------------------------------------
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Answers by the path of a request."""
+
+    def do_GET(self):
+        if self.path.startswith("/moved"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/moved/"))
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "20" if self.path == "/truncated" else "6")
+        self.end_headers()
+        self.wfile.write(b"answer")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """The host of a server of `Answers`. A stand-in for TLS: https to it is plain http."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(
+            urllib.request.HTTPSHandler,
+            "https_open",
+            lambda self, request: self.do_open(http.client.HTTPConnection, request),
+        )
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def downloaded(path, origin, **options):
+    return pretrained.fetch(
+        lambda: Path(
+            keras.utils.get_file(
+                path.name, origin, cache_dir=path.parents[1], cache_subdir="models", **options
+            )
+        ).read_bytes(),
+        "tiny",
+        path.name,
+    )
+
+
+def test_https_is_followed_to_https(path, server):
+    assert downloaded(path, f"https://{server}/moved/https://{server}/file") == b"answer"
+    assert record(path).read_text() == hashlib.sha256(b"answer").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://{}/file",
+        "https://{}/moved/http://{}/file",
+        "https://{}/moved/https://{}/moved/http://{}/file",
+        "ftp://{}/file",
+        "file:///etc/hostname",
+    ],
+)
+def test_nothing_but_https_is_opened(path, server, origin):
+    opener, timeout = urllib.request._opener, socket.getdefaulttimeout()
+    with pytest.raises(Exception, match="is not https"):  # which Keras raises
+        downloaded(path, origin.replace("{}", server))
+    assert not path.exists() and not record(path).exists()
+    assert (urllib.request._opener, socket.getdefaulttimeout()) == (opener, timeout)
+
+
+def test_half_an_answer_is_no_file(path, server):
+    with pytest.raises(Exception, match="retrieval incomplete"):
+        downloaded(path, f"https://{server}/truncated")
+    assert not path.exists() and not record(path).exists()
+    assert downloaded(path, f"https://{server}/file") == b"answer"
+
+
+def test_what_has_another_hash_is_never_used(path, server):
+    wrong, right = hashlib.sha256(b"other").hexdigest(), hashlib.sha256(b"answer").hexdigest()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="hash does not match"):
+            downloaded(path, f"https://{server}/file", file_hash=wrong)
+    assert downloaded(path, f"https://{server}/file", file_hash=right) == b"answer"

@@ -9,7 +9,7 @@ from keras import layers
 
 from common import cli
 from common.cli import UserError
-from common.networks import imagenet, pretrained
+from common.networks import downloads, imagenet, pretrained
 from common.networks.flags import add_weights
 
 
@@ -111,7 +111,7 @@ def test_a_download_has_a_short_time_out_and_leaves_none_behind():
     timeouts = []
     before = socket.getdefaulttimeout()
     pretrained.fetch(lambda: timeouts.append(socket.getdefaulttimeout()), "tiny", "tiny.h5")
-    assert timeouts == [pretrained.DOWNLOAD_TIMEOUT] and socket.getdefaulttimeout() == before
+    assert timeouts == [downloads.TIMEOUT] and socket.getdefaulttimeout() == before
 
 
 def test_networks_are_built_in_float32_whatever_the_policy(tmp_path):
