@@ -14,7 +14,7 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown)
 
-.PHONY: setup weights data eval colorize video export survey-results bench fuzz test test-slow test-avx2 test-lowest lint audit sbom lock clean
+.PHONY: setup weights data eval colorize video export page survey-results bench fuzz test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
@@ -62,9 +62,10 @@ survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder o
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
 video: need-IN .venv/ready ## colour a film: IN=film.mp4, OUT=film-colour.mp4 (docs/film.md)
+page: .venv/ready ## write a page that colours photos in the browser: reports/page
 export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras; QUANTIZE=
 
-weights data eval colorize video export survey-results:
+weights data eval colorize video export page survey-results:
 	@$(call run,common.commands $@)
 
 $(EACH): .venv/ready

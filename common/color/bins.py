@@ -166,21 +166,15 @@ def annealed_mean(
     return layers.UpSampling2D(factor, interpolation="bilinear", name="ab", dtype="float32")(x)
 
 
-def mean_of(logits: np.ndarray, temperature: float, offset: float | list[float]) -> np.ndarray:
-    """What `annealed_mean` computes before it enlarges ab, with NumPy: (..., 313) -> (..., 2).
-
-    float32. To the rounding of float32 as Keras's layers give it.
-    """
-    return shares_of(logits, temperature, offset) @ CENTRES
-
-
 def shares_of(logits: np.ndarray, temperature: float, offset: float | list[float]) -> np.ndarray:
-    """The bins' shares of which `mean_of` is the mean, of sum 1: (..., 313) float32."""
+    """The distribution of which `annealed_mean` takes the mean, with NumPy alone.
+
+    (..., 313) -> the same shape, float32; to its rounding as Keras's layers give it.
+    """
     x = logits * np.float32(1 / temperature) + np.asarray(offset, np.float32)
     x -= x.max(-1, keepdims=True)
     np.exp(x, out=x)
-    x /= x.sum(-1, keepdims=True)
-    return x
+    return x / x.sum(-1, keepdims=True)
 
 
 # --- a network that classifies ab -------------------------------------------------------------

@@ -8,6 +8,7 @@ prepare         `data`: shards and embeddings of a folder of pictures
 train           `train`: prepare, train, export and evaluate
 evaluate        `eval`: models on a test split
 export          a model as a file for another runtime
+page            a page that colours photos in the browser
 colorize        a photo or a folder of photos
 video           a film or an animation
 survey          a page that asks people which pictures are recoloured

@@ -51,6 +51,7 @@ SUBCOMMANDS = {
         "common.commands.export", "write a model as .onnx or .tflite, for other runtimes"
     ),
     "video": Subcommand("common.commands.video", "colour a film or an animation", backend=False),
+    "page": Subcommand("common.commands.page", "write a page that colours photos in the browser"),
     "survey": Subcommand(
         "common.commands.survey",
         "write a page that asks people which pictures are recoloured",

@@ -13,19 +13,9 @@ from common.networks.flags import add_weights
 def main(argv: list[str] | None = None) -> int:
     """The command `colorization export`."""
     parser = cli.Parser("colorization export", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--model",
-        help="an .h5 file, or a name in models/ or of a shipped model; "
-        f"{model_names.DEFAULT} if not given",
-    )
+    export.add_model(parser)
     parser.add_argument(
         "--format", choices=[suffix[1:] for suffix in export.FORMATS], default="onnx"
-    )
-    parser.add_argument(
-        "--quantize", choices=export.NUMBERS[1:], help="numbers of fewer bits than float32"
-    )
-    parser.add_argument(
-        "--calibrate", type=Path, help="a folder of photos, by which int8 measures its ranges"
     )
     parser.add_argument(
         "--out", type=Path, help="the file; by default models/NAME, with the numbers and the format"
@@ -35,10 +25,7 @@ def main(argv: list[str] | None = None) -> int:
         parser, "embedding", "auto, or a file with the weights that the model was trained on"
     )
     args = parser.parse_args(argv)
-    if args.calibrate and args.quantize != "int8":
-        raise UserError("CALIBRATE= is for QUANTIZE=int8: add that, or leave CALIBRATE= out.")
-    path = model_names.named(args.model)
-    numbers = args.quantize or "float32"
+    path, numbers = model_names.named(args.model), export.numbers_of(args)
     name = path.stem if numbers == "float32" else f"{path.stem}-{numbers}"
     suffix = f".{args.format}"
     out = args.out or Path("models") / f"{name}{suffix}"
@@ -46,8 +33,6 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"OUT={out} does not end in {suffix}, as FORMAT={args.format} does.")
     if out.exists() and not args.overwrite:
         raise UserError(f"{out} is there already and stays; OVERWRITE=1 replaces it.")
-    if numbers == "int8":
-        export.check_calibration(args.calibrate)
     source = export.Source.of(path, args.embedding_weights)
     for written in export.FORMATS[suffix](source, out, numbers, args.calibrate):
         print(f"{written}, {written.stat().st_size / 1e6:.1f} MB")

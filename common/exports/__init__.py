@@ -10,5 +10,6 @@ onnx_quantized  the same of float16 or int8
 tflite_files    an exported model as a .tflite, with its metadata
 onnx_checks     what a stranger's .onnx may hold
 onnx_network    an .onnx that ONNX Runtime computes, for a `Colorizer`
+browser         a page that colours in the browser: the files in page/, and onnxruntime-web
 choice          which runtime colours: RUNTIME=, and the .onnx that is written once
 """

@@ -1,5 +1,6 @@
 """An exported .h5 into a file for another runtime, compared with what Keras makes of the .h5."""
 
+import argparse
 import dataclasses
 import functools
 import tempfile
@@ -15,12 +16,36 @@ from common.cli import UserError
 from common.color import lab
 from common.exports import extras, onnx_files, onnx_quantized, outputs, tflite_files
 from common.exports.onnx_network import OnnxNetwork, embedding_beside
-from common.networks import embeddings, h5
+from common.networks import embeddings, h5, model_names
 from common.networks.interface import predict
 
 NUMBERS = ("float32", "float16", "int8")
 TOLERANCE = 0.05  # Lab units: the most by which ab in float32 may differ from Keras's
 CALIBRATION = 100  # pictures at most
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a model and of its numbers to an argparse parser."""
+    parser.add_argument(
+        "--model",
+        help="an .h5 file, or a name in models/ or of a shipped model; "
+        f"{model_names.DEFAULT} if not given",
+    )
+    parser.add_argument(
+        "--quantize", choices=NUMBERS[1:], help="numbers of fewer bits than float32"
+    )
+    parser.add_argument(
+        "--calibrate", type=Path, help="a folder of photos, by which int8 measures its ranges"
+    )
+
+
+def numbers_of(args: argparse.Namespace) -> str:
+    """One of `NUMBERS` of the flags of `add_model`; `UserError` where they do not fit together."""
+    if args.calibrate and args.quantize != "int8":
+        raise UserError("CALIBRATE= is for QUANTIZE=int8: add that, or leave CALIBRATE= out.")
+    if args.quantize == "int8":
+        check_calibration(args.calibrate)
+    return args.quantize or "float32"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ Neither Keras nor TensorFlow is imported.
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +23,8 @@ BATCH = 16  # as `networks.embeddings` has it: a picture's embedding has the sam
 class OnnxNetwork:
     """An .onnx of `make export`, or a stranger's from `l` to `ab`. Raises `UserError`.
 
-    Attributes as of `networks.keras_network.KerasNetwork`.
+    Attributes as of `networks.keras_network.KerasNetwork`; `small` names the output before it is
+    enlarged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -48,21 +48,23 @@ class OnnxNetwork:
                 f"{path} is no colorizer: it needs an input `l` (L*), (N, S, S, 1), perhaps one "
                 f"named `embedding`, (N, {CLASSES}), and an output `ab`, (N, S, S, 2)."
             )
-        self.has_logits = returned.get("logits", ())[3:] == (len(bins.CENTRES),)
-        self._small = "small" if "small" in returned else self._ab
-        self._decoding: tuple[float, Any] | None = None
+        dial = self.metadata.get("dial")
+        self.has_logits = bool(dial) and returned.get("logits", ())[3:] == (len(bins.CENTRES),)
+        self.small = "small" if "small" in returned else self._ab
+        self._decoding = Dial.of_json(dial).at() if self.has_logits else None
+        self._decoded = False  # outside the network, otherwise than it does itself
 
     def decoded(self, dial: Dial, vivid: float) -> "OnnxNetwork":
         """The same network, whose logits become ab at `vivid` in [0, 1] of the dial."""
         other = copy.copy(self)
-        other._decoding = None if vivid == dial.default else dial.at(vivid)
+        other._decoding, other._decoded = dial.at(vivid), vivid != dial.default
         return other
 
     def predict(self, inputs: Mapping[str, np.ndarray], small: bool = False) -> np.ndarray:
         """Arrays by input's name -> ab (N, H, W, 2) float32, Lab units; small: not enlarged."""
-        if self._decoding is None:
-            return self._run(inputs, self._small if small else self._ab)
-        ab = bins.mean_of(self._run(inputs, "logits"), *self._decoding)
+        if not self._decoded:
+            return self._run(inputs, self.small if small else self._ab)
+        ab = self.shares(inputs) @ bins.CENTRES
         size = inputs["l"].shape[1:3]
         if small or ab.shape[1:3] == size:
             return ab
@@ -73,13 +75,10 @@ class OnnxNetwork:
     def shares(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Arrays by input's name -> the shares of the bins whose mean is ab, (N, h, w, 313).
 
-        Only where `has_logits`, and by the dial of the metadata.
+        Only where `has_logits`.
         """
-        dial = self.metadata.get("dial")
-        decoding = self._decoding or (dial and Dial.of_json(dial).at())
-        if not decoding:
-            raise UserError("REFINE=crf needs an .onnx with a dial: take REFINE=guided or tv.")
-        return bins.shares_of(self._run(inputs, "logits"), *decoding)
+        assert self._decoding is not None
+        return bins.shares_of(self._run(inputs, "logits"), *self._decoding)
 
     def embedder(self, about: Mapping[str, str], weights: str | Path | None) -> "OnnxEmbedder":
         """The embedding network of the metadata `about`, an .onnx beside this one."""

@@ -3,7 +3,7 @@
 ab       (N, H, W, 2) float32 in Lab units, as the .h5 gives it
 small    ab before the last layer, where that enlarges it: (N, h, w, 2)
 logits   of the 313 bins, (N, h, w, 313), where ab is decoded from them: by these the dial from
-         faithful to vivid is turned outside (`common.color.bins.mean_of`)
+         faithful to vivid is turned outside (`common.color.bins.shares_of`)
 """
 
 from typing import Any

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTS = reports.names()
 # target: what follows `python -m` (the subcommand `survey-results` is in tests of its own below)
 COMMANDS = {
-    **{name: f"common.commands {name}" for name in ("weights", "data", "eval", "export")},
+    **{name: f"common.commands {name}" for name in ("weights", "data", "eval", "export", "page")},
     "bench": "benchmarks.bench",
     **{
         f"{name}-{report}": f"common.commands {name} {report}"

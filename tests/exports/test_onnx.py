@@ -72,9 +72,10 @@ def test_ab_are_keras_own_at_every_turn_of_the_dial(model, written, vivid):
     assert theirs.runtime == "Keras" and ours.runtime.startswith("ONNX Runtime")
 
 
-def test_a_photo_is_coloured_within_a_level(model, written):
+@pytest.mark.parametrize("refine", ["guided", "crf"])
+def test_a_photo_is_coloured_within_a_level(model, written, refine):
     photo = drawn.picture(5, 90, 130)
-    ours, theirs = Colorizer(written)(photo), Colorizer(model)(photo)
+    ours, theirs = (Colorizer(path, refine=refine)(photo) for path in (written, model))
     off = np.abs(ours.astype(int) - theirs)
     assert off.max() <= 1 and (off > 0).mean() <= 1e-3
     assert np.abs(theirs.astype(int) - theirs.mean(2, keepdims=True)).max() > 5  # it has colours
