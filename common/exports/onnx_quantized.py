@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.exports import extras
+from common.exports import conversion, extras
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 DENSE = ("MatMul", "Gemm")
@@ -45,16 +45,17 @@ def to_int8(source: Path, target: Path, batches: Iterable[Mapping[str, np.ndarra
         def get_next(self):
             return next(self._batches, None)
 
-    quantization.quantize_static(
-        str(source),
-        str(target),
-        Reader(),
-        op_types_to_quantize=list(CONVOLUTIONS + DENSE),
-        nodes_to_exclude=_ends(onnx.load(source, load_external_data=False)),
-        per_channel=True,
-        weight_type=quantization.QuantType.QInt8,
-        activation_type=quantization.QuantType.QUInt8,
-    )
+    with conversion.quiet():  # advice to optimise first, which changes nothing here
+        quantization.quantize_static(
+            str(source),
+            str(target),
+            Reader(),
+            op_types_to_quantize=list(CONVOLUTIONS + DENSE),
+            nodes_to_exclude=_ends(onnx.load(source, load_external_data=False)),
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+        )
 
 
 def _ends(model) -> list[str]:
