@@ -5,6 +5,7 @@ damaged is made anew.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import os
@@ -119,6 +120,9 @@ def prepare(
                 _build(manifest, writer, embedding, weights, embed_from, for_training)
             elif embedding and not has_all(manifest):
                 features.add(manifest, folder, embedding, weights, embed_from)
+    for name in {path.name for path in folder.glob("*.json")} & _sidecars(manifest, folder):
+        with contextlib.suppress(OSError):  # of a build that was killed at its very end
+            (folder / name).unlink()
     key = features.stored_key(manifest, embedding, weights, embed_from) if embedding else None
     dataset = records.Dataset(folder, key)
     dataset.mend = functools.partial(_mend, manifest, writer)
@@ -204,8 +208,6 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training):
     if embedder:
         features.note(manifest, folder, embedder, weights, embed_from)
     seals.write_json(folder / "manifest.json", manifest)
-    for shard in manifest["shards"]:
-        _sidecar(folder, shard).unlink(missing_ok=True)
     _summarize(manifest, folder)
 
 
@@ -295,6 +297,11 @@ class ShardWriter:
 def _sidecar(folder, shard):
     """The file with a finished shard's entry, kept until the manifest includes it."""
     return folder / f"{shard['name']}.json"
+
+
+def _sidecars(manifest, folder):
+    """The names of all sidecars."""
+    return {_sidecar(folder, shard).name for shard in manifest["shards"]}
 
 
 def _finished(shard, path, sidecar):

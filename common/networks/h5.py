@@ -87,13 +87,29 @@ def save(model: keras.Model, path: str | Path, attributes: Mapping[str, str] | N
 
     It is sealed (`common.seals`).
     """
-    with files.replacing(path) as temporary:
+    with InMemory() as file:
         with _without_warnings():  # Keras warns that .h5 is its older format; we rely on it
-            model.save(temporary, include_optimizer=False)
-        with h5py.File(temporary, "r+") as file:
-            file.attrs["model_config"] = for_older(file.attrs["model_config"])
-            file.attrs.update(attributes or {})
-        seals.seal(temporary)
+            model.save(file, include_optimizer=False)
+        file.attrs["model_config"] = for_older(file.attrs["model_config"])
+        file.attrs.update(attributes or {})
+        file.write_to(path)
+
+
+class InMemory(h5py.File):
+    """A new HDF5 file in memory, since HDF5 ends the whole process where a disk gets full."""
+
+    def __init__(self) -> None:
+        super().__init__("model.h5", "w", driver="core", backing_store=False)
+
+    def __str__(self) -> str:
+        return "model.h5"  # as a path is named, by whose ending Keras knows the format
+
+    def write_to(self, path: str | Path) -> None:
+        """Write the file, sealed, whole or not at all."""
+        self.flush()
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(self.id.get_file_image())
+            seals.seal(temporary)
 
 
 def for_older(model_config: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from common import files, seals
 from common.networks import h5
 
 BITS = 23  # of float32's mantissa
@@ -43,16 +42,15 @@ def pack(source: str | Path, target: str | Path, bits: int) -> None:
     for a source that is no HDF5 file.
     """
     about = h5.metadata(source)
-    with files.replacing(target) as temporary:
-        with h5py.File(source, "r") as old, h5py.File(temporary, "w") as new:
-            attributes = dict(old.attrs)
-            if "model_config" in attributes:
-                attributes["model_config"] = h5.for_older(attributes["model_config"])
-            if about:
-                attributes[h5.ATTRIBUTE] = json.dumps({**about, "mantissa_bits": bits})
-            new.attrs.update(attributes)
-            old.visititems(lambda name, item: _copy(new, name, item, bits))
-        seals.seal(temporary)
+    with h5py.File(source, "r") as old, h5.InMemory() as new:
+        attributes = dict(old.attrs)
+        if "model_config" in attributes:
+            attributes["model_config"] = h5.for_older(attributes["model_config"])
+        if about:
+            attributes[h5.ATTRIBUTE] = json.dumps({**about, "mantissa_bits": bits})
+        new.attrs.update(attributes)
+        old.visititems(lambda name, item: _copy(new, name, item, bits))
+        new.write_to(target)
 
 
 def _copy(file, name, item, bits):

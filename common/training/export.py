@@ -17,6 +17,8 @@ from common.networks.interface import predict
 from common.training.batches import in_lab
 from common.training.trainer import Trainer
 
+BEGUN = "exporting"  # a file in the run's folder while it exports
+
 
 def export(
     trainer: Trainer,
@@ -34,6 +36,8 @@ def export(
     other data in models/ stays, unless `overwrite`; then the path is in the run's folder. The
     metadata hold `identity`, the dial, and the metrics of the export on the validation split.
     """
+    begun = trainer.folder / BEGUN
+    begun.touch()
     # The loss is the network's own, in its scaling and with its weights of colours.
     loss = None
     if trainer.dataset.count("test"):
@@ -52,7 +56,22 @@ def export(
             path = target
         print(f"exported {path}")
         paths.append(path)
+    begun.unlink()
     return paths[0]
+
+
+def exported(trainer: Trainer, path: Path) -> bool:
+    """Whether a finished run has its export at `path`, whole, and where else it belongs.
+
+    It has not where it was killed meanwhile, even if an export of fewer epochs is there, or where
+    the file got damaged since.
+    """
+    if (trainer.folder / BEGUN).exists() or not path.exists():
+        return False
+    try:
+        return h5.metadata(path).get("epochs") == trainer.progress.epoch
+    except UserError:
+        return False
 
 
 def described(dataset: Dataset) -> dict[str, Any]:

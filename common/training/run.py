@@ -22,7 +22,7 @@ from common.networks.interface import classifies
 from common.networks.precision import choose_policy, in_precision, set_defaults
 from common.training import losses
 from common.training.batches import Batches
-from common.training.export import begin_from, export
+from common.training.export import begin_from, export, exported
 from common.training.options import Options, check_size, configured, for_data
 from common.training.report import Report, compile_model
 from common.training.trainer import Trainer
@@ -174,7 +174,7 @@ def _train(report, config, data, options, stack):
     )
     if trainer.resume():
         progress = trainer.progress
-        if trainer.finished and own.exists() and not options.overwrite:
+        if trainer.finished and exported(trainer, own) and not options.overwrite:
             print(
                 f"{folder} is finished, {progress.epoch} epochs. A larger EPOCHS extends it, "
                 "RUN=name begins another."
