@@ -113,6 +113,19 @@ _SYSTEM = {
     errno.EEXIST: "a file stands where a folder is needed; choose another folder",
     errno.EFBIG: "the file is too large for this file system; choose another folder",
     errno.ENAMETOOLONG: "the name is too long for this file system; choose another folder",
+    **dict.fromkeys(
+        (
+            errno.EIO,
+            errno.ENODEV,
+            errno.ENXIO,
+            errno.ESTALE,
+            errno.ENOTCONN,
+            errno.ETIMEDOUT,
+            errno.EHOSTDOWN,
+            errno.EHOSTUNREACH,
+        ),
+        "the drive or the network folder does not answer; bring it back and start again",
+    ),
 }
 
 

@@ -139,7 +139,7 @@ def write_shard(path: str | Path, examples: Iterable[bytes]) -> list[int]:
 
 def read_record(path: str | Path, offset: int) -> bytes:
     """The bytes of the record that begins at `offset`; a damaged one raises `DamagedError`."""
-    with open(path, "rb", buffering=0) as file:
+    with rows.opened(path) as file:
         file.seek(offset)
         head = file.read(12)
         if len(head) == 12 and _masked_crc(head[:8]) == struct.unpack("<I", head[8:])[0]:

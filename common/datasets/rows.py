@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -84,12 +85,17 @@ class Rows:
         return len(self.array)
 
     def __getitem__(self, number: int) -> np.ndarray:
-        row = np.array(self.array[number])
-        if self._checksums is not None and (
-            google_crc32c.value(row.tobytes()) != self._checksums[number + 1]
+        size = self.array.strides[0]
+        # Not from the memory map: where a network folder goes away, that ends the process.
+        with opened(self.path) as file:
+            file.seek(self.array.offset + number * size)
+            data = file.read(size)
+        if len(data) != size or (
+            self._checksums is not None
+            and google_crc32c.value(data) != self._checksums[number + 1]
         ):
             raise self._damaged(f"in row {number}")
-        return row
+        return np.frombuffer(data, self.array.dtype)
 
     def whole(self) -> np.memmap:
         """All rows, once all are compared."""
@@ -109,6 +115,16 @@ class Rows:
             f"{self.path} is corrupt {where}. Delete this file and run the same command again: "
             "only it is made anew."
         )
+
+
+def opened(path: str | Path) -> BinaryIO:
+    """A file of a data set, to read; `UserError` where it was there and is gone."""
+    try:
+        return open(path, "rb", buffering=0)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is gone: a drive taken off? Bring it back and run the same command again."
+        ) from None
 
 
 def footer(rows: int) -> int:
