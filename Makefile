@@ -14,7 +14,7 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown)
 
-.PHONY: setup weights data eval colorize video export page survey-results bench fuzz test test-slow test-avx2 test-lowest lint audit sbom lock clean
+.PHONY: setup weights data eval colorize video export page survey-results bench fuzz torture test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
@@ -79,6 +79,9 @@ bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)
 
 fuzz: .venv/ready ## try damaged files on every reader (see docs/reliability.md)
 	@$(call run,benchmarks.fuzz)
+
+torture: .venv/ready ## kill every stage at random moments and compare: KILLS=20 SEED=0
+	@$(call run,benchmarks.torture)
 
 # A process a core, each of one thread (tests/conftest.py); a test goes to whichever is free.
 PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common.cli import UserError
+
 _TEMPORARY = ".writing-"  # begins the names of temporary folders
 
 
@@ -23,16 +25,24 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
     rename is atomic only within a file system. The folder's name is unique, so that several
     processes may write the same path. After an error nothing remains; what a killed process left is
     removed by the next one that writes beside it. previous: a path in the same folder that what is
-    replaced is renamed to. An `OSError` names `path`.
+    replaced is renamed to. An `OSError` names `path`; `UserError` where the folder went away.
     """
     path = Path(path)
     with _naming(path), contextlib.ExitStack() as stack:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear(path.parent.resolve())
         folder = _own_folder(path.parent, stack)
-        yield folder / path.name
-        with open(folder / path.name, "rb+") as file:
-            os.fsync(file.fileno())
+        try:
+            yield folder / path.name
+            with open(folder / path.name, "rb+") as file:
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            if folder.exists():
+                raise
+            raise UserError(
+                f"{path} cannot be written: its folder is gone. A drive taken off? Bring it back "
+                "and start the same command again; it goes on."
+            ) from None
         if previous:
             with contextlib.suppress(FileNotFoundError):
                 os.replace(path, previous)
@@ -66,7 +76,11 @@ def _own_folder(parent, stack):
 
 @functools.cache  # once in a process: a folder may hold very many files
 def _clear(parent):
-    """Remove the temporary folders in `parent` that no process has locked."""
+    clear(parent)
+
+
+def clear(parent: Path) -> None:
+    """Remove the temporary folders in `parent` that killed processes left: that none has locked."""
     for folder in parent.glob(f"{_TEMPORARY}*"):
         with contextlib.suppress(OSError), locked(folder):
             shutil.rmtree(folder)

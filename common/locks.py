@@ -23,23 +23,35 @@ NAME = ".lock"
 SECONDS = 0.2  # between two looks at a lock that is waited for
 
 
-class Lock:
-    """A lock that this process holds; `check` in the course of a long work."""
+class Place:
+    """A folder as it is now; `check` in the course of a long work whether it still is there.
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path, self._descriptor = path, descriptor
+    When a drive is taken off, the folder that it was mounted on is left, and what is written would
+    go there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._found = folder, os.stat(folder)
 
     def check(self) -> None:
-        """`UserError` where the folder is no longer the one that was locked.
-
-        When a drive is taken off, the folder that it was mounted on is left, and what is written
-        would go there.
-        """
-        if not _is_at(self._descriptor, self.path):
+        """`UserError` where the folder is gone or is another one."""
+        try:
+            same = os.path.samestat(self._found, os.stat(self.folder))
+        except OSError:
+            same = False
+        if not same:
             raise UserError(
-                f"{self.path.parent} is gone, or is another folder than when this began: a drive "
-                "taken off? Bring it back and start the same command again; it goes on."
+                f"{self.folder} is gone, or is another folder than when this began: a drive taken "
+                "off? Bring it back and start the same command again; it goes on."
             )
+
+
+class Lock(Place):
+    """The lock of a folder, which this process holds."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.parent)
+        self.path = path
 
 
 @contextlib.contextmanager
@@ -62,9 +74,8 @@ def held(folder: str | Path, way_out: str | None = None) -> Iterator[Lock]:
             cli.say(f"{holder} Waiting until that ends.")
             told = True
         time.sleep(SECONDS)
-    lock = Lock(path, descriptor)
     try:
-        yield lock
+        yield Lock(path)
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
             if _is_at(descriptor, path):

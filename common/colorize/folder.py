@@ -18,6 +18,7 @@ from common.colorize.places import Options
 from common.colorize.report import Row
 from common.colorize.room import Room
 from common.colorize.writing import write
+from common.locks import Place
 from common.photos import PhotoError
 
 MEGAPIXELS = 64.0  # read and not yet written; a larger photo is alone. The most is 12 bytes a pixel
@@ -36,6 +37,8 @@ def colour_folder(options: Options, engine: Engine) -> int:
         engine.prepare()
     with cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar:
         rows = _Run(options, engine, pictures, bar.update).rows()
+    for parent in {(options.out / name).parent for name in pictures}:
+        files.clear(parent)  # a killed run may have left half a picture where nothing is left to do
     table = [*(rows[name] for name in pictures), *others]
     report.save(options.out, table)
     return report.summarize(options.out, table)
@@ -46,6 +49,7 @@ class _Run:
 
     def __init__(self, options, engine, pictures, update):
         self._options, self._engine, self._pictures = options, engine, pictures
+        self._places = Place(options.source), Place(options.out)
         self._originals = {os.path.realpath(options.source / name) for name in pictures}
         self._room = Room(MEGAPIXELS, 2 * threads())
         self._rows: dict[Path, Row] = {}
@@ -59,6 +63,8 @@ class _Run:
         waiting = collections.deque((name, False) for name in self._pictures)
         try:
             while waiting:
+                for place in self._places:
+                    place.check()
                 name, wait = waiting.popleft()
                 finish = self._begun(name, wait)
                 if finish is None:

@@ -100,6 +100,11 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         "the training begins from",
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="take operations that give the same bits in every run, where the fastest do not",
+    )
     parser.add_argument("--run", help="name of the run's folder in runs/")
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
     parser.add_argument(

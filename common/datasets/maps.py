@@ -86,17 +86,17 @@ def store(dataset: records.Dataset, frozen: Frozen, mirrored: bool) -> Maps:
         for turned in ((False, True) if mirrored and shard["split"] == "train" else (False,))
     }
 
-    def missing():
+    def missing(told):
         return {
             path: (shard, turned)
             for path, (shard, turned) in wanted.items()
-            if not _holds(path, (len(shard["offsets"]), frozen.size))
+            if not _holds(path, (len(shard["offsets"]), frozen.size), told)
         }
 
-    if not missing() and _noted(dataset.manifest, maps, wanted):
+    if not missing(told=False) and _noted(dataset.manifest, maps, wanted):
         return maps
     with locks.held(dataset.folder) as lock:
-        lacking = missing()  # another process may have made some of them in the meantime
+        lacking = missing(told=True)  # another process may have made some of them in the meantime
         views = sum(len(shard["offsets"]) for shard, _ in lacking.values())
         if lacking:
             _check_room(dataset.folder, frozen, views)
@@ -141,11 +141,15 @@ def _note(dataset, maps, paths):
     dataset.manifest = manifest
 
 
-def _holds(path, shape):
+def _holds(path, shape, told):
     """Whether a file has these maps; each row's checksum is compared when it is read."""
     try:
         rows.Rows(path, shape, "<f2")
-    except (FileNotFoundError, DamagedError):
+    except FileNotFoundError:
+        return False
+    except DamagedError:
+        if told:
+            cli.say(f"{path} is corrupt: it is made anew")
         return False
     return True
 

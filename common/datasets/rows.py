@@ -91,8 +91,7 @@ class Rows:
             file.seek(self.array.offset + number * size)
             data = file.read(size)
         if len(data) != size or (
-            self._checksums is not None
-            and google_crc32c.value(data) != self._checksums[number + 1]
+            self._checksums is not None and google_crc32c.value(data) != self._checksums[number + 1]
         ):
             raise self._damaged(f"in row {number}")
         return np.frombuffer(data, self.array.dtype)

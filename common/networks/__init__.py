@@ -19,6 +19,7 @@ perceptual      LPIPS, and distances between the features of other networks
 packaged        weights that a package brings, converted into files that we read
 interface       the inputs and the output that every colorizer has
 normalization   batch normalisation by TensorFlow's fused kernel
+determinism     operations that give the same bits in every run, where the fastest do not
 precision       mixed precision: where it is fast, and copies of a network under a policy
 packing         .h5 files of rounded weights, compressed
 keras_network   an exported model as a function, whichever runtime computes it: by Keras

@@ -55,6 +55,7 @@ class Options(Named):
     precision: str = "auto"  # of common.networks.precision.PRECISIONS
     run: str | None = None  # name of the run's folder in runs/
     seed: int = 0
+    deterministic: bool = False  # the same bits from the same seed, also on a GPU
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     split_by: str | None = None  # content, folder or a file, see common.datasets.prepare
     published: bool = True  # the export goes to models/ too

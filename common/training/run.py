@@ -17,7 +17,7 @@ from common.color.dial import Dial
 from common.config import Config
 from common.datasets import statistics
 from common.datasets.maps import store
-from common.networks import embeddings, frozen, h5, model_names, perceptual
+from common.networks import determinism, embeddings, frozen, h5, model_names, perceptual
 from common.networks.interface import classifies
 from common.networks.precision import choose_policy, in_precision, set_defaults
 from common.training import losses
@@ -61,6 +61,8 @@ def train(
     option, another run of the same name, too few pictures and other mistakes.
     """
     set_defaults()
+    if changes.get("deterministic", bool(options and options.deterministic)):
+        determinism.enable()
     options = dataclasses.replace(options or Options(), **changes)
     with contextlib.ExitStack() as stack:
         return _train(Report.of(report), config, str(data), options, stack)

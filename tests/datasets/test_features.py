@@ -106,6 +106,32 @@ def test_embeddings_of_an_earlier_version_are_recognised_and_kept_if_asked(home,
     assert list(entries) == [key, f"{key}-photo"]
 
 
+def test_a_damaged_row_is_refused_and_made_anew(home, capsys):
+    stored = _embeddings(_prepare(home))
+    (path, *_) = sorted((home / "squash").glob("train-*.npy"))
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"is corrupt in row 0. Delete this file"):
+        _embeddings(datasets.Dataset(home / "squash"))
+    assert (_embeddings(_prepare(home)) == stored).all()
+    assert f"{path} is corrupt: it is made anew" in capsys.readouterr().out
+
+
+def test_those_of_an_earlier_version_have_no_checksums_and_are_read(home):
+    stored = _embeddings(_prepare(home))
+    for path in (home / "squash").glob("*.npy"):
+        np.save(path, np.load(path))
+    path = home / "squash" / "manifest.json"
+    manifest = seals.read_json(path)
+    for entry in manifest["embeddings"].values():
+        for name in entry["bytes"]:
+            (file,) = (home / "squash").glob(f"{name}.*.npy")
+            entry["bytes"][name] = file.stat().st_size
+    path.write_text(json.dumps(manifest))
+    assert (_embeddings(datasets.Dataset(home / "squash")) == stored).all()
+
+
 def test_without_the_photos_they_come_from_the_shards_or_not_at_all(home):
     datasets.prepare(home / "photos", SIDE, "squash", folder=home / "squash")
     (home / "photos").rename(home / "away")

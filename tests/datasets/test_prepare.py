@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -283,6 +284,35 @@ def test_one_damaged_shard_is_made_anew_to_the_same_bytes(source, tmp_path):
     (tmp_path / "shards" / "train-00000.tfrecord").unlink()
     _prepare(source, tmp_path)
     assert _bytes(tmp_path / "shards") == before
+
+
+def test_a_shard_that_turns_out_damaged_is_made_anew_as_it_is_read(source, tmp_path, capsys):
+    dataset = _prepare(source, tmp_path, embedding=None)
+    whole, path = next(dataset.batches("train", 100)), dataset.paths("train")[0]
+    before = _flip(path)
+    assert (dataset.read("train", range(len(whole["name"])))["rgb"] == whole["rgb"]).all()
+    assert path.read_bytes() == before
+    assert f"{path} is corrupt at byte" in capsys.readouterr().out
+    _flip(path)
+    source.rename(tmp_path / "away")
+    with pytest.raises(UserError, match="Bring it back"):
+        dataset.read("train", range(len(whole["name"])))
+
+
+def test_two_builds_at_once_wait_for_each_other(source, tmp_path):
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(lambda _: _prepare(source, tmp_path), range(2))
+    assert first.names("train") == second.names("train")
+    assert not list((tmp_path / "shards").glob(".*"))
+
+
+def _flip(path):
+    """Flip a bit in the middle of a file; returns the bytes before."""
+    before = path.read_bytes()
+    changed = bytearray(before)
+    changed[len(changed) // 2] ^= 1
+    path.write_bytes(changed)
+    return before
 
 
 def test_the_shards_serve_when_the_source_is_gone(source, tmp_path):

@@ -124,6 +124,18 @@ def test_only_what_is_missing_is_computed(home):
     assert len(_stored(dataset)) == len(times) + 1  # the training shard's mirror images
 
 
+def test_damaged_maps_are_made_anew_as_they_are_read(home, capsys):
+    dataset, (_, extractor) = datasets.prepare("photos", 32, "squash"), _frozen()
+    reader = maps.store(dataset, extractor, mirrored=False)
+    path = reader.path("train-00000", mirrored=False)
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[len(changed) // 2] ^= 1
+    path.write_bytes(changed)
+    reader.read("train", range(dataset.count("train")))
+    assert path.read_bytes() == whole and f"{path} is corrupt" in capsys.readouterr().out
+
+
 def test_maps_of_other_weights_are_others(home):
     dataset = datasets.prepare("photos", 32, "squash")
     stored = []
