@@ -21,7 +21,6 @@ import keras
 import numpy as np
 
 from benchmarks.bench import cases
-from benchmarks.torture import KILLED  # noqa: F401  # imports quietly, and forks as this does
 from common import cli, training
 from common.networks import determinism
 from common.networks.precision import choose_jit, choose_policy, in_precision

@@ -10,13 +10,10 @@ is corrupt; as mended where the same reading gives what it gave before.
 import contextlib
 import dataclasses
 import io
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np

@@ -10,9 +10,9 @@ time, half before a random one of the file operations that the process performs:
 renaming, removing, making a folder, locking. The pictures are drawn, the networks a few hundred
 parameters; the code between them is what every command runs.
 
-The processes are forked from one that has imported everything and computed nothing, which saves the
-start of TensorFlow in each. "Colorizing" starts its helper processes (`--isolate`) nevertheless; the
-two runs at once work without.
+The processes are forked from one that has imported everything and computed nothing, which saves
+the start of TensorFlow in each. "Colorizing" starts its helper processes all the same; the two runs
+at once work without (`--isolate=no`).
 """
 
 import dataclasses
@@ -25,9 +25,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # a GPU may not add in the same order twice
 
 import cv2
 import keras
@@ -53,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
     parser.add_argument("--only", action="append", choices=[stage.name for stage in STAGES])
     args = parser.parse_args(argv)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU may not add in the same order twice
     print(f"| stage | kills | restarts | {' | '.join(COUNTED)} | seconds |")
     print("|---|--:|--:|" + "--:|" * (len(COUNTED) + 1))
     failed = False

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 # Colorizing without its helper processes, whose start takes longer than the rest.
 STAGES = ("preparing", "training", "exporting", "colorizing, two runs at once")
 

@@ -63,8 +63,7 @@ class _Run:
         waiting = collections.deque((name, False) for name in self._pictures)
         try:
             while waiting:
-                for place in self._places:
-                    place.check()
+                self._check_places()
                 name, wait = waiting.popleft()
                 finish = self._begun(name, wait)
                 if finish is None:
@@ -81,6 +80,10 @@ class _Run:
         finally:
             pool.shutdown(cancel_futures=True)
         return self._rows
+
+    def _check_places(self):
+        for place in self._places:
+            place.check()
 
     def _add(self, name, finish):
         row = finish()
@@ -124,6 +127,7 @@ class _Run:
     def _finished(self, row, photo, pages, target, held):
         """The row of a photo that is coloured and written; then `held` is let go."""
         with held:
+            self._check_places()
             try:
                 write(self._engine.colour, photo, pages, target)
                 return _noted(row, "coloured", photo)
