@@ -1,7 +1,7 @@
 """A film or an animation coloured: frames read and written by FFmpeg (PyAV) or Pillow.
 
 options    what to colour and how, and what came of it
-library    PyAV, which is optional
+pyav       PyAV, which is optional
 yuv        frames as video stores them <-> L* and colours, with L* kept through coarse chroma
 frames     frames of PyAV <-> arrays
 reading    `Film`: any container and codec -> upright frames with their times

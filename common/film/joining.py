@@ -149,7 +149,7 @@ def _copies(film, encoding, source, out):
             copies[stream.index] = out.add_stream_from_template(stream)
             _describe(copies[stream.index], stream)
         else:
-            film.notes[f"{name} is left out: {encoding.container} does not hold it"] = 1
+            film.notes[f"{name}: left out, {encoding.container} does not hold that"] = 1
     return copies
 
 

@@ -30,7 +30,8 @@ _ORIENTATION = {  # the matrix that shows a frame -> quarter turns counterclockw
     (0, 1, 1, 0): (3, True), (0, -1, -1, 0): (1, True),
 }  # fmt: skip
 _BEFORE = 10  # seconds before a frame from which decoding starts: its group of pictures is whole
-_CUT_SHORT = 0.98  # of the stated length: below it, a film ends early
+_CUT_SHORT, _SLACK = 0.98, 0.5  # of the stated length, and seconds: a film that ends before is cut
+_FAILURES = 32  # to read on, in a row: then the file is at its end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Film:
         with self._opened() as (container, stream):
             self.index = stream.index
             self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
-            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            self.rate = Fraction(stream.guessed_rate or stream.average_rate or 25)
             self._start = stream.start_time
             self.length = _length(container, stream)
             self.count = stream.frames or (
@@ -152,15 +153,17 @@ class Film:
         """The frames of the open stream; what cannot be decoded is counted and passed over."""
         av = pyav.av()
         damaged = "damaged parts, which are passed over"
-        packets = container.demux(stream)
-        while True:
+        packets, failures = container.demux(stream), 0
+        while failures < _FAILURES:
             try:
                 packet = next(packets, None)
                 if packet is None:
                     return
+                failures = 0
             except av.error.FFmpegError:
-                self.notes[damaged] += 1
-                return
+                self.notes[damaged] += failures == 0
+                packets, failures = container.demux(stream), failures + 1  # what lies behind
+                continue
             try:
                 decoded = packet.decode()
             except av.error.FFmpegError:
@@ -225,14 +228,12 @@ class Film:
         return behind()
 
     def _check_length(self, last):
-        """Note a film that ends before its container says."""
+        """Note a film whose frames end before its container does."""
         if self.length is None or last is None:
             return
-        reached = (last - (self._start or 0)) * self.time_base + 1 / self.rate
-        if self.length > 1 and reached < _CUT_SHORT * self.length:
-            self.notes[
-                f"ends early: {float(reached):.1f} s of the {float(self.length):.1f} s it names"
-            ] = 1
+        end = float((last - min(0, self._start or 0)) * self.time_base + 1 / self.rate)
+        if self.length - end > max(_SLACK, (1 - _CUT_SHORT) * float(self.length)):
+            self.notes[f"its frames end at {end:.1f} s of {float(self.length):.1f}"] = 1
 
     def _planes(self, frame):
         """A decoded frame as upright planes of the film's coding."""

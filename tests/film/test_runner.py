@@ -1,7 +1,10 @@
 """Whole films: what is kept, what is coloured, what is refused, and that a stopped one goes on."""
 
+import subprocess
 import sys
+import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from common.film import segments
 from tests.film import films
 from tests.film.films import av
 
+ROOT = Path(__file__).parents[2]
 CHAPTERS = [
     {"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}},
     {"id": 2, "start": 200, "end": 480, "time_base": Fraction(1, 1000), "metadata": {}},
@@ -55,7 +59,7 @@ def test_what_the_container_does_not_hold_is_named(tmp_path):
         tmp_path / "film.mkv", films.shot(0, 8), sound="flac", metadata={"colour_of_box": "blue"}
     )
     result = films.colour(source, tmp_path / "out.webm")
-    assert any("its sound (flac) is left out: webm" in note for note in result.notes)
+    assert any("its sound (flac): left out, webm" in note for note in result.notes)
     result = films.colour(source, tmp_path / "out.mp4")
     assert any("COLOUR_OF_BOX" in note for note in result.notes)
 
@@ -180,7 +184,7 @@ def test_a_film_cut_short_is_coloured_as_far_as_it_goes(tmp_path):
     source.write_bytes(data[: len(data) * 2 // 3])
     result = films.colour(source, tmp_path / "out.mkv")
     assert 10 < result.frames < 60
-    assert any("ends early" in note for note in result.notes)
+    assert any("its frames end at" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(
@@ -223,3 +227,28 @@ def test_without_pyav_a_line_says_how_to_get_it(tmp_path, source, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match="make setup FILM=1"):
         films.colour(source, tmp_path / "out.mp4")
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on(tmp_path):
+    """As a person meets it: the command, a real model, and no chance to tidy up."""
+    source = films.write(tmp_path / "film.mp4", films.shot(0, 400, step=1), sound="aac")
+    command = [sys.executable, "-m", "common.commands", "video", f"--in={source}"]
+    command += [f"--out={tmp_path / 'out.mp4'}", f"--model={ROOT / 'tests' / 'golden.h5'}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    first = tmp_path / "out.mp4.work" / "segment-000000.npz"
+    while not first.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    _, error = process.communicate()
+    assert process.returncode == -9, error
+    assert first.exists() and not (tmp_path / "out.mp4").exists()
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert "goes on behind frame" in done.stdout + done.stderr
+    assert "400 frames; coding changed L*" in done.stdout
+    times = films.read(tmp_path / "out.mp4")[0]
+    assert times == pytest.approx([i / 25 for i in range(400)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "out.mp4"]
