@@ -111,7 +111,7 @@ class _Run:
                     if len(photo.shapes) == 1:
                         page = next(iter(photo.pages()))
                         return functools.partial(
-                            self._finished, row, photo, [page], target, held.pop_all()
+                            self._finished, row, photo, iter([page]), target, held.pop_all()
                         )
                     done = self._finished(row, photo, photo.pages(), target, held)
                     return lambda: done

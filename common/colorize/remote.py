@@ -36,7 +36,7 @@ class RemoteColorizer:
         self._channels: queue.SimpleQueue[int] = queue.SimpleQueue()
         for channel in range(at_a_time):
             self._channels.put(channel)
-        self._ready: Helper | None = None  # the last one that has loaded the model
+        self._ready: list[Helper] = []  # those that have loaded the model, dead ones too
         self._closed = False
 
     def start(self) -> Helper:
@@ -90,16 +90,17 @@ class RemoteColorizer:
         except HelperDied as died:
             if self._closed:
                 raise PhotoError("the run was stopped") from None
-            if helper is self._ready:  # another thread's picture was too much for it
+            if helper in self._ready:  # another thread's picture was too much for it
                 raise
             raise UserError(
                 f"The process that loads the model {died.how}. Free some memory, or choose a "
                 "smaller model: MODEL=."
             ) from None
         with self._changing:
-            if self._ready is None:
+            if not self._ready:
                 self._loaded(said)
-            self._ready = helper
+            if helper not in self._ready:
+                self._ready.append(helper)
         descriptor = processes.descriptor_of(pixels)
         assert descriptor is not None  # it is shared
         request = pixels.shape, pixels.dtype.name, care

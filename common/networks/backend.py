@@ -2,10 +2,12 @@
 
 import contextlib
 import importlib
+import json
 import logging
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -37,16 +39,43 @@ def start() -> None:
     TensorFlow writes lines about oneDNN and CUDA while it is imported.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet():
+    with quiet(), _passed_over(_unneeded()):
         try:
             importlib.import_module("keras")
         except Exception as error:  # whatever a backend or keras.json makes Keras raise
-            folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
             raise UserError(
                 f"Keras does not start ({first_line(error)}). Its backend and its settings are in "
-                f"{folder / 'keras.json'}, which may be of another project: correct it, or set "
+                f"{_settings_file()}, which may be of another project: correct it, or set "
                 "KERAS_BACKEND=tensorflow."
             ) from error
     importlib.import_module("common.networks.precision").set_defaults()
     # TensorFlow warns of new picture sizes, which are intended here and cost little.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def _settings_file():
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+
+
+def _unneeded():
+    """What Keras and TensorFlow import for conversions and plots alone, a third of their time."""
+    backend = os.environ.get("KERAS_BACKEND")
+    if not backend:
+        try:
+            backend = json.loads(_settings_file().read_text(encoding="utf-8"))["backend"]
+        except (OSError, ValueError, KeyError, TypeError):
+            backend = "tensorflow"
+    return ("matplotlib", "scipy", "jax") if backend == "tensorflow" else ("matplotlib",)
+
+
+@contextlib.contextmanager
+def _passed_over(modules: Iterable[str]) -> Iterator[None]:
+    """Let modules that are not yet imported seem to be missing; afterwards they are there."""
+    absent = [name for name in modules if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # as Python's import system has it
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]

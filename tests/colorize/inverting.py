@@ -39,7 +39,7 @@ class _Colorizer:
     def careful(self, bands=1):
         return _Colorizer(self._settings, 1 if bands == 1 else 2)
 
-    def __call__(self, pixels, in_place, out):
+    def __call__(self, pixels, in_place, out, notes):
         time.sleep(self._settings.pause)
         if pixels.flat[0] == 7 and self._care < self._settings.survived:
             if self._settings.how is MemoryError:

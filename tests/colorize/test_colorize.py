@@ -197,6 +197,28 @@ def test_a_pictures_colours_depend_on_no_neighbour_and_no_number(model, batch):
         np.testing.assert_array_equal(colorizer.predict_ab(small[start:stop]), whole[start:stop])
 
 
+@pytest.mark.parametrize("error", [MemoryError, type("ResourceExhaustedError", (Exception,), {})])
+def test_a_batch_for_which_memory_is_short_is_halved(model, monkeypatch, error):
+    """Also as TensorFlow says it; a single picture for which it is short is a MemoryError."""
+    colorizer = Colorizer(model, batch=4)
+    small = np.random.default_rng(0).uniform(0, 100, (5, SIZE, SIZE, 1)).astype(np.float32)
+    predict, tried, most = colorizer._network.predict, [], 2
+
+    def short(batch, **options):
+        tried.append(len(batch["l"]))
+        if tried[-1] > most:
+            raise error
+        return predict(batch, **options)
+
+    monkeypatch.setattr(colorizer._network, "predict", short)
+    halved = colorizer.predict_ab(small)
+    assert tried == [4, 2, 2, 2]
+    np.testing.assert_array_equal(halved, Colorizer(model, batch=2).predict_ab(small))
+    most = 0
+    with pytest.raises(MemoryError):
+        colorizer.predict_ab(small)
+
+
 def test_a_model_of_an_earlier_version_colours():
     result = Colorizer(Path(__file__).parents[1] / "golden.h5")(RGB)
     assert np.abs(lightness(result) - lightness(RGB)).max() < 0.5

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from common import cli, photos
-from common.colorize import Colorizer, engine, remote
+from common.colorize import Colorizer, engine, places, remote
 from common.colorize.folder import colour_folder
 from common.colorize.places import Options
 from common.colorize.remote import RemoteColorizer
@@ -28,6 +28,12 @@ from tests.photos.test_decoder import FILES
 
 SOUND = np.full((20, 30), 100, np.uint8)
 FATAL = np.full((20, 30), 7, np.uint8)
+
+
+def _folder(options, engine):
+    """As the command does it."""
+    places.check(options)
+    return colour_folder(options, engine)
 
 
 @pytest.fixture
@@ -90,7 +96,7 @@ def test_a_folder_loses_the_fatal_photo_alone(tmp_path, capsys):
     for name, picture in pictures.items():
         Image.fromarray(picture).save(source / name)
     with engine.started(Settings(), at_a_time=engine.threads()) as started:
-        assert colour_folder(Options(source, out), started) == 1
+        assert _folder(Options(source, out), started) == 1
     with open(out / REPORT, encoding="utf-8", newline="") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert list(rows) == list(pictures)
@@ -124,7 +130,7 @@ def test_an_interrupt_ends_the_processes_and_leaves_whole_files(tmp_path, monkey
             read, started.is_picture, started.colour, started.prepare, started.stop
         )
         with pytest.raises(KeyboardInterrupt):
-            colour_folder(Options(source, out), stopped)
+            _folder(Options(source, out), stopped)
         assert not helper.alive
     done = list(out.glob("*.png"))
     assert len(done) < 20 and not list(out.glob(".*")) and not (out / REPORT).exists()
@@ -174,7 +180,7 @@ def test_no_link_leads_a_result_out_of_its_folder(tmp_path, here, capsys):
     (out / "c.png").symlink_to(elsewhere / "mine.png")
     (out / "d.png").symlink_to(elsewhere / "none.png")
     for overwrite in (False, True):
-        assert colour_folder(Options(source, out, overwrite), here) == 1
+        assert _folder(Options(source, out, overwrite), here) == 1
         with open(out / REPORT, encoding="utf-8", newline="") as file:
             rows = {row["file"]: row for row in csv.DictReader(file)}
         for name in ("deep/a.png", "deep/er/b.png"):
@@ -201,7 +207,7 @@ def test_names_that_mean_something_elsewhere_are_names_here(tmp_path, here, caps
     hidden = name.startswith(".")  # and left out, as every hidden file
     if hidden:
         Image.fromarray(SOUND).save(source / "shown.png", "PNG")
-    assert colour_folder(Options(source, out), here) == 0
+    assert _folder(Options(source, out), here) == 0
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     expected = {f"in/{name}", f"out/{'shown.png' if hidden else name}", f"out/{REPORT}"}
     assert written == {"in", "out", *expected, *(["in/shown.png"] * hidden)}
