@@ -5,8 +5,8 @@
 Every report's default network takes four training steps on noise, in a process of its own each
 time: twice on one thread, twice on two, and twice on two with DETERMINISTIC=1. The table says
 whether the weights of the two are the same bits, whether those of one and of two threads are, and
-the time of a step with DETERMINISTIC=1 as a multiple of that without: the median of the later three
-steps of one process over that of the other, for both pairs.
+the processor's time of a step with DETERMINISTIC=1 as a multiple of that without: the median of the
+later three steps of one process over that of the other, for both pairs.
 """
 
 import dataclasses
@@ -87,9 +87,9 @@ def _weights(report, name, size, threads, deterministic):
             keras.tree.map_structure(lambda t: rng.random((BATCH, *t.shape[1:]), np.float32), side)
             for side in (network.input, network.output)
         )
-        began = time.perf_counter()
+        began = time.process_time()
         float(network.train_on_batch(x, y, return_dict=True)["loss"])
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     hashed = hashlib.sha256()
     for variable in network.variables:
         hashed.update(keras.ops.convert_to_numpy(variable).tobytes())

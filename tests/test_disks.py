@@ -6,6 +6,7 @@ The disk is a folder of memory mounted for the test, where that is allowed.
 import contextlib
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import cv2
@@ -171,8 +172,8 @@ class Harm(runs.Stop):
 
 
 @pytest.mark.slow
-def test_training(disk, capsys):
-    """One run, harmed in each of its epochs."""
+def test_training(disk, monkeypatch, capsys):
+    """One run, harmed in each of its epochs; then the clock is set back, by files' dates too."""
     runs.make(Path())
     (disk.folder / "runs").mkdir()
     Path("runs").symlink_to(disk.folder / "runs")
@@ -181,6 +182,10 @@ def test_training(disk, capsys):
         harmful = Harm(3, getattr(disk, harm))  # in the second epoch from here on
         fails(lambda: runs.train(callbacks=(harmful,), **options), words, capsys)  # noqa: B023
         disk.mend()
+    now, year = time.time, 365 * 24 * 3600
+    monkeypatch.setattr(time, "time", lambda: now() - 3 * year)
+    for path in [*disk.store.rglob("*"), *Path("data").rglob("*")]:
+        os.utime(path, (now() + 30 * year,) * 2)
     runs.train(**options)
     assert f"goes on after {len(HARMS)} epochs and 0 steps" in capsys.readouterr().out
     runs.train(run="whole", **options)

@@ -13,6 +13,7 @@ import pytest
 
 from common import locks
 from common.cli import UserError
+from tests.training import home as runs
 
 HOLD = """
 import sys, time
@@ -83,6 +84,14 @@ def test_a_folder_that_was_made_for_the_lock_alone_does_not_stay(tmp_path):
     with pytest.raises(ValueError), locks.held(tmp_path / "new", "Wait."):
         raise ValueError
     assert not list(tmp_path.iterdir())
+
+
+def test_a_second_training_in_a_runs_folder_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(runs.make(tmp_path))
+    with locks.held("runs/r"):
+        assert runs.command() == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+    assert re.search(rf"runs/r is in use by process {os.getpid()} on .* RUN=name\.$", line)
 
 
 def test_another_folder_in_its_place_is_seen(tmp_path):
