@@ -29,7 +29,8 @@ class Engine:
     """`read` and `is_picture` as of `photos`, `colour`, from several threads at a time.
 
     prepare: begins what takes time, where it is known that photos will be coloured. stop: makes
-    calls that wait for a helper process return, with a PhotoError.
+    calls that wait for a helper process return, with a PhotoError. model: the model and what
+    computes it, once it is loaded; before that "".
     """
 
     read: Callable[[Path, float], AbstractContextManager[photos.About]]
@@ -37,6 +38,7 @@ class Engine:
     colour: Colour
     prepare: Callable[[], object]
     stop: Callable[[], object]
+    model: Callable[[], str] = str
 
 
 def threads() -> int:
@@ -52,22 +54,31 @@ def started(settings: Settings, isolate: str = "auto", at_a_time: int = 1) -> It
     there is no such model.
     """
     _ = settings.path  # a missing model is said before the work, not after it
+    said: list[str] = []
+
+    def say(line):
+        said.append(line.removeprefix("model: "))
+        cli.say(line)
+
+    def model():
+        return said[-1] if said else ""
+
     if isolate == "no":
-        yield _here(settings)
+        yield _here(settings, say, model)
         return
-    decoder, colorizer = photos.Decoder(), RemoteColorizer(settings, at_a_time, cli.say)
+    decoder, colorizer = photos.Decoder(), RemoteColorizer(settings, at_a_time, say)
 
     def stop():
         colorizer.close()
         decoder.close()
 
     try:
-        yield Engine(decoder.read, decoder.is_picture, colorizer, colorizer.start, stop)
+        yield Engine(decoder.read, decoder.is_picture, colorizer, colorizer.start, stop, model)
     finally:
         stop()
 
 
-def _here(settings):
+def _here(settings, say, model):
     """The engine in this process."""
     turn, colorizers = threading.Lock(), list[Any]()
 
@@ -75,7 +86,7 @@ def _here(settings):
         with turn:  # with the first photo that needs it: a finished folder takes no time
             if not colorizers:
                 colorizers.append(settings.colorizer())
-                cli.say(settings.said(colorizers[0]))
+                say(settings.said(colorizers[0]))
         return colorizers[0](pixels, in_place=True, notes=notes)
 
-    return Engine(photos.read, photos.is_picture, colour, lambda: None, lambda: None)
+    return Engine(photos.read, photos.is_picture, colour, lambda: None, lambda: None, model)

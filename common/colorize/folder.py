@@ -130,6 +130,7 @@ class _Run:
             self._check_places()
             try:
                 write(self._engine.colour, photo, pages, target)
+                row = dataclasses.replace(row, model=self._engine.model())
                 return _noted(row, "coloured", photo)
             except (PhotoError, OSError) as error:
                 return _failed(row, error)

@@ -19,7 +19,8 @@ class Row:
     """A line of the report: a file below the source folder and its result, one of `RESULTS`.
 
     width, height: of the photo as stored, None if they could not be read. "left out": what may hold
-    photos and was not entered or opened, as a linked folder or one without permission.
+    photos and was not entered or opened, as a linked folder or one without permission. model: of a
+    coloured photo, the model and what computed it.
     """
 
     file: str
@@ -27,6 +28,7 @@ class Row:
     height: int | None = None
     result: str = "not a photo"
     reason: str = ""
+    model: str = ""
 
 
 def save(out: Path, rows: Sequence[Row]) -> None:

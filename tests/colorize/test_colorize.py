@@ -418,6 +418,7 @@ def test_a_folder(tmp_path, command):
     assert (rows["a.jpg"]["width"], rows["a.jpg"]["height"]) == ("30", "20")
     assert rows["broken.jpg"]["result"] == "failed" and rows["broken.jpg"]["reason"]
     assert rows["notes.txt"]["result"] == "not a photo"
+    assert rows["a.jpg"]["model"].endswith(".h5, by Keras") and not rows["broken.jpg"]["model"]
     assert set(everything(out)) == {*NAMES, REPORT}
     for name in NAMES:
         with Image.open(out / name) as result:

@@ -79,6 +79,7 @@ def test_a_photo_is_coloured_within_a_level(model, written, refine):
     off = np.abs(ours.astype(int) - theirs)
     assert off.max() <= 1 and (off > 0).mean() <= 1e-3
     assert np.abs(theirs.astype(int) - theirs.mean(2, keepdims=True)).max() > 5  # it has colours
+    np.testing.assert_array_equal(Colorizer(written, refine=refine)(photo), ours)
 
 
 @pytest.mark.parametrize("vivid", [None, 1.0])
