@@ -85,11 +85,21 @@ class Rows:
         return len(self.array)
 
     def __getitem__(self, number: int) -> np.ndarray:
+        (row,) = self._read(number, number + 1)
+        return row
+
+    def _read(self, start, stop):
+        """Yield some rows, one after the other.
+
+        Not from the memory map: where a network folder goes away, that ends the process.
+        """
         size = self.array.strides[0]
-        # Not from the memory map: where a network folder goes away, that ends the process.
         with opened(self.path) as file:
-            file.seek(self.array.offset + number * size)
-            data = file.read(size)
+            file.seek(self.array.offset + start * size)
+            for number in range(start, stop):
+                yield self._compared(number, file.read(size), size)
+
+    def _compared(self, number, data, size):
         if len(data) != size or (
             self._checksums is not None and google_crc32c.value(data) != self._checksums[number + 1]
         ):
@@ -98,8 +108,8 @@ class Rows:
 
     def whole(self) -> np.memmap:
         """All rows, once all are compared."""
-        for number in range(len(self)):
-            self[number]
+        for _ in self._read(0, len(self)):
+            pass
         return self.array
 
     def _content(self):
