@@ -17,6 +17,7 @@ from common.film.encoding import Encoding
 from common.film.reading import Film
 
 _OPTIONS = {"mp4": {"movflags": "+faststart"}, "mov": {"movflags": "+faststart"}}
+_FASTEST = 240  # frames a second of a time code
 # What a container says of its own bytes, or a muxer of its own work: not true of a result.
 _UNTRUE = (
     *("major_brand", "minor_version", "compatible_brands"),
@@ -47,10 +48,13 @@ def join(film: Film, encoding: Encoding, parts: Parts, target: Path) -> None:
         ):
             video = out.add_stream_from_template(first.streams.video[0])
             video.time_base = film.time_base
+            video.codec_context.framerate = film.rate  # in which a time code counts
             _describe(video, source.streams[film.index])
             copies = _copies(film, encoding, source, out)
             out.set_chapters(source.chapters())
             out.metadata.update(_true(source.metadata))
+            if film.rate > _FASTEST:
+                _drop_time_codes(film, out, video)
             packets = heapq.merge(
                 _coded(parts, film.time_base, video),
                 _others(film, source, copies),
@@ -133,8 +137,8 @@ def _copies(film, encoding, source, out):
     for stream in source.streams:
         if stream.index == film.index:
             continue
-        if stream.type == "data" and source.chapters() and stream.codec_context is None:
-            continue  # chapters as MP4 repeats them, which are written anew
+        if stream.type == "data" and (source.chapters() or "timecode" in stream.metadata):
+            continue  # as MP4 repeats what is in its metadata, and written anew
         what = {"audio": "sound", "subtitle": "subtitles", "video": "picture"}.get(
             stream.type, stream.type
         )
@@ -165,6 +169,14 @@ def _holds(container, stream):
         return False
 
 
+def _drop_time_codes(film, *described):
+    """Leave out what counts frames, where the rate is none that it can count in."""
+    for each in described:
+        for name in [name for name in each.metadata if name.lower() == "timecode"]:
+            del each.metadata[name]
+            film.notes["its time code: left out, the frame rate is too high"] = 1
+
+
 def _describe(copy, stream):
     """What the source says of a stream."""
     copy.metadata.update(_true(stream.metadata))
@@ -182,7 +194,8 @@ def _check_metadata(film, target):
         av.open(str(film.path), metadata_errors="replace") as source,
         av.open(str(target), metadata_errors="replace") as out,
     ):
-        kept = {name.lower() for name in out.metadata}
+        stored = [out.metadata, *(stream.metadata for stream in out.streams)]
+        kept = {name.lower() for metadata in stored for name in metadata}
         lost = sorted(name for name in _true(source.metadata) if name.lower() not in kept)
         if lost:
             film.notes[f"metadata that {target.suffix} does not hold: {', '.join(lost)}"] = 1

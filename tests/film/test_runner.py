@@ -54,6 +54,22 @@ def test_a_film_keeps_its_times_lightness_sound_chapters_and_metadata(tmp_path):
     assert not (tmp_path / "out.mkv.work").exists()
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_time_code_is_kept(tmp_path, suffix):
+    """MP4 keeps it as a track, which counts in a frame rate: without one nothing is written."""
+    source = films.write(
+        tmp_path / "film.mov", films.shot(0, 4), metadata={"timecode": "10:00:00:00"}
+    )
+    result = films.colour(source, tmp_path / f"out{suffix}")
+    with av.open(str(tmp_path / f"out{suffix}")) as out:
+        described = [out.metadata, *(stream.metadata for stream in out.streams)]
+    codes = [
+        value for each in described for name, value in each.items() if "timecode" in name.lower()
+    ]
+    assert set(codes) == {"10:00:00:00"}
+    assert not result.notes
+
+
 def test_what_the_container_does_not_hold_is_named(tmp_path):
     source = films.write(
         tmp_path / "film.mkv", films.shot(0, 8), sound="flac", metadata={"colour_of_box": "blue"}
