@@ -146,6 +146,7 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   MODEL=   a name in models/ or models/shipped/, or a file
 ##   IN= OUT= photos to colour, and the folder for the results; of video, a file each
 ##   VIVID=0..1 TINT=warm|cool|a,b  how to colour them; VARIANTS=1 shows one in nine ways
+##   CLEAN=1 BORDER=keep  for scans of old prints: take the tint off, leave the paper
 ##   EMBEDDING=mobilenet_v2  a small network instead of the report's
 
 # --- Set-up -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from scipy import ndimage
 from common import cli, metrics, photos
 from common.cli import UserError
 from common.color import lab
-from common.colorize import upsampling
+from common.colorize import refine, upsampling
 from common.datasets import samples
 from common.networks import h5, model_names
 from common.networks.interface import predict
@@ -40,6 +40,11 @@ def bilinear(ab: np.ndarray, _guide: np.ndarray, _l: np.ndarray, at: np.ndarray)
 def lines(ab: np.ndarray, guide: np.ndarray, l: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The way of the Colorizer."""
     return upsampling.along(_between(upsampling.lines(ab, guide), at), l)
+
+
+def smoothed_lines(ab: np.ndarray, guide: np.ndarray, l: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The same after total variation: REFINE=tv."""
+    return lines(refine.total_variation(ab), guide, l, at)
 
 
 def guided_filter(radius: int, flat: float = 10.0) -> Callable[..., np.ndarray]:
@@ -94,6 +99,7 @@ WAYS = {
     "joint bilateral, L* 4": joint_bilateral(4),
     "joint bilateral, L* 8": joint_bilateral(8),
     "lines": lines,
+    "total variation, lines": smoothed_lines,
 }
 
 

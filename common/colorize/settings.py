@@ -36,8 +36,9 @@ class Settings:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Settings":
-        """Those that the flags of `add_flags` give."""
-        return cls(**{field.name: getattr(args, field.name) for field in dataclasses.fields(cls)})
+        """Those that the flags of `add_flags` and `add_flags_of_prints` give."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: getattr(args, name) for name in names if hasattr(args, name)})
 
     @property
     def path(self) -> Path:
@@ -72,7 +73,7 @@ class Settings:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each of `Settings` to an argparse parser."""
+    """Add a flag for each of `Settings` to an argparse parser, but for those of prints."""
     parser.add_argument(
         "--model",
         help="an .h5 file, or a name in models/ or of a shipped model; "
@@ -89,15 +90,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="warm, cool, or a shift of a* and b* in Lab units: a,b",
     )
     add_refine(parser, Settings.refine)
-    parser.add_argument(
-        "--clean", action="store_true", help="take an old print's tint off first: sepia, yellowing"
-    )
-    parser.add_argument(
-        "--border",
-        choices=dials.BORDERS,
-        default=Settings.border,
-        help="keep: the paper around a scanned print stays as it is, and only the picture is seen",
-    )
     parser.add_argument("--precision", choices=flags.PRECISIONS, default=Settings.precision)
     parser.add_argument(
         "--runtime",
@@ -108,6 +100,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     flags.add_weights(
         parser, "embedding", "auto, or a file with the weights that the model was trained on"
+    )
+
+
+def add_flags_of_prints(parser: argparse.ArgumentParser) -> None:
+    """Add those of `Settings` that are for scans of prints, not for films."""
+    parser.add_argument(
+        "--clean", action="store_true", help="take an old print's tint off first: sepia, yellowing"
+    )
+    parser.add_argument(
+        "--border",
+        choices=dials.BORDERS,
+        default=Settings.border,
+        help="keep: the paper around a scanned print stays as it is, and only the picture is seen",
     )
 
 

@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         help="decode and colour in processes of their own, which a photo may crash; auto is yes",
     )
     settings.add_flags(parser)
+    settings.add_flags_of_prints(parser)
     args = parser.parse_args(argv)
     options = Options.of(args)
     places.check(options)

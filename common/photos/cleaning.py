@@ -18,11 +18,11 @@ from common.color import lab
 from common.photos.formats import PhotoError
 from common.photos.geometry import fit
 from common.photos.reading import opaque
+from common.photos.tone import TONE, tone_of
 
 NEUTRAL = 2.0  # a* and b* of 95 % of the pixels, below which there is no tint
 SECOND = 2.5  # largest distance of ab from one direction, at 99 % of the pixels
 FIRST = 12.0  # and along it: stains
-TONE = 45.0  # largest a* or b* of a tone
 STAINED = 1.8  # from which distance of ab from the tone, over an area, there are stains
 WEAKER = 0.12  # a tone's logarithm of blue / red rises by that much with that of the luminance
 FADED = 24.0  # the L* of blacks that have faded,
@@ -30,6 +30,7 @@ BLACK = 4.0  # and what they become
 CLIPPED, APART = 0.01, 20  # the share of pixels that are, and how far apart they are in another
 PAPER = 0.99  # the quantile of each channel that is the paper's
 _SIDE, _SMALL = 256, 64  # of the copies in which tint and tone are measured
+_SHARES = np.array(lab.LUMINANCE, np.float32)
 _BAND = 1 << 20  # pixels worked on at a time
 
 
@@ -77,10 +78,7 @@ def find(pixels: np.ndarray) -> Tint | None:
     colours = lab.rgb_to_lab(small)
     if np.quantile(np.abs(colours[..., 1:]), 0.95) < NEUTRAL:
         return None
-    level, ab = np.rint(colours[..., 0]).astype(int), colours[..., 1:]
-    sums = np.stack([np.bincount(level.ravel(), channel.ravel()) for channel in _planes(ab)], -1)
-    tone = (sums / np.maximum(np.bincount(level.ravel()), 1)[:, None]).astype(np.float32)
-    off = ab - tone[level]
+    tone, off = tone_of(colours)
     # Averages over pixels of which some were clipped lie beside the line of the others.
     clipped = fit((rgb.max(-1) >= 254).astype(np.float32), _SMALL, "squash")
     whole = clipped < 0.01 if (clipped < 0.01).mean() > 0.1 else clipped >= 0
@@ -143,7 +141,7 @@ def _unclipped(rgb, paper):
 
 def _weakens(linear):
     """Whether the tone of linear light (n, 3) grows weaker towards white: `WEAKER`."""
-    luminance = linear @ np.float32(lab.LUMINANCE)
+    luminance = linear @ _SHARES
     bright = luminance > 0.02  # where 8 bits still tell colours apart
     if bright.sum() < 50:
         return False
@@ -157,16 +155,9 @@ def _grey(rgb, tint):
     linear = lab.srgb_to_linear(rgb.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max))
     if not tint.toned and tint.channel is None:
         linear = linear * (tint.paper.max() / tint.paper).astype(np.float32)
-    if tint.channel is not None:
-        grey = linear[..., tint.channel]
-    else:
-        grey = linear @ np.float32(lab.LUMINANCE)
+    grey = linear[..., tint.channel] if tint.channel is not None else linear @ _SHARES
     grey = lab.linear_to_srgb(np.clip(grey, 0, 1))
     if tint.black is None:
         return grey
     l = tint.top - (tint.top - lab.grey_to_l(grey)) * ((tint.top - BLACK) / (tint.top - tint.black))
     return lab.l_to_grey(np.clip(l, 0, 100).astype(np.float32))
-
-
-def _planes(array):
-    return np.moveaxis(array, -1, 0)

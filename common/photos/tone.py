@@ -15,9 +15,14 @@ def is_grey(rgb: np.ndarray) -> bool:
 
     At 99 % of its pixels ab depends on L* alone. Of 3,320 photos in colour one is taken for grey.
     """
-    small = lab.rgb_to_lab(fit(rgb, min(len(rgb), _SIDE), "squash")).reshape(-1, 3)
-    level, ab = np.rint(small[:, 0]).astype(int), small[:, 1:]
-    sums = np.stack([np.bincount(level, channel) for channel in ab.T], axis=1)
-    tone = sums / np.maximum(np.bincount(level), 1)[:, None]
-    distance = np.abs(ab - tone[level]).max(axis=1)
-    return bool(np.quantile(distance, 0.99) < GREY and np.abs(tone).max() < TONE)
+    tone, off = tone_of(lab.rgb_to_lab(fit(rgb, min(len(rgb), _SIDE), "squash")))
+    return bool(np.quantile(np.abs(off).max(-1), 0.99) < GREY and np.abs(tone).max() < TONE)
+
+
+def tone_of(colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lab (..., 3) -> the mean ab of each L*, rounded (n, 2), and how far each ab is off it."""
+    level, ab = np.rint(colours[..., 0]).astype(int), colours[..., 1:]
+    sums = [np.bincount(level.ravel(), each.ravel()) for each in (ab[..., 0], ab[..., 1])]
+    tone = np.stack(sums, axis=-1) / np.maximum(np.bincount(level.ravel()), 1)[:, None]
+    tone = tone.astype(np.float32)
+    return tone, ab - tone[level]
