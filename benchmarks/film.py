@@ -15,7 +15,8 @@ coloured anew as `make video` does, but for the coding. The tables have, of the 
   of it: see the row of the true colours.
 
 Then come cuts between drawn shots, found by `common.film.scenes` and, where it can be imported, by
-PySceneDetect, and the speed at three sizes.
+PySceneDetect (without its own OpenCV: pip install --no-deps scenedetect), and the speed at three
+sizes.
 """
 
 import argparse
