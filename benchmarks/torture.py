@@ -31,7 +31,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from common import cli, datasets, files, photos, training
+from common import cli, datasets, files, locks, photos, training
 from common.commands import colorize
 from common.datasets import maps
 from common.networks import embeddings, frozen
@@ -104,7 +104,11 @@ def torture(stage: Stage, home: Path, kills: int, rng: np.random.Generator) -> d
         _wait([_fork(command, work, home / "log") for command in stage.commands], home)
         found = _results(stage, work)
         wrong = [name for name in found | expected if found.get(name) != expected.get(name)]
-        hidden = [str(path.relative_to(work)) for path in work.rglob(".*")]
+        hidden = [
+            str(path.relative_to(work))
+            for pattern in (".writing-*", locks.NAME)
+            for path in work.rglob(pattern)
+        ]
         if wrong or hidden:
             print(f"{stage.name}, {moments}: {wrong}, {hidden}", file=sys.stderr)
         differing, left, trial = differing + len(wrong), left + len(hidden), trial + 1

@@ -120,9 +120,7 @@ def prepare(
                 _build(manifest, writer, embedding, weights, embed_from, for_training)
             elif embedding and not has_all(manifest):
                 features.add(manifest, folder, embedding, weights, embed_from)
-    for name in {path.name for path in folder.glob("*.json")} & _sidecars(manifest, folder):
-        with contextlib.suppress(OSError):  # of a build that was killed at its very end
-            (folder / name).unlink()
+    _tidy(manifest, folder)
     key = features.stored_key(manifest, embedding, weights, embed_from) if embedding else None
     dataset = records.Dataset(folder, key)
     dataset.mend = functools.partial(_mend, manifest, writer)
@@ -299,9 +297,16 @@ def _sidecar(folder, shard):
     return folder / f"{shard['name']}.json"
 
 
-def _sidecars(manifest, folder):
-    """The names of all sidecars."""
-    return {_sidecar(folder, shard).name for shard in manifest["shards"]}
+def _tidy(manifest, folder):
+    """Remove what a build that was killed at its very end left: sidecars, half a file, its lock."""
+    sidecars = {_sidecar(folder, shard).name for shard in manifest["shards"]}
+    with contextlib.suppress(OSError):  # the folder may be read-only
+        files.clear(folder)
+        for name in sidecars & {path.name for path in folder.glob("*.json")}:
+            (folder / name).unlink()
+        if (folder / locks.NAME).exists():
+            with contextlib.suppress(UserError), locks.held(folder, "It is not left."):
+                pass
 
 
 def _finished(shard, path, sidecar):

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from common import cli, datasets, files, photos
+from common import cli, datasets, files, locks, photos
 from common.cli import UserError
 from common.commands import prepare as prepare_command
 from common.datasets import plan, samples, statistics
@@ -297,6 +297,22 @@ def test_a_shard_that_turns_out_damaged_is_made_anew_as_it_is_read(source, tmp_p
     source.rename(tmp_path / "away")
     with pytest.raises(UserError, match="Bring it back"):
         dataset.read("train", range(len(whole["name"])))
+
+
+def test_what_a_build_left_that_was_killed_at_its_very_end_is_removed(source, tmp_path):
+    """Its sidecars, half a file, and its lock."""
+    folder = _prepare(source, tmp_path).folder
+    whole = sorted(folder.iterdir())
+    for name in ("train-00000.json", locks.NAME, ".writing-abc"):
+        (folder / name).touch()
+    (folder / ".writing-abc").unlink()
+    (folder / ".writing-abc").mkdir()
+    with locks.held(folder):  # while another has it, the lock stays
+        _prepare(source, tmp_path)
+        assert (folder / locks.NAME).exists()
+    (folder / locks.NAME).touch()
+    _prepare(source, tmp_path)
+    assert sorted(folder.iterdir()) == whole
 
 
 def test_two_builds_at_once_wait_for_each_other(source, tmp_path):
