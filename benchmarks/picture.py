@@ -3,8 +3,12 @@
     python -m benchmarks.picture [--out docs/wombat.jpg] [--old PHOTO ...]
 
 All colour photos that scikit-image and matplotlib ship under known terms, none chosen for its
-result and none trained on. A grey one of scikit-image's, for which nobody has the colours, stands
-for old photographs: the two libraries ship none. --old adds photos of your own, made grey.
+result and none trained on, and a grey one of scikit-image's, for which nobody has the colours.
+--old adds old photographs. docs/wombat.jpg has one: Dorothea Lange, "Destitute pea pickers in
+California. Mother of seven children. Age thirty-two", Nipomo 1936, made for the Farm Security
+Administration of the United States; Library of Congress, negative LC-USF34-009058-C, scan
+LC-DIG-fsa-8b29516, "no known restrictions" (https://www.loc.gov/rr/print/res/071_fsab.html). It is
+not part of this repository: the Library of Congress has it under that number.
 """
 
 import sys
