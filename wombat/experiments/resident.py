@@ -33,7 +33,7 @@ from common.training.export import described
 from wombat.config import Config
 from wombat.train import AVERAGE, CLIP, load_encoder
 
-WARM = 200  # steps in which the rate rises
+WARM = 200  # steps in which the rate rises, at most an eighth of the run
 THAW = 0.05  # share of the run in which the encoder's rate rises
 _REACH = 110  # ab as whole numbers from -110 to 110
 
@@ -71,7 +71,11 @@ def main(argv: list[str] | None = None) -> int:
     pictures = np.concatenate(
         [batch["rgb"] for batch in dataset.batches("train", config.batch_size)]
     )
-    train(network, config, pictures, prior, policy, options.seed)
+    network.get_layer("efficientnet_lite").trainable = config.unfreeze_after is not None
+    rarity = bins.rarity(prior) if config.rebalance else None
+    begin_with(network, prior, rarity)
+    loss = functools.partial(cross_entropy, rarity=rarity)
+    train(network, config, pictures, loss, policy, options.seed)
     about = {**described(dataset), "pretrained": pretrained}
     export(network, config, Dial.of(config, prior, config.rebalance), options.out, about)
     return 0
@@ -102,23 +106,29 @@ def train(
     network: keras.Model,
     config: Config,
     pictures: np.ndarray,
-    prior: np.ndarray,
+    loss: Callable[[Any, Any], Any],
     policy: str,
     seed: int,
+    *,
+    average: float = AVERAGE,
+    mixup: float = 0.0,
 ) -> None:
-    """Train the network on pictures (N, S, S, 3) uint8, and set its averaged weights.
+    """Train what is trainable on pictures (N, S, S, 3) uint8, and set the averaged weights.
+
+    loss: of the network's output in float32 and the true ab (N, S, S, 2) in Lab units, a scalar.
+    average: the momentum of the moving average; 0 keeps the last weights. mixup: both parameters
+    of the Beta distribution by which a picture's L* and loss are mixed with another's (Zhang et
+    al. 2018); 0 mixes none.
 
     The rate rises, then falls as a cosine; the encoder's follows from `unfreeze_after` on.
     """
     import jax
     from jax import numpy as jnp
 
-    network.get_layer("efficientnet_lite").trainable = True
-    begin_with(network, prior, config.rebalance)
     computing = in_precision(network, policy)
     owned = {id(v) for v in computing.get_layer("efficientnet_lite").trainable_variables}
     slow = [id(variable) in owned for variable in computing.trainable_variables]
-    step = compiled_step(computing, config, slow, bins.rarity(prior) if config.rebalance else None)
+    step = compiled_step(computing, config, slow, loss, average, mixup)
     weights = [variable.value for variable in computing.trainable_variables]
     others = [variable.value for variable in computing.non_trainable_variables]
     zeros = [jnp.zeros_like(weight) for weight in weights]
@@ -127,7 +137,7 @@ def train(
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     count, size = len(pictures), config.batch_size
     steps = max(1, config.epochs * count // size)
-    frozen = (config.unfreeze_after or config.epochs) / config.epochs
+    warm, frozen = max(1, min(WARM, steps // 8)), (config.unfreeze_after or 0) / config.epochs
     order, losses, began = np.empty(0, int), [], time.monotonic()
     with cli.progress(total=steps, unit="step") as bar:
         for number in range(steps):
@@ -135,15 +145,15 @@ def train(
                 order = np.concatenate([order, rng.permutation(count)])
             rows, order = order[:size], order[size:]
             done = number / steps
-            rate = config.learning_rate * min((number + 1) / WARM, (1 + np.cos(np.pi * done)) / 2)
+            rate = config.learning_rate * min((number + 1) / warm, (1 + np.cos(np.pi * done)) / 2)
             thawed = np.clip((done - frozen) / THAW, 0, 1) * config.encoder_rate
-            state, loss = step(
+            state, value = step(
                 state,
                 take(store, rows.astype(np.int32)),
                 jax.random.fold_in(key, number),
                 np.array([number + 1, rate, rate * thawed], np.float32),
             )
-            losses.append(loss)
+            losses.append(value)
             if number % 20 == 19:  # not to queue steps without end
                 mean = float(jnp.stack(losses[-20:]).mean())
                 bar.set_postfix_str(f"loss {mean:.4f}", refresh=False)
@@ -154,39 +164,54 @@ def train(
     print(f"{steps * size / seconds:.0f} pictures/s, {seconds:.0f} s with compiling", flush=True)
 
 
-def begin_with(network: keras.Model, prior: np.ndarray, rebalance: bool) -> None:
-    """Set the logits' bias to the data's prior: the network begins with the mean colours."""
+def begin_with(network: keras.Model, prior: np.ndarray, rarity: np.ndarray | None) -> None:
+    """Set the logits' bias to the data's prior: the network begins with the mean colours.
+
+    rarity: (313,), by which the loss is weighted, or None.
+    """
     logits = network.get_layer("ab_bins")
     kernel, _ = logits.get_weights()
-    weights = np.log(bins.rarity(prior)) if rebalance else 0.0
+    weights = 0.0 if rarity is None else np.log(rarity)
     logits.set_weights([kernel * 0.3, np.log(prior + 1e-6) + weights])
 
 
 def compiled_step(
-    network: keras.Model, config: Config, slow: Sequence[bool], rarity: np.ndarray | None
+    network: keras.Model,
+    config: Config,
+    slow: Sequence[bool],
+    loss: Callable[[Any, Any], Any],
+    average: float,
+    mixup: float,
 ) -> Callable[..., Any]:
     """step(state, pictures, key, (number, rate, the encoder's rate)) -> (state, loss).
 
-    AdamW with the norm of all gradients clipped; only the decoder's kernels decay. state: weights,
-    other variables, both moments, and the moving average of the weights.
+    AdamW with the norm of all gradients clipped; only the decoder's kernels decay. slow: whether
+    each variable is the encoder's. state: weights, other variables, both moments, and the moving
+    average of the weights. The rest is as of `train`.
     """
     import jax
     from jax import numpy as jnp
 
     kinds = set(config.augment)
 
-    def loss_of(weights, others, l, ab):
+    def loss_of(weights, others, l, ab, share):
+        if mixup:
+            l = share * l + (1 - share) * l[::-1]
         x = {"l": lab.scale_l(l, config)}
-        logits, others = network.stateless_call(weights, others, x, training=True)
-        return cross_entropy(logits.astype(jnp.float32), ab, rarity), others
+        output, others = network.stateless_call(weights, others, x, training=True)
+        output = output.astype(jnp.float32)
+        if mixup:
+            return share * loss(output, ab) + (1 - share) * loss(output, ab[::-1]), others
+        return loss(output, ab), others
 
     @functools.partial(jax.jit, donate_argnums=(0,))
     def step(state, pictures, key, numbers):
-        weights, others, means, squares, average = state
+        weights, others, means, squares, averages = state
         number, *rates = numbers
         l, ab = views(key, pictures, kinds)
-        value = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, others), gradients = value(weights, others, l, ab)
+        share = jax.random.beta(jax.random.fold_in(key, 1), mixup, mixup) if mixup else 1.0
+        of_loss = jax.value_and_grad(loss_of, has_aux=True)
+        (value, others), gradients = of_loss(weights, others, l, ab, share)
         norm = jnp.sqrt(sum(jnp.square(g).sum() for g in gradients))
         gradients = [g * jnp.minimum(1, CLIP / (norm + 1e-6)) for g in gradients]
         means = [0.9 * m + 0.1 * g for m, g in zip(means, gradients, strict=True)]
@@ -196,9 +221,9 @@ def compiled_step(
         for w, m, s, slower in zip(weights, means, squares, slow, strict=True):
             decay = 0.0 if slower or w.ndim == 1 else config.weight_decay
             new.append(w - rates[slower] * (unbiased * m / (jnp.sqrt(s) + 1e-7) + decay * w))
-        share = jnp.minimum(AVERAGE, number / (9 + number))
-        average = [share * a + (1 - share) * w for a, w in zip(average, new, strict=True)]
-        return (new, others, means, squares, average), loss
+        kept = jnp.minimum(average, number / (9 + number))
+        averages = [kept * a + (1 - kept) * w for a, w in zip(averages, new, strict=True)]
+        return (new, others, means, squares, averages), value
 
     return step
 
@@ -280,21 +305,31 @@ def _aged(l: Any, drawn: Callable[..., Any], key: Any) -> Any:
     return jnp.clip(l, 0, 100)
 
 
-def cross_entropy(logits: Any, ab: Any, rarity: np.ndarray | None) -> Any:
+def cross_entropy(
+    logits: Any, ab: Any, rarity: np.ndarray | None = None, smoothing: float = 0.0
+) -> Any:
     """The mean of `losses.BinCrossEntropy`, for ab rounded to whole numbers, which a table holds.
 
-    logits (N, h, w, 313) float32, ab (N, H, W, 2) in Lab units, rarity (313,) or None.
+    logits (N, h, w, 313) float32, ab (N, H, W, 2) in Lab units, rarity (313,) or None. smoothing:
+    the share of the target that is spread evenly over all bins.
     """
     import jax
     from jax import numpy as jnp
 
-    (count, side), factor = logits.shape[:2], ab.shape[1] // logits.shape[1]
-    ab = ab.reshape(count, side, factor, side, factor, 2).mean((2, 4))
+    ab = averaged(ab, logits.shape[1])
     cell = jnp.clip(jnp.round(ab), -_REACH, _REACH).astype(jnp.int32) + _REACH
     chosen, shares = (jnp.asarray(part)[cell[..., 0], cell[..., 1]] for part in _encoded())
     picked = (shares * jnp.take_along_axis(logits, chosen, -1)).sum(-1)
+    if smoothing:
+        picked = (1 - smoothing) * picked + smoothing * logits.mean(-1)
     loss = jax.nn.logsumexp(logits, -1) - picked
     return (loss if rarity is None else loss * jnp.asarray(rarity)[chosen[..., 0]]).mean()
+
+
+def averaged(ab: Any, side: int) -> Any:
+    """ab (N, S, S, 2) -> its means over squares, (N, side, side, 2); S is a multiple of side."""
+    count, factor = len(ab), ab.shape[1] // side
+    return ab.reshape(count, side, factor, side, factor, 2).mean((2, 4))
 
 
 @functools.cache
