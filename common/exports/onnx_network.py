@@ -141,6 +141,8 @@ def _opened(path):
     onnxruntime = extras.module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it says of a damaged file is in the exception
+    # Threads that wait do not spin: beside them other photos are read, coloured and written.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
