@@ -141,7 +141,9 @@ _keys.__name__ = f"list of changes ({', '.join(CHANGES)})"  # what argparse call
 
 
 def _train(change: Change, request: train.Request, embedding: str, title: str) -> training.Run:
-    fields = {name: embedding if value is None else value for name, value in change.fields.items()}
+    fields: dict[str, Any] = {
+        name: embedding if value is None else value for name, value in change.fields.items()
+    }
     config = dataclasses.replace(CONFIGS[BASE], **fields)
     epochs = change.times * (request.options.epochs or config.epochs)
     options = dataclasses.replace(request.options, run=title, epochs=epochs, **change.options)
