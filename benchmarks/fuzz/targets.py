@@ -131,7 +131,7 @@ def _with_shard(path):
     for _ in entry["offsets"]:
         starts.append(at)
         at += 16 + int.from_bytes(data[at : at + 8], "little")
-    entry["offsets"] = [min(start, 2**62) for start in starts]
+    entry["offsets"] = [min(start, 2**60) for start in starts]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder, entry["split"]
 
