@@ -89,6 +89,15 @@ def encode_example(rgb: np.ndarray, name: str, label: int) -> bytes:
     return _field(1, b"".join(_field(1, entry) for entry in entries))
 
 
+def _check_chunks(png):
+    """ValueError for a chunk that is longer than its file: OpenCV allocates what a length says."""
+    at = 8
+    while at < len(png):
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
+    if at != len(png):
+        raise ValueError("its picture is cut off")
+
+
 def decode_example(data: bytes, size: int | None = None) -> dict[str, Any]:
     """The bytes of an `Example` -> {"rgb": (S, S, 3) uint8, "name": str, "label": int}.
 
@@ -108,6 +117,7 @@ def decode_example(data: bytes, size: int | None = None) -> dict[str, Any]:
         label &= (1 << 64) - 1
         if not encoded.startswith(_PNG + (struct.pack(">II", size, size) if size else b"")):
             raise ValueError(f"its picture is no PNG of {size or 'any size'}")
+        _check_chunks(encoded)
         return {
             "rgb": from_opencv(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)),
             "name": name.decode("utf-8", "surrogateescape"),

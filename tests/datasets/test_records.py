@@ -154,6 +154,7 @@ NONE = {
     "no feature": b"\x0a\x02\x0a\x00",
     "another feature": EXAMPLE.replace(b"name", b"mane"),
     "another size": records.encode_example(np.zeros((33, 33, 3), np.uint8), "a.png", -1),
+    "a chunk of 4 GB": EXAMPLE.replace(b"\0\0\0\0IEND", b"\xff\xff\xff\xffIEND"),
     "no pixels": EXAMPLE.replace(b"IDAT", b"tADI"),
     "no PNG": EXAMPLE.replace(b"PNG", b"BMP"),
 }
