@@ -45,7 +45,7 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF= FILM= LITE= LOCKED=1)
+setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF FILM LITE LOCKED)
 	@echo "set-up: .venv is ready$(if $(OPTIONS),: $(OPTIONS))"
 
 # What these do is in the table of common/commands/__main__.py.
@@ -56,7 +56,7 @@ reproduce-%: ## train a report's configs, print its figures beside ours
 compare-%: ## train with and without what a report claims to help, and compare
 study-%: ## train all networks of a report under one protocol: reports/study
 pretext-%: ## compare encoders that did or did not learn to colour: reports/pretext
-brown-%: ## train with one change at a time, to find what keeps pictures brown: reports/brown
+brown-%: ## make one change at a time to what keeps pictures brown: reports/brown
 survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
@@ -134,7 +134,7 @@ lock: .venv-audit/ready ## write requirements-hashes.lock, what LOCKED=1 install
 	@mv .venv-audit/lock requirements-hashes.lock
 
 clean: ## remove the environments and caches; data, models, runs and reports stay
-	@rm -rf .venv .venv-lowest .venv-audit .pytest_cache .hypothesis .ruff_cache .mypy_cache build *.egg-info
+	@rm -rf .venv* .pytest_cache .hypothesis .ruff_cache .mypy_cache build *.egg-info
 	@find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
 
 ##
@@ -151,7 +151,8 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 
 # --- Set-up -------------------------------------------------------------------------------------
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was
-# interrupted, and what it left cannot be trusted: the environment is made anew. "options" keeps
+# interrupted, and what it left cannot be trusted: the environment is made anew. Two set-ups at once
+# (a second terminal) take turns, where the system has flock. "options" keeps
 # GPU=1, HEADLESS=1, HEIF=1, FILM=1, LITE=1 and LOCKED=1 for every later set-up. LOCKED=1 makes an
 # unlocked environment anew: pip compares hashes of what it installs, not of what is there.
 
@@ -192,6 +193,9 @@ define set-up
 set -euo pipefail; venv=$(1); pip="$$venv/bin/python -m pip --disable-pip-version-check"; \
 say() { echo "set-up: $$*"; }; \
 fail() { echo "error: $$*" >&2; exit 2; }; \
+if command -v flock >/dev/null; then \
+  exec 9>$$venv.lock; flock -n 9 || { say "waiting for another set-up of $$venv"; flock 9; }; \
+fi; \
 $(if $(filter locked,$(filter-out $(KEPT),$(OPTIONS))),rm -f $$venv/installed;) \
 if ! [ -e $$venv/installed ] || ! $$venv/bin/python -c '' 2>/dev/null; then \
   for python in "$${PYTHON:-}" python3.11 python3.12 python3.13 python3 python ''; do \

@@ -1,5 +1,6 @@
 """What the Makefile promises: its targets, how variables become flags, and the set-up."""
 
+import concurrent.futures
 import os
 import re
 import shutil
@@ -38,6 +39,7 @@ case "$*" in
       echo 'WARNING: Retrying after connection broken by NewConnectionError' >&2
       echo 'ERROR: Cannot install x because of conflicting dependencies' >&2; exit 1; }
     [ ! -e "$FAKE/full" ] || { echo 'ERROR: No space left on device' >&2; exit 1; }
+    [ ! -e "$FAKE/slow" ] || sleep 1
     [ ! -e "$FAKE/stopped" ] || kill -9 $$ ;;
   '-m common.commands '* | '-m benchmarks.bench'*) printf '%s\\0' "$@" >"$FAKE/flags" ;;
 esac
@@ -209,6 +211,15 @@ def test_an_interrupted_set_up_starts_over(house):
     assert house.make("data").returncode == 2
     stop.unlink()
     assert house.make("data").returncode == 0 and len(house.calls("venv --clear")) == 3
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock, of util-linux")
+def test_a_second_set_up_waits_for_the_first(house):
+    (house.notes / "slow").touch()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda _: house.make("setup"), range(2)))
+    assert [one.returncode for one in done] == [0, 0]
+    assert len(house.calls("venv --clear")) == 1, "neither removes what the other installs"
 
 
 def test_without_a_package_index_there_is_one_clear_line(house):
