@@ -47,8 +47,14 @@ class Disk:
                 pass
 
     def make_read_only(self):
-        self.bring_back()  # a second time: the first has files open for writing
-        self.call("mount", "-o", "remount,bind,ro", str(self.folder))
+        # Read-only beside it, then over it: one that is written in cannot be made read-only.
+        aside = self.folder.with_name("aside")
+        aside.mkdir()
+        self.call("mount", "--bind", str(self.store), str(aside))
+        self.call("mount", "-o", "remount,bind,ro", str(aside))
+        self.call("mount", "--bind", str(aside), str(self.folder))
+        self.call("umount", "-l", str(aside))
+        aside.rmdir()
 
     def take_off(self):
         self.call("umount", "-l", str(self.folder))
