@@ -11,6 +11,7 @@ file in --out. One that is there is not made again; the table shows all.
 import dataclasses
 import functools
 import json
+import operator
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -149,10 +150,12 @@ def run(
     rarity = None if lever.balance is None else bins.rarity(prior, lever.balance)
     keras.utils.set_random_seed(lever.seed)
     network = build(lever, config, weights)
-    loss: Callable[[Any, Any], Any] = functools.partial(_error, power=lever.power)
+    loss: Callable[[Any, Any], Any]
     if lever.power is None:
         resident.begin_with(network, prior, rarity)
         loss = functools.partial(resident.cross_entropy, rarity=rarity, smoothing=lever.smoothing)
+    else:
+        loss = functools.partial(_error, power=lever.power)
     began = time.monotonic()
     options = {"average": lever.average, "mixup": lever.mixup}
     resident.train(network, config, pictures["train"], loss, policy, lever.seed, **options)
@@ -247,7 +250,7 @@ def _decodings(
 ) -> list[Callable[[Any], Any]]:
     """Functions from the output of a lever's network to ab, (N, h, w, 2) in Lab units."""
     if lever.power is not None:
-        return [lambda output, factor=factor: 128 * factor * output for factor in FACTORS]
+        return [functools.partial(operator.mul, 128 * factor) for factor in FACTORS]
     trained = 0.0 if rarity is None else np.log(rarity)
     strength = np.log(bins.rarity(prior))
 
