@@ -27,7 +27,10 @@ FLAGS = {
     "eval": "data size cut embedding embedding-weights embed-from batch precision model out split "
     "split-by rebalance against predictions preset metrics classifier classifier-weights "
     "inception-v3-weights vgg16-weights mobilenet-v2-weights perceptual lpips-weights",
-    "colorize": "in out model embedding-weights precision overwrite max-megapixels",
+    "colorize": "in out model embedding-weights precision overwrite max-megapixels isolate runtime "
+    "vivid tint variants clean border refine",
+    "export": "model format quantize calibrate embedding-weights overwrite out",
+    "page": "model quantize calibrate archive out",
     "video": "in out model steady colour lossless vivid tint overwrite precision",
     "survey-results": "in key",
     "train koala": TRAIN,

@@ -7,6 +7,7 @@ import keras
 import pytest
 from keras import layers
 
+from common import seals
 from common.cli import UserError
 from common.networks import embeddings, h5
 from tests.training import home as runs
@@ -49,7 +50,7 @@ def test_a_run_of_an_earlier_version_goes_on_with_the_embeddings_that_it_had(hom
     """They were made from the stored pictures, which its config.json did not say."""
     _train(embed_from="shard")
     path = home / "runs" / "r" / "config.json"
-    identity = json.loads(path.read_text())
+    identity = seals.read_json(path)
     del identity["embedding"]["from"]
     path.write_text(json.dumps(identity))
     with pytest.raises(UserError, match="embedding.from was shard, is photo"):

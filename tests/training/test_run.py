@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import koala
-from common import training
+from common import seals, training
 from common.cli import UserError
 from common.color import bins
 from common.networks import h5
@@ -142,7 +142,7 @@ def test_a_run_of_an_earlier_version_is_the_same_run(home):
     """Its config.json had the fields of the report's own config, and that config's `steps`."""
     runs.train(epochs=1)
     path = home / "runs" / "r" / "config.json"
-    identity = json.loads(path.read_text())
+    identity = seals.read_json(path)
     for field in ("fractions", "distance", "classes", "class_weight"):
         del identity["config"][field]
     identity["config"]["steps"] = 100
