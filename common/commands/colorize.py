@@ -36,13 +36,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--variants",
         action="store_true",
-        help="instead, a sheet of the photo in several settings of --vivid and --tint",
+        help="instead of the result, a sheet of one photo in nine settings of --vivid and --tint",
     )
     parser.add_argument(
         "--isolate",
         choices=engine.ISOLATE,
         default=Options.isolate,
-        help="decode and colour in processes of their own, which a photo may crash; auto is yes",
+        help="decode and colour in processes of their own, so that a photo that crashes one costs "
+        "only itself; auto is yes",
     )
     settings.add_flags(parser)
     settings.add_flags_of_prints(parser)

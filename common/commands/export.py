@@ -15,10 +15,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = cli.Parser("colorization export", description=__doc__.splitlines()[0])
     export.add_model(parser)
     parser.add_argument(
-        "--format", choices=[suffix[1:] for suffix in export.FORMATS], default="onnx"
+        "--format",
+        choices=[suffix[1:] for suffix in export.FORMATS],
+        default="onnx",
+        help="onnx, which `make colorize` takes too, or tflite, for apps",
     )
     parser.add_argument(
-        "--out", type=Path, help="the file; by default models/NAME, with the numbers and the format"
+        "--out",
+        type=Path,
+        help="the file; if not given models/NAME.onnx or .tflite, of int8 models/NAME-int8.onnx",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     add_weights(

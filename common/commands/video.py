@@ -18,13 +18,13 @@ def main(argv: list[str] | None = None) -> int:
     """The command `colorization video`."""
     parser = cli.Parser("colorization video", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--in", dest="source", type=Path, required=True, metavar="IN", help="a film"
+        "--in", dest="source", type=Path, required=True, metavar="IN", help="a film or an animation"
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help="the result: .mp4, .mov, .mkv, .webm; of an animation .gif, .webp, .png "
-        "(default: IN's name with -colour)",
+        help="the result: .mp4, .m4v, .mov, .mkv or .webm; of an animation .gif, .webp, .png or "
+        ".apng; IN's name with -colour if not given",
     )
     parser.add_argument(
         "--steady",
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         "--colour",
         choices=film.COLOUR,
         default="keep",
-        help="scenes in colour already: keep them, or colour all anew",
+        help="keep scenes that are in colour already, or colour all of them anew",
     )
     parser.add_argument(
         "--lossless", action="store_true", help="FFV1, in .mkv: large, and exactly as coloured"

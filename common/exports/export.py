@@ -32,10 +32,12 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         f"{model_names.DEFAULT} if not given",
     )
     parser.add_argument(
-        "--quantize", choices=NUMBERS[1:], help="numbers of fewer bits than float32"
+        "--quantize", choices=NUMBERS[1:], help="smaller numbers; float32 if not given"
     )
     parser.add_argument(
-        "--calibrate", type=Path, help="a folder of photos, by which int8 measures its ranges"
+        "--calibrate",
+        type=Path,
+        help="a folder of photos from which int8 takes the ranges of its numbers",
     )
 
 
