@@ -30,7 +30,8 @@ class Options:
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Options":
         """Those that the command's flags give."""
-        return cls(**{field.name: getattr(args, field.name) for field in dataclasses.fields(cls)})
+        given = vars(args)
+        return cls(**{field.name: given[field.name] for field in dataclasses.fields(cls)})
 
 
 def check(options: Options) -> None:

@@ -37,8 +37,8 @@ class Settings:
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Settings":
         """Those that the flags of `add_flags` and `add_flags_of_prints` give."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: getattr(args, name) for name in names if hasattr(args, name)})
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in vars(args).items() if name in names})
 
     @property
     def path(self) -> Path:

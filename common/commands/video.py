@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def load() -> "Colorizer":
         colorizer = how.colorizer()
-        cli.say(f"model: {path}")
+        cli.say(how.said(colorizer))
         return colorizer
 
     options = film.Options(
