@@ -4,6 +4,7 @@ run          `train`: from pictures to an exported model; `Run`, its result
 options      `Options`, and the config that results from them
 report       what a report defines: `optimizer`, `loss`, pretrained layers
 trainer      the loop
+step         one training step on the backend
 checkpoint   all state of a run, in one file
 batches      the order of the pictures, and their scaling
 augment      views of a picture

@@ -20,9 +20,11 @@ from common.training import checkpoint, logs
 from common.training.batches import Batches
 from common.training.callbacks import Callbacks
 from common.training.options import CHECKPOINT_SECONDS
+from common.training.step import Step
 from common.training.validation import Validation
 
 GRID = 8  # pictures in grid.png
+AT_ONCE = 32  # steps at most whose losses are read together
 
 
 class Trainer:
@@ -74,6 +76,7 @@ class Trainer:
         config = dataclasses.replace(self.config, learning_rate=learning_rate)
         self.compile_model(self.model, config, self.steps * epochs)
         choose_jit(self.model)
+        self.step = Step(self.model, lambda batch: batch)
 
     def _unfreeze(self):
         """Begin the last phase: the pretrained layers train too."""
@@ -97,6 +100,7 @@ class Trainer:
         """Write the checkpoint."""
         if self.lock:
             self.lock.check()
+        self.step.settle()
         self.progress.callbacks = self.callbacks.states()
         checkpoint.save(self.checkpoint, self.model, self.progress)
 
@@ -179,21 +183,9 @@ class Trainer:
             bar.write(f"epoch {progress.epoch + 1}: {', '.join(self.thawed)} train from here on")
             progress.unfrozen = True
             self._unfreeze()
-        calls = self.callbacks.calls
-        calls.on_epoch_begin(progress.epoch)
-        first = progress.epoch * self.steps
+        self.callbacks.calls.on_epoch_begin(progress.epoch)
         started = saved = time.monotonic()
-        steps = range(first + progress.step, first + self.steps)
-        for x, y in datasets.ahead(self.batches, steps):
-            calls.on_train_batch_begin(progress.step)
-            values = self._train_step(x, y)
-            calls.on_train_batch_end(progress.step, values)
-            progress.step += 1
-            progress.sums = {
-                key: progress.sums.get(key, 0.0) + value for key, value in values.items()
-            }
-            bar.set_postfix_str(f"loss {progress.sums['loss'] / progress.step:.5f}", refresh=False)
-            bar.update()
+        for _ in self._steps(bar):
             if self.model.stop_training:
                 progress.ended = self.config.epochs
             now = time.monotonic()
@@ -208,20 +200,51 @@ class Trainer:
         progress.seconds += time.monotonic() - started
         self.save()
 
-    def _train_step(self, x, y):
-        """{name: value} of the loss and the metrics of one step."""
-        self.model.reset_metrics()  # whether a step does so itself depends on Keras's version
-        values = {
-            _key(name): float(value)
-            for name, value in self.model.train_on_batch(x, y, return_dict=True).items()
-        }
-        if not np.isfinite(values["loss"]):
-            raise UserError(
-                f"The loss is {values['loss']} in epoch {self.progress.epoch + 1}, step "
-                f"{self.progress.step + 1}. The last checkpoint is kept. Try a lower learning "
-                "rate, or PRECISION=float32."
-            )
-        return values
+    def _steps(self, bar):
+        """Train the rest of the epoch; yields whenever the steps' losses have been read.
+
+        That is about once a second, since whoever reads them waits for the device; after every step
+        if a callback looks at each, and at once when a signal asks to stop.
+        """
+        calls, watched = self.callbacks.calls, self.callbacks.watch_steps
+        first, step, waiting, at_once = self.progress.epoch * self.steps, self.step, [], 1
+        numbers = range(self.progress.step, self.steps)
+        began = time.monotonic()
+        for number, batch in zip(
+            numbers,
+            datasets.ahead(lambda number: step.put(self.batches(first + number)), numbers),
+            strict=True,
+        ):
+            if watched:
+                calls.on_train_batch_begin(number)
+            waiting.append(step(batch))
+            if watched or self.stopped_by or len(waiting) >= at_once or number == numbers[-1]:
+                values = step.read(waiting)
+                self._add(values, bar)
+                if watched:
+                    step.settle()
+                    calls.on_train_batch_end(number, _ours(values[-1]))
+                now = time.monotonic()
+                at_once = max(1, min(AT_ONCE, int(len(waiting) / max(now - began, 1e-3))))
+                began, waiting = now, []
+                yield
+
+    def _add(self, steps, bar):
+        """Count steps and sum their values; `UserError` for a loss that is not finite."""
+        progress = self.progress
+        for values in map(_ours, steps):
+            if not np.isfinite(values["loss"]):
+                raise UserError(
+                    f"The loss is {values['loss']} in epoch {progress.epoch + 1}, step "
+                    f"{progress.step + 1}. The last checkpoint is kept. Try a lower learning "
+                    "rate, or PRECISION=float32."
+                )
+            progress.step += 1
+            progress.sums = {
+                key: progress.sums.get(key, 0.0) + value for key, value in values.items()
+            }
+        bar.set_postfix_str(f"loss {progress.sums['loss'] / progress.step:.5f}", refresh=False)
+        bar.update(len(steps))
 
     def _finish_epoch(self, bar, board):
         """Validate, add the epoch to the history, and draw the curves and the grid."""
@@ -284,10 +307,12 @@ def _signals(stop):
             signal.signal(number, handler)
 
 
-def _key(name):
-    """Keras's name of a metric of ab, with or without other outputs -> our name."""
-    short = name.removeprefix("ab_")
-    return name if short == "loss" else short
+def _ours(values):
+    """{Keras's name of a metric of ab, with or without other outputs: x} -> {our name: x}."""
+    return {
+        name if name == "ab_loss" else name.removeprefix("ab_"): value
+        for name, value in values.items()
+    }
 
 
 def _decibels(scores):
