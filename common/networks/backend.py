@@ -79,3 +79,18 @@ def _passed_over(modules: Iterable[str]) -> Iterator[None]:
     finally:
         for name in absent:
             del sys.modules[name]
+
+
+def accelerated() -> bool:
+    """Whether Keras computes on a GPU, or on another device than the processor."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    return False

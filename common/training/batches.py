@@ -6,14 +6,16 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from common import datasets
 from common.color import lab
 from common.config import Config
 from common.datasets.maps import Maps
+from common.networks.backend import accelerated
 from common.networks.embeddings import Embedder
 from common.networks.interface import views
-from common.training import augment
+from common.training import augment, in_step
 
 
 class Batches:
@@ -22,6 +24,10 @@ class Batches:
     The order of the pictures and their views depend only on the seed and the picture's number in
     the run. embedder: computes embeddings of each view, instead of the stored ones. maps: stored
     maps of the network's frozen layers, which are then inputs; views are at most mirrored.
+
+    What a step takes is `stored`, and `prepared` makes inputs and targets of it: here, in a thread
+    beside the step; or, if `inside`, in the compiled step, where only 8-bit pictures and what was
+    drawn for them travel to the device. By default that is where there is a GPU.
     """
 
     def __init__(
@@ -32,9 +38,12 @@ class Batches:
         seed: int = 0,
         embedder: Embedder | None = None,
         maps: Maps | None = None,
+        inside: bool | None = None,
     ):
         self.config, self.dataset, self.seed = config, dataset, seed
         self.embedder, self.maps = embedder, maps
+        # An embedding of a view is computed by another network, from the view.
+        self.inside = (accelerated() if inside is None else inside) and embedder is None
         self._views = views(network)
         self._order = functools.lru_cache(2)(
             lambda turn: np.random.default_rng([seed, turn]).permutation(dataset.count("train"))
@@ -50,13 +59,8 @@ class Batches:
 
     def __call__(self, step: int) -> tuple[dict[str, np.ndarray], Any]:
         """(inputs, targets) as in `scaled`."""
-        size, kinds = self.config.batch_size, self.config.augment
-        numbers = range(step * size, (step + 1) * size)
-        batch = self.read(
-            "train",
-            [self.position(number) for number in numbers],
-            [augment.mirrors(kinds, self.seed, number) for number in numbers],
-        )
+        numbers, batch = self._read(step)
+        kinds = self.config.augment
         if kinds:
             batch["rgb"] = np.stack(
                 [
@@ -67,6 +71,36 @@ class Batches:
             if self.embedder:
                 batch["embedding"] = self.embedder(in_lab(batch)["l"], pad=True)
         return self.scaled(batch, numbers if "age" in kinds else None)
+
+    def stored(self, step: int) -> dict[str, Any]:
+        """What `prepared` takes: 8-bit pictures, what was drawn for them, stored features."""
+        numbers, batch = self._read(step)
+        del batch["name"]
+        if not self.config.classes:
+            del batch["label"]
+        side = batch["rgb"].shape[1]
+        return {**batch, "drawn": in_step.drawn(self.config.augment, side, self.seed, numbers)}
+
+    def prepared(self, batch: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """What `stored` returns, as tensors -> (inputs, targets), as those of `batches(step)`."""
+        drawn = batch["drawn"]
+        rgb = in_step.augmented(batch["rgb"], drawn)
+        colours = lab.rgb_to_lab(rgb, ops)
+        seen = colours[..., :1]
+        if "faults" in drawn:
+            seen = in_step.aged(seen[..., 0], drawn)[..., None]
+        return self._scaled(colours, seen, batch, ops)
+
+    def _read(self, step):
+        """(the numbers in the run of a step's pictures, the batch as it is stored)."""
+        size, kinds = self.config.batch_size, self.config.augment
+        numbers = range(step * size, (step + 1) * size)
+        batch = self.read(
+            "train",
+            [self.position(number) for number in numbers],
+            [augment.mirrors(kinds, self.seed, number) for number in numbers],
+        )
+        return numbers, batch
 
     def read(
         self,
@@ -102,30 +136,34 @@ class Batches:
         maps; targets are ab (N, S, S, 2), L* and ab (N, S, S, 3) for a perceptual loss, or {"ab",
         "label"} beside a classification head.
         """
-        config = self.config
         colours = lab.rgb_to_lab(batch["rgb"])
-        l = seen = lab.scale_l(colours[..., :1], config)
+        seen = colours[..., :1]
         if aged is not None:
-            old = [
-                augment.age(picture[..., 0], self.seed, number)
-                for picture, number in zip(colours, aged, strict=True)
-            ]
-            seen = lab.scale_l(np.stack(old)[..., None], config)
-        inputs = {"l": seen}
+            seen = np.stack(
+                [
+                    augment.age(picture[..., 0], self.seed, number)
+                    for picture, number in zip(colours, aged, strict=True)
+                ]
+            )[..., None]
+        return self._scaled(colours, seen, batch, np)
+
+    def _scaled(self, colours, seen, batch, xp):
+        """`scaled` of Lab and of the L* that the network sees, (N, S, S, 3) and (N, S, S, 1)."""
+        config = self.config
+        inputs = {"l": lab.scale_l(seen, config)}
         for name, size in self._views.items():
-            inputs[name] = (
-                inputs["l"]
-                if size == colours.shape[1:3]
-                else keras.ops.convert_to_numpy(
-                    keras.ops.image.resize(inputs["l"], size, antialias=True)
-                )
-            )
+            inputs[name] = inputs["l"]
+            if size != colours.shape[1:3]:
+                inputs[name] = ops.image.resize(inputs["l"], size, antialias=True)
+                if xp is np:
+                    inputs[name] = ops.convert_to_numpy(inputs[name])
         if "embedding" in batch:
             inputs["embedding"] = batch["embedding"]
         inputs |= batch.get("maps", {})
         ab = lab.scale_ab(colours[..., 1:], config)
         if config.distance:
-            return inputs, np.concatenate([l, ab], -1)
+            l = lab.scale_l(colours[..., :1], config)
+            return inputs, xp.concatenate([l, ab], -1)
         return inputs, {"ab": ab, "label": batch["label"]} if config.classes else ab
 
 

@@ -76,7 +76,8 @@ class Trainer:
         config = dataclasses.replace(self.config, learning_rate=learning_rate)
         self.compile_model(self.model, config, self.steps * epochs)
         choose_jit(self.model)
-        self.step = Step(self.model, lambda batch: batch)
+        inside = self.batches.inside
+        self.step = Step(self.model, self.batches.prepared if inside else lambda batch: batch)
 
     def _unfreeze(self):
         """Begin the last phase: the pretrained layers train too."""
@@ -209,12 +210,10 @@ class Trainer:
         calls, watched = self.callbacks.calls, self.callbacks.watch_steps
         first, step, waiting, at_once = self.progress.epoch * self.steps, self.step, [], 1
         numbers = range(self.progress.step, self.steps)
+        source = self.batches.stored if self.batches.inside else self.batches
+        batches = datasets.ahead(lambda number: step.put(source(first + number)), numbers)
         began = time.monotonic()
-        for number, batch in zip(
-            numbers,
-            datasets.ahead(lambda number: step.put(self.batches(first + number)), numbers),
-            strict=True,
-        ):
+        for number, batch in zip(numbers, batches, strict=True):
             if watched:
                 calls.on_train_batch_begin(number)
             waiting.append(step(batch))
