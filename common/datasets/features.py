@@ -163,16 +163,16 @@ def write(
         return
     photos_of = Photos(manifest) if made_from == "photo" else None
 
-    def lightness(start):
+    def grey(start):
         stop = min(start + embeddings.BATCH, count)
         if photos_of:
-            return photos_of.lightness(shard, range(start, stop), embedder.size)
-        return records.lightness(folder, shard, slice(start, stop))
+            return embedder.grey(photos_of.lightness(shard, range(start, stop), embedder.size))
+        return embedder.grey(records.lightness(folder, shard, slice(start, stop)))
 
     with rows.writing(target, (count, embeddings.CLASSES), "<f4") as append:
-        for l in ahead(lightness, range(0, count, embeddings.BATCH), 2 * cores, workers=cores):
-            append(embedder(l, pad=True))
-            advance(len(l))
+        for pictures in ahead(grey, range(0, count, embeddings.BATCH), 2 * cores, workers=cores):
+            append(embedder.of_grey(pictures, pad=True))
+            advance(len(pictures))
 
 
 def _has_rows(path, count):

@@ -55,13 +55,22 @@ class Embedder:
         self._model = choose_jit(keras.Model(grey, self.logits(x)))
 
     def __call__(self, l: np.ndarray, pad: bool = False) -> np.ndarray:
+        return self.of_grey(self.grey(l), pad)
+
+    @staticmethod
+    def grey(l: np.ndarray) -> np.ndarray:
+        """What `of_grey` takes, in [0, 255]: may be computed in a thread, beside the network."""
+        return 255 * lab.l_to_grey(l)
+
+    def of_grey(self, grey: np.ndarray, pad: bool = False) -> np.ndarray:
+        """As the embedder itself, from the grey picture of L*."""
         chunks = []
-        for start in range(0, len(l), BATCH):
-            grey = 255 * lab.l_to_grey(l[start : start + BATCH])
-            count = len(grey)
+        for start in range(0, len(grey), BATCH):
+            part = grey[start : start + BATCH]
+            count = len(part)
             if pad and count < BATCH:
-                grey = np.concatenate([grey, np.repeat(grey[-1:], BATCH - count, 0)])
-            logits = keras.ops.convert_to_numpy(self._model.predict_on_batch(grey))
+                part = np.concatenate([part, np.repeat(part[-1:], BATCH - count, 0)])
+            logits = keras.ops.convert_to_numpy(self._model.predict_on_batch(part))
             chunks.append(logits[:count])
         return np.concatenate(chunks) if chunks else np.empty((0, CLASSES), np.float32)
 

@@ -8,6 +8,7 @@ step         one training step on the backend
 checkpoint   all state of a run, in one file
 batches      the order of the pictures, and their scaling
 augment      views of a picture
+in_step      the same in the compiled step, for a GPU
 losses       losses of ab: rebalanced, over bins, perceptual
 validation   metrics of a split after each epoch
 callbacks    Keras's callbacks in the loop

@@ -135,7 +135,7 @@ def age(l: np.ndarray, seed: int, number: int) -> np.ndarray:
         np.float32(drawn.contrast),
         np.float32(drawn.exposure),
         grain,
-        [np.float32(scratch) for scratch in drawn.scratches if scratch[2] >= 0],
+        [np.array(each, np.float32) for each in drawn.scratches if each[2] >= 0],
         np,
     )
 
