@@ -10,7 +10,8 @@ from common.photos.formats import open_image
 
 _GAIN_MAP = b"http://ns.adobe.com/hdr-gain-map/", b"urn:iso:std:iso:ts:21496"
 _MOTION = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:=[\"']|>)1")
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # that of a segment, within a scan's data
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # that of a segment, or the end marker
+_SCAN, _END = 0xDA, 0xD9
 _NO_END = "its end marker is missing"
 _NOT_READ = {
     0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
@@ -98,30 +99,35 @@ def load(
 
 
 def _ended(file):
-    """Whether an end marker follows the last scan, in which none can occur."""
+    """Whether the picture has an end marker; what may follow it does not count."""
     file.seek(-2, io.SEEK_END)
     if file.read() == b"\xff\xd9":
         return True
     file.seek(0)
-    data = file.read()
-    return data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) > 0
+    return any(marker == _END for marker, _ in _segments(file.read()))
 
 
 def _has_all_scans(data):
     """Whether the scans bring every coefficient of every component, to its last bit."""
-    components, found, start = b"", set(), 2
-    while True:
-        marker, size = data[start + 1], int.from_bytes(data[start + 2 : start + 4], "big")
-        segment = data[start + 4 : start + 2 + size]
-        start += 2 + size
+    components, found = b"", set()
+    for marker, segment in _segments(data):
         if marker in (0xC0, 0xC1, 0xC2):
             components = segment[6::3]
-        elif marker == 0xDA:
+        elif marker == _SCAN:
             first, last, bits = segment[-3:]
             if not bits & 15:
                 of_scan = segment[1:-3:2]
                 found |= {(name, i) for name in of_scan for i in range(first, last + 1)}
-            following = _MARKER.search(data, start)
-            if following is None:
-                return {(name, i) for name in components for i in range(64)} <= found
-            start = following.start()
+    return {(name, i) for name in components for i in range(64)} <= found
+
+
+def _segments(data):
+    """(marker, content) of each segment of a JPEG; the end marker, which has none, is the last."""
+    start = 2
+    while following := _MARKER.search(data, start):
+        start, marker = following.start(), data[following.start() + 1]
+        size = 0 if marker == _END else int.from_bytes(data[start + 2 : start + 4], "big")
+        yield marker, data[start + 4 : start + 2 + size]
+        if marker == _END:
+            return
+        start += 2 + size

@@ -737,7 +737,8 @@ LARGE = drawn.picture(8, 200, 300)
 def test_a_jpeg_without_its_end(noted, options):
     small = saved(RGB, "JPEG", quality=100, subsampling=0)  # of which decoders need no end
     assert "end marker" in "; ".join(noted(small[:-2])[1])
-    assert not noted(small + b"more")[1]
+    for more in (b"more", b"\xff\xda of something else", b"\xff\xd8\xff\xda\0\2"):
+        assert not noted(small + more)[1]
     data = saved(LARGE, "JPEG", quality=90, **options)
     whole = np.asarray(Image.open(io.BytesIO(data)))
     for cut in (1, 2):
