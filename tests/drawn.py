@@ -78,6 +78,17 @@ def loss(config):
     return keras.losses.MeanSquaredError()
 
 
+def classifier(config=None):
+    """The same network with 313 bins of ab, whose shares are far from uniform."""
+    from common.color import bins
+
+    keras.utils.set_random_seed(0)
+    network = bins.with_head(build_model(config or Config()))
+    head = network.get_layer("ab_bins")
+    head.set_weights([80 * weights for weights in head.get_weights()])
+    return network
+
+
 def exported(path, config=None, data=None, train_sha256="", embedding=None):
     """Export an untrained tiny colorizer and return its path."""
     from common.networks import h5

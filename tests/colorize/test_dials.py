@@ -9,7 +9,6 @@ import pytest
 from skimage.color import lab2rgb, rgb2lab
 
 from common import cli
-from common.color import bins
 from common.color.dial import Dial
 from common.colorize import Colorizer, dials, variants
 from common.commands import colorize as colorize_command
@@ -24,10 +23,7 @@ SMALL = np.random.default_rng(0).uniform(0, 100, (2, 32, 32, 1)).astype(np.float
 def models(tmp_path_factory):
     """{"faithful", "vivid": the two exports of one classifier, "regression": a model of ab}."""
     folder = tmp_path_factory.mktemp("models")
-    keras.utils.set_random_seed(0)
-    network = bins.with_head(drawn.build_model(CONFIG))
-    head = network.get_layer("ab_bins")
-    head.set_weights([80 * weights for weights in head.get_weights()])  # far from uniform
+    network = drawn.classifier(CONFIG)
     prior = np.random.default_rng(0).dirichlet(np.full(313, 0.2))
     paths = {"regression": drawn.exported(folder / "regression.h5")}
     for name, default in (("faithful", 0.0), ("vivid", 1.0)):

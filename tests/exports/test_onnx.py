@@ -14,7 +14,6 @@ from keras import layers
 
 from common import cli
 from common.cli import UserError
-from common.color import bins
 from common.color.dial import Dial
 from common.colorize import Colorizer
 from common.commands import colorize as colorize_command
@@ -44,10 +43,7 @@ sys.exit(command())
 def model(tmp_path_factory):
     """An .h5 of a small classifier with a dial, and its .onnx, written by the command."""
     folder = tmp_path_factory.mktemp("models")
-    keras.utils.set_random_seed(0)
-    network = bins.with_head(drawn.build_model(CONFIG))
-    head = network.get_layer("ab_bins")
-    head.set_weights([80 * weights for weights in head.get_weights()])  # far from uniform
+    network = drawn.classifier(CONFIG)
     prior = np.random.default_rng(0).dirichlet(np.full(313, 0.2))
     dial = dataclasses.replace(Dial.of(CONFIG, prior, True), default=0.0)
     about = {"image_size": 32, "cut": "squash", "dial": dataclasses.asdict(dial)}
