@@ -74,11 +74,7 @@ class Settings:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add a flag for each of `Settings` to an argparse parser, but for those of prints."""
-    parser.add_argument(
-        "--model",
-        help="an .h5 or .onnx file, or a name in models/ or of a shipped model; "
-        f"{model_names.DEFAULT} if not given",
-    )
+    flags.add_model(parser, ".h5 or .onnx")
     parser.add_argument(
         "--vivid",
         type=dials.parse_vivid,

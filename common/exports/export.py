@@ -16,7 +16,7 @@ from common.cli import UserError
 from common.color import lab
 from common.exports import extras, onnx_files, onnx_quantized, outputs, tflite_files
 from common.exports.onnx_network import OnnxNetwork, embedding_beside
-from common.networks import embeddings, h5, model_names
+from common.networks import embeddings, flags, h5
 from common.networks.interface import predict
 
 NUMBERS = ("float32", "float16", "int8")
@@ -26,11 +26,7 @@ CALIBRATION = 100  # pictures at most
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a model and of its numbers to an argparse parser."""
-    parser.add_argument(
-        "--model",
-        help="an .h5 file, or a name in models/ or of a shipped model; "
-        f"{model_names.DEFAULT} if not given",
-    )
+    flags.add_model(parser, ".h5")
     parser.add_argument(
         "--quantize", choices=NUMBERS[1:], help="smaller numbers; float32 if not given"
     )

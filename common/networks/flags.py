@@ -6,8 +6,19 @@ Without Keras, so that a command's --help need not import it.
 import argparse
 import os
 
+from common.networks import model_names
+
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")  # what `precision.choose_policy` takes
 WEIGHTS_HELP = "auto, imagenet, random, or a Keras weights file"
+
+
+def add_model(parser: argparse.ArgumentParser, files: str) -> None:
+    """Add the flag of an exported model to an argparse parser; files: the kinds that it takes."""
+    parser.add_argument(
+        "--model",
+        help=f"an {files} file, or a name in models/ or of a shipped model; "
+        f"{model_names.DEFAULT} if not given",
+    )
 
 
 def variable_of(network: str) -> str:
