@@ -21,12 +21,12 @@ class Settings:
     """The arguments of a `Colorizer`, where they are explained; all can be pickled.
 
     model: a path or a name, None for the default model. embedding_weights: `auto` or a file.
-    runtime: one of `exports.choice.RUNTIMES`.
+    runtime: as `exports.choice.choose` takes it.
     """
 
     model: str | Path | None = None
     precision: str = "float32"
-    runtime: str = "auto"
+    runtime: str | None = None
     embedding_weights: str = "auto"
     vivid: float | None = None
     tint: tuple[float, float] | None = None
@@ -96,8 +96,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         choices=choice.RUNTIMES,
         default=Settings.runtime,
-        help="what computes the network; auto takes ONNX Runtime, which starts sooner, where it is "
-        "installed",
+        help="what computes the network; auto, unless RUNTIME in the environment is another, takes "
+        "ONNX Runtime, which starts sooner, where it is installed",
     )
     flags.add_weights(
         parser, "embedding", "auto, or a file with the weights that the model was trained on"

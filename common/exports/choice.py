@@ -33,20 +33,21 @@ class Choice:
 
 def choose(
     path: Path,
-    runtime: str = "auto",
+    runtime: str | None = None,
     precision: str = "float32",
     weights: str | Path | None = None,
 ) -> Choice:
     """The file that colours for a model's file. weights: as a `Colorizer` takes them.
 
-    `auto` is RUNTIME in the environment, else ONNX Runtime where it is installed and its .onnx is
-    there or can be written, else Keras. `UserError` where what is asked for cannot be had.
+    runtime: one of `RUNTIMES`, or None, which is RUNTIME in the environment or else auto. `auto` is
+    ONNX Runtime where it is installed and its .onnx is there or can be written, else Keras.
+    `UserError` where what is asked for cannot be had.
     """
     if path.suffix.lower() == ".onnx":
         if runtime == "keras":
             raise UserError(f"{path} is computed by ONNX Runtime: RUNTIME=keras needs the .h5.")
         return Choice(path)
-    if runtime == "auto":
+    if runtime is None:
         runtime = os.environ.get(VARIABLE) or "auto"
         if runtime not in RUNTIMES:
             raise UserError(

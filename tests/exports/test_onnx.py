@@ -305,6 +305,12 @@ def test_keras_where_it_is_asked_for(model, tmp_path, monkeypatch, writes, setti
     assert choice.choose(path, **arguments) == choice.Choice(path) and not writes
 
 
+def test_what_is_asked_for_wins_over_the_environment(model, tmp_path, monkeypatch, writes):
+    monkeypatch.setenv("RUNTIME", "keras")
+    path = copied(model, tmp_path / "a")
+    assert choice.choose(path, "auto").path.suffix == ".onnx" and writes == [path]
+
+
 def test_keras_without_the_packages_or_with_a_gpu(model, tmp_path, monkeypatch, writes):
     path = copied(model, tmp_path / "a")
     monkeypatch.setattr(extras, "has", lambda *names: "tf2onnx" not in names)
