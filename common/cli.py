@@ -27,6 +27,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
+class _Help(argparse.HelpFormatter):
+    """Help texts with their flags' defaults, where there is one: a switch is off unless given."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        if default is None or default is False or default in ([], argparse.SUPPRESS):
+            return action.help
+        return f"{action.help} (default: {'yes' if default is True else '%(default)s'})"
+
+
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors are one line on standard error and exit 2.
 
@@ -35,7 +45,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        kwargs.setdefault("formatter_class", _Help)
         kwargs["allow_abbrev"] = False
         super().__init__(*args, **kwargs)
 

@@ -75,6 +75,23 @@ def test_a_switch_is_set_and_left_by_numbers_and_the_last_counts(words, chosen):
     assert parser.parse_args(words).bins is chosen
 
 
+def test_help_names_the_defaults_that_there_are():
+    parser = cli.Parser("p")
+    parser.add_argument("--out", help="folder")
+    parser.add_argument("--many", action="append", default=[], help="several")
+    parser.add_argument("--bins", action="store_true", help="classify")
+    parser.add_argument("--seed", default=0, help="of the order")
+    parser.add_argument("--steady", type=cli.yes_or_no, default=True, help="along the motion")
+    lines = [line.split("  ")[-1].strip() for line in parser.format_help().splitlines()]
+    assert lines[-5:] == [
+        "folder",
+        "several",
+        "classify",
+        "of the order (default: 0)",
+        "along the motion (default: yes)",
+    ]
+
+
 def test_replacing_leaves_the_old_or_the_new_and_nothing_else(tmp_path):
     path = tmp_path / "new folder" / "a.b.txt"
     with files.replacing(path) as temporary:
