@@ -1,10 +1,11 @@
 """Where results go, and what they may never replace."""
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from common import cli, photos
@@ -34,10 +35,12 @@ class Options:
         return cls(**{field.name: given[field.name] for field in dataclasses.fields(cls)})
 
 
-def check(options: Options) -> None:
-    """Make the folder of the results; `UserError` where photos are missing, or it cannot be used.
+@contextlib.contextmanager
+def made(options: Options) -> Iterator[None]:
+    """With the folder of the results; `UserError` where photos are missing, or it cannot be used.
 
-    It is never that of the photos, so that they stay.
+    It is never that of the photos, so that they stay. An error within, as of a model that cannot be
+    loaded, leaves no empty folders where there was none.
     """
     source, out = options.source, options.out
     if not source.exists():
@@ -54,12 +57,21 @@ def check(options: Options) -> None:
         raise UserError(
             f"OUT={out} is where the photos are. Choose another folder, so that they stay."
         )
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):  # before an hour's work, not after it
-            pass
-    except OSError as error:
-        raise UserError(f"OUT={out}: {cli.reason(error)}") from None
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=out):  # before an hour's work, not after it
+                pass
+        except OSError as error:
+            raise UserError(f"OUT={out}: {cli.reason(error)}") from None
+        yield
+    except BaseException:
+        within = [Path(folder) for folder, *_ in os.walk(out, topdown=False)] if missing else []
+        for folder in [*within, *missing[1:]]:
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()
+        raise
 
 
 def target(

@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     settings.add_flags_of_prints(parser)
     args = parser.parse_args(argv)
     options = Options.of(args)
-    places.check(options)
-    return run(options, Settings.of(args), variants=args.variants)
+    with places.made(options):
+        return run(options, Settings.of(args), variants=args.variants)
 
 
 def run(options: Options, how: Settings, variants: bool = False) -> int:

@@ -336,6 +336,19 @@ def everything(folder):
     }
 
 
+def test_a_model_that_cannot_be_loaded_leaves_no_folder(tmp_path, command):
+    save(tmp_path / "photos" / "deeper" / "photo.png")
+    damaged = tmp_path / "damaged.h5"
+    damaged.write_text("no model")
+    for name in ("missing", damaged):
+        code, _, errors = command(tmp_path / "photos", tmp_path / "a" / "b", f"--model={name}")
+        assert code == 2 and str(name) in errors and errors.count("\n") <= 2  # a bar and a line
+        assert not (tmp_path / "a").exists()
+    (tmp_path / "mine").mkdir()
+    assert command(tmp_path / "photos", tmp_path / "mine" / "b", "--model=missing")[0] == 2
+    assert not any((tmp_path / "mine").iterdir())
+
+
 def test_one_photo(tmp_path, model, command):
     source = save(tmp_path / "my photo.v2 é.png")
     code, output, errors = command(source, tmp_path / "out")
