@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from common import cli, files
 from common.cli import UserError
 from common.color import lab
-from common.film import yuv
+from common.film import encoding, yuv
 from common.film.colouring import Colouring
 from common.film.options import Options, Result
 from common.film.reading import Frame
@@ -46,7 +46,7 @@ def colour(options: Options, load: Callable[[], "Colorizer"]) -> Result:
     except (UnidentifiedImageError, Image.DecompressionBombError):
         raise UserError(
             f"{source} is no animation that is read here, and OUT={out} is one. Films are "
-            "written as .mp4, .mov, .mkv or .webm."
+            f"written as {', '.join(encoding.FILMS)}."
         ) from None
     if not frames:
         raise UserError(f"{source} has no frame that can be read.")

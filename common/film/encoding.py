@@ -20,6 +20,7 @@ _CONTAINERS: dict[str, tuple[str, str, dict[str, str], tuple[int, ...]]] = {
     ".mkv": ("matroska", "libx264", _H264, (8, 10)),
     ".webm": ("webm", "libvpx-vp9", _VP9, (8,)),
 }
+FILMS = tuple(_CONTAINERS)
 _SAMPLING = {(2, 2): "420", (2, 1): "422", (1, 1): "444"}
 
 
@@ -37,17 +38,17 @@ class Encoding:
 def named(source: Path) -> Path:
     """The name of a result where none is given: in the source's container, if it is written."""
     suffix = source.suffix.lower()
-    suffix = suffix if suffix in (*_CONTAINERS, *ANIMATIONS) else ".mkv"
+    suffix = suffix if suffix in (*FILMS, *ANIMATIONS) else ".mkv"
     return source.with_name(f"{source.stem}-colour{suffix}")
 
 
 def check_name(out: Path, lossless: bool = False) -> None:
     """Raise UserError where no film can be written under this name."""
     suffix = out.suffix.lower()
-    if suffix not in _CONTAINERS:
+    if suffix not in FILMS:
         raise UserError(
-            f"OUT={out}: films are written as {', '.join(_CONTAINERS)}, animations as "
-            f"{', '.join(ANIMATIONS)}.{nearest(suffix, _CONTAINERS)}"
+            f"OUT={out}: films are written as {', '.join(FILMS)}, animations as "
+            f"{', '.join(ANIMATIONS)}.{nearest(suffix, FILMS)}"
         )
     if lossless and suffix != ".mkv":
         raise UserError(

@@ -43,14 +43,23 @@ def start() -> None:
         try:
             importlib.import_module("keras")
         except Exception as error:  # whatever a backend or keras.json makes Keras raise
-            raise UserError(
-                f"Keras does not start ({first_line(error)}). Its backend and its settings are in "
-                f"{_settings_file()}, which may be of another project: correct it, or set "
-                "KERAS_BACKEND=tensorflow."
-            ) from error
+            raise UserError(f"Keras does not start ({first_line(error)}). {_way_out()}") from error
     importlib.import_module("common.networks.precision").set_defaults()
     # TensorFlow warns of new picture sizes, which are intended here and cost little.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def _way_out():
+    """What to do where the backend does not start, by what names it."""
+    if backend := os.environ.get("KERAS_BACKEND"):
+        return (
+            f"KERAS_BACKEND={backend} is set in the environment: install that backend, or set "
+            "KERAS_BACKEND=tensorflow or jax."
+        )
+    return (
+        f"Its backend and its settings are in {_settings_file()}, which may be of another project: "
+        "correct it, or set KERAS_BACKEND=tensorflow."
+    )
 
 
 def _settings_file():

@@ -142,6 +142,19 @@ def test_a_keras_json_that_stops_keras_is_one_line_that_names_it(tmp_path, setti
     assert str(tmp_path / "keras.json") in process.stderr and "KERAS_BACKEND" in process.stderr
 
 
+def test_a_backend_of_the_environment_that_is_not_there_is_one_line_that_names_it():
+    process = subprocess.run(
+        [sys.executable, "-m", "common.commands", "train", "koala"],
+        text=True,
+        cwd=ROOT,
+        capture_output=True,
+        env=os.environ | {"KERAS_BACKEND": "nonsense"},
+    )
+    assert process.returncode == 2 and process.stdout == ""
+    assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1
+    assert "KERAS_BACKEND=nonsense is set" in process.stderr
+
+
 def test_the_settings_of_another_projects_keras_json_do_not_count():
     known = _settings()
     keras.config.set_image_data_format("channels_first")
