@@ -30,7 +30,8 @@ run = set --; for name in $(GIVEN); do \
 
 # An error, before anything is set up, unless the variable is given.
 need-%:
-	@$(if $(filter $*,$(GIVEN)),,$(error $*= is missing: make $(firstword $(MAKECMDGOALS)) $*=folder)):
+	@$(if $(and $(filter $*,$(GIVEN)),$(value $*)),,\
+	  $(error $*= is missing: make $(firstword $(MAKECMDGOALS)) $*=folder)):
 
 ## Usage: make TARGET [NAME=value ...]
 ##
@@ -70,6 +71,10 @@ weights data eval colorize video export page survey-results:
 
 $(EACH): .venv/ready
 	@$(call run,common.commands $(subst -, ,$@))
+
+.DEFAULT:
+	$(error There is no $@. $(if $(filter $@-%,$(EACH)),There are: $(filter $@-%,$(EACH)),`make` \
+	  alone lists all targets))
 
 train-% reproduce-% compare-% study-% pretext-% brown-% survey-%:
 	$(error There is no $@. There are: $(filter $(firstword $(subst -, ,$@))-%,$(EACH)))

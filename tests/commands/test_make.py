@@ -173,6 +173,9 @@ def test_survey_results_takes_a_folder(ready):
     ("arguments", "message"),
     [
         (["colorize"], "IN= is missing"),
+        (["colorize", "IN="], "IN= is missing"),
+        (["colorise", "IN=photo.jpg"], "There is no colorise. `make` alone lists all targets"),
+        (["train", "koala"], "There is no train. There are: train-cs230 "),
         (["survey-results"], "make survey-results IN=folder"),
         (["survey-nonsense"], "survey-koala"),
         (["train-nonsense"], "train-koala"),
