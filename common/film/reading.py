@@ -136,10 +136,14 @@ class Film:
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and not self.path.is_file():
                 raise
-            raise UserError(
-                f"{self.path} cannot be read as a film ({first_line(error)})."
-            ) from None
+            reason = getattr(error, "strerror", None) or first_line(error)
+            raise UserError(f"{self.path} cannot be read as a film ({reason}).") from None
         with container:
+            if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+                raise UserError(
+                    f"{self.path} is no film but a picture: make colorize IN={self.path}. An "
+                    "animation becomes one again, of a kind that is written: OUT=name.webp."
+                )
             films = [stream for stream in container.streams.video if _is_film(stream)]
             if not films:
                 kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]

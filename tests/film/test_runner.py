@@ -6,11 +6,13 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from common.cli import UserError
 from common.film import segments
+from tests import drawn
 from tests.film import films
 from tests.film.films import av
 
@@ -225,8 +227,11 @@ def test_ffv1_goes_into_matroska_alone(tmp_path, source):
 def test_what_holds_no_film_is_refused_in_one_line(tmp_path):
     text = tmp_path / "film.mp4"
     text.write_text("not a film")
-    with pytest.raises(UserError, match="cannot be read as a film"):
+    with pytest.raises(UserError, match=r"cannot be read as a film \(Invalid data found"):
         films.colour(text, tmp_path / "out.mp4")
+    cv2.imwrite(str(tmp_path / "photo.jpg"), drawn.picture(3, 64))
+    with pytest.raises(UserError, match="make colorize IN=.*photo.jpg"):
+        films.colour(tmp_path / "photo.jpg", tmp_path / "out.mp4")
     sound = tmp_path / "sound.mkv"
     with av.open(str(sound), "w") as out:
         voice = out.add_stream("flac", rate=48000, layout="mono")
