@@ -3,7 +3,7 @@
 import importlib.resources
 from pathlib import Path
 
-from common.cli import UserError
+from common.cli import UserError, nearest
 from common.networks import model_files
 
 DEFAULT = "wombat"  # the model that colours where none is named
@@ -46,7 +46,7 @@ def named(name: str | Path | None = None, folder: str | Path = "models") -> Path
     known = ", ".join(path.stem for path in trained) or "no model"
     if ready:
         known += f", and shipped are {', '.join(path.stem for path in ready)}"
-    way_out = (
+    way_out = nearest(Path(wanted).stem, [path.stem for path in [*trained, *ready]]).strip() or (
         "Name one: MODEL=name." if name is None and trained else "Train one: `make train-koala`."
     )
     raise UserError(f"There is no model {wanted}; {folder}/ holds {known}. {way_out}")

@@ -232,6 +232,8 @@ def test_a_name_is_of_a_trained_model_before_a_shipped_one(tmp_path, monkeypatch
     )
     with pytest.raises(UserError, match="no model b; .* holds a, and shipped are wombat"):
         model_names.named("b", trained)
+    with pytest.raises(UserError, match="no model wombta; .* Did you mean wombat?"):
+        model_names.named("wombta", trained)
     drawn.exported(trained / "wombat.h5")
     assert model_names.named(None, trained) == trained / "wombat.h5"
 
