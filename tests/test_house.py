@@ -285,7 +285,7 @@ def test_the_hashes_are_those_of_the_locked_versions():
     lite = pinned("requirements-lite.txt")
     assert (lock | lite).items() - versions.items() <= {("wheel", lock["wheel"])}
     # what other systems need besides, and what pip freeze leaves out
-    others = {"cffi", "colorama", "pycparser", "setuptools"}
+    others = {"appnope", "cffi", "colorama", "pycparser", "setuptools"}
     assert versions.keys() <= lock.keys() | lite.keys() | others
 
 

@@ -3,6 +3,7 @@
 settings   the model and every dial, as one value; their flags
 colorizer  `Colorizer`: L* at full size, ab at the network's, joined in the photo's own depth
 refine     ab after the network: total variation, a conditional random field
+notebook   what a notebook shows of a Colorizer, and pictures side by side
 upsampling ab to full size along the edges of L*
 dials      what a person may turn: from faithful to vivid, and a tint
 variants   a sheet of one photo in several settings of the dials

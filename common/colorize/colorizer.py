@@ -8,6 +8,7 @@ import copy
 import dataclasses
 import functools
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,7 @@ from common.color import lab
 from common.color.dial import Dial
 from common.colorize import dials, upsampling
 from common.colorize import refine as refining
-from common.networks import model_names
+from common.networks import backend, model_names
 
 if TYPE_CHECKING:  # Keras, which another runtime does without
     from common.networks.embeddings import Embedder
@@ -61,11 +62,13 @@ class Colorizer:
     `refine.WAYS`. clean: take an old print's tint off first (`photos.cleaning`). border: "keep"
     leaves the paper around a print as it is (`photos.border`). Raises UserError.
 
-    Attributes: `runtime`, what computes the network, and a `note` on how it was chosen; `size` and
-    `cut` of the pictures that the network takes, the model's `metadata`, its `dial` or None,
+    Attributes: `path`, the model's file; `runtime`, what computes the network, and a `note` on how
+    it was chosen; the network's `parameters`, None where the runtime does not count them; `size`
+    and `cut` of the pictures that it takes, the model's `metadata`, its `dial` or None,
     `needs_embedding`, `embedding`, what its metadata say of the embedding network, or None, and
     `embeds_photos`: whether it was trained on embeddings of the photo itself, at that network's own
-    size, or on those of the pictures that it takes.
+    size, or on those of the pictures that it takes; and how it was set: `vivid`, `tint`, `refine`,
+    `clean`, `keeps_border`. A notebook shows them as a table.
     """
 
     def __init__(
@@ -81,14 +84,15 @@ class Colorizer:
         clean: bool = False,
         border: str = dials.BORDERS[0],
     ) -> None:
-        path = model_names.named(path)
+        self.path = path = model_names.named(path)
         self._network = network = _network(path, precision)
         self.runtime, self.note = network.runtime, ""
-        self.metadata = network.metadata
+        self.metadata, self.parameters = network.metadata, network.parameters
         dial = self.metadata.get("dial")
         self.dial = Dial.of_json(dial) if dial and network.has_logits else None
-        self._tint: tuple[float, float] | None = None
-        self._clean, self._keep_border = clean, dials.parse_border(border) == "keep"
+        self.vivid: float | None = None
+        self.tint: tuple[float, float] | None = None
+        self.clean, self.keeps_border = clean, dials.parse_border(border) == "keep"
         self.refine = refining.parse(refine)
         refining.check(refine, network.has_logits)
         inputs = network.inputs
@@ -130,10 +134,19 @@ class Colorizer:
 
     def _turn(self, vivid, tint):
         if vivid is not None:
-            vivid = dials.parse_vivid(vivid)
-            self._network = dials.redialled(self._network, self.dial, vivid)
+            self.vivid = dials.parse_vivid(vivid)
+            self._network = dials.redialled(self._network, self.dial, self.vivid)
         if tint is not None:
-            self._tint = dials.parse_tint(tint)
+            self.tint = dials.parse_tint(tint)
+
+    def __repr__(self) -> str:
+        return f"<Colorizer {self.path}, by {self.runtime}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from common.colorize import notebook
+
+        return notebook.table(self)
 
     @functools.cached_property
     def embedder(self) -> "Embedder":
@@ -226,11 +239,11 @@ class Colorizer:
         """
         array = _checked(array)
         notes = [] if notes is None else notes
-        if self._clean:
+        if self.clean:
             tint = photos.cleaning.find(array)
             notes.append(str(tint or "no tint to take off"))
             array = photos.cleaning.taken_off(array, tint) if tint else array
-        if not self._keep_border:
+        if not self.keeps_border:
             return self.joined(array, self.small(array), in_place, out)
         border = photos.border.find(array)
         notes.append(str(border or "no border found"))
@@ -305,8 +318,8 @@ class Colorizer:
             guide = _over_white(array[band]) if channels == 4 else lightness
             ab = upsampling.along(enlarged, guide)
             colours = np.concatenate([lightness[..., None], ab], axis=2)
-            if self._tint:
-                colours = dials.tinted(colours, self._tint)
+            if self.tint:
+                colours = dials.tinted(colours, self.tint)
             rgb = lab.lab_to_rgb(lab.into_gamut(colours))
             rgb *= np.iinfo(array.dtype).max
             result[band, :, :3] = np.rint(rgb, out=rgb)
@@ -326,6 +339,8 @@ def _network(path, precision):
         from common.exports.onnx_network import OnnxNetwork
 
         return OnnxNetwork(path)
+    if "keras" not in sys.modules:  # where it is, its settings are the caller's
+        backend.start()
     from common.networks.keras_network import KerasNetwork
 
     return KerasNetwork(path, precision)

@@ -48,11 +48,8 @@ class Settings:
     def colorizer(self) -> "Colorizer":
         """What colours so; it loads the model, with Keras if needed, and raises `UserError`."""
         from common.colorize.colorizer import Colorizer
-        from common.networks import backend
 
         chosen = choice.choose(self.path, self.runtime, self.precision, self.embedding_weights)
-        if chosen.path.suffix.lower() != ".onnx":
-            backend.start()
         colorizer = Colorizer(
             chosen.path,
             self.precision,

@@ -27,6 +27,8 @@ class OnnxNetwork:
     enlarged.
     """
 
+    parameters: int | None = None  # among the constants of the graph, which tell nothing apart
+
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._session, self.metadata, self.runtime = _opened(path)

@@ -17,7 +17,8 @@ class KerasNetwork:
     """An .h5 of `h5.export`, or any Keras model from `l` to `ab`. Raises `UserError`.
 
     precision: "float32", "mixed_bfloat16" or "auto". `inputs`: {name: shape, None for any size};
-    `metadata` as in the file; `has_logits`: whether its ab is decoded from logits of the bins.
+    `metadata` as in the file; `has_logits`: whether its ab is decoded from logits of the bins;
+    `parameters`: their number, None where the runtime does not count them.
     """
 
     runtime = "Keras"
@@ -28,6 +29,7 @@ class KerasNetwork:
         self._exported = h5.load(path, choose_policy(precision)[0])
         self.inputs = {tensor.name: tuple(tensor.shape) for tensor in self._exported.inputs}
         self.has_logits = h5.is_decoded(self._exported)
+        self.parameters: int | None = self._exported.count_params()
         self._use(self._exported)
 
     def _use(self, model):
