@@ -229,9 +229,6 @@ def test_what_holds_no_film_is_refused_in_one_line(tmp_path):
     text.write_text("not a film")
     with pytest.raises(UserError, match=r"cannot be read as a film \(Invalid data found"):
         films.colour(text, tmp_path / "out.mp4")
-    cv2.imwrite(str(tmp_path / "photo.jpg"), drawn.picture(3, 64))
-    with pytest.raises(UserError, match="make colorize IN=.*photo.jpg"):
-        films.colour(tmp_path / "photo.jpg", tmp_path / "out.mp4")
     sound = tmp_path / "sound.mkv"
     with av.open(str(sound), "w") as out:
         voice = out.add_stream("flac", rate=48000, layout="mono")
@@ -242,6 +239,12 @@ def test_what_holds_no_film_is_refused_in_one_line(tmp_path):
     with pytest.raises(UserError, match="no film in it: it holds audio"):
         films.colour(sound, tmp_path / "out.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "sound.mkv"]
+
+
+def test_a_photo_is_no_film(tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.jpg"), drawn.picture(3, 64))
+    with pytest.raises(UserError, match="make colorize IN=.*photo.jpg"):
+        films.colour(tmp_path / "photo.jpg", tmp_path / "out.mp4")
 
 
 def test_without_pyav_a_line_says_how_to_get_it(tmp_path, source, monkeypatch):
