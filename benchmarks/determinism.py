@@ -20,7 +20,7 @@ import time
 import keras
 import numpy as np
 
-from benchmarks.bench import cases
+from benchmarks.bench.networks import cases
 from common import cli, training
 from common.networks import determinism
 from common.networks.precision import choose_jit, choose_policy, in_precision

@@ -243,6 +243,7 @@ def test_every_import_is_declared(package):
         known["jax"] = None
     else:
         known |= declared("requirements-test.txt")
+        known |= declared("requirements-bench.txt")
         known["tf_keras"] = None  # of make_golden_keras2.py, in an environment of its own
         known["scenedetect"] = None  # benchmarks.film measures it where it is
     for name, path in roots(package).items():
