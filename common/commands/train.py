@@ -11,6 +11,7 @@ from common.networks import backend, embeddings, model_names, perceptual
 from common.networks.flags import PRECISIONS, WEIGHTS_HELP, add_weights
 from common.training.options import (
     CHECKPOINT_SECONDS,
+    TIMEOUT,
     Options,
     distances,
     weights_variables,
@@ -104,6 +105,26 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         "--deterministic",
         action="store_true",
         help="take operations that give the same bits in every run, where the fastest do not",
+    )
+    parser.add_argument(
+        "--devices",
+        metavar="N|all",
+        help="how many GPUs train together, of each host; one, or all with --hosts",
+    )
+    parser.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="with --hosts: where host 0 listens, and the others reach it (JAX alone)",
+    )
+    parser.add_argument("--hosts", type=cli.at_least(1), help="how many machines train together")
+    parser.add_argument(
+        "--host-id", type=int, help="which of the machines this is, from 0; host 0 writes the run"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=cli.at_least(0.0, float),
+        default=TIMEOUT,
+        help="minutes that machines wait for each other at the start",
     )
     parser.add_argument("--run", help="name of the run's folder in runs/")
     parser.add_argument("--seed", type=cli.at_least(0), default=0)

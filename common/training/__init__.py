@@ -5,6 +5,9 @@ options      `Options`, and the config that results from them
 report       what a report defines: `optimizer`, `loss`, pretrained layers
 trainer      the loop
 step         one training step on the backend
+devices      the devices of a run, of one host or of several
+parallel     the step on several devices
+hosts        the hosts of a run: who came, what they agree on, who is gone
 checkpoint   all state of a run, in one file
 batches      the order of the pictures, and their scaling
 augment      views of a picture

@@ -23,7 +23,8 @@ class Batches:
 
     The order of the pictures and their views depend only on the seed and the picture's number in
     the run. embedder: computes embeddings of each view, instead of the stored ones. maps: stored
-    maps of the network's frozen layers, which are then inputs; views are at most mirrored.
+    maps of the network's frozen layers, which are then inputs; views are at most mirrored. part:
+    the pictures of each batch that this host reads.
 
     What a step takes is `stored`, and `prepared` makes inputs and targets of it: here, in a thread
     beside the step; or, if `inside`, in the compiled step, where only 8-bit pictures and what was
@@ -39,9 +40,10 @@ class Batches:
         embedder: Embedder | None = None,
         maps: Maps | None = None,
         inside: bool | None = None,
+        part: slice = slice(None),
     ):
         self.config, self.dataset, self.seed = config, dataset, seed
-        self.embedder, self.maps = embedder, maps
+        self.embedder, self.maps, self.part = embedder, maps, part
         # An embedding of a view is computed by another network, from the view.
         self.inside = (accelerated() if inside is None else inside) and embedder is None
         self._views = views(network)
@@ -94,7 +96,7 @@ class Batches:
     def _read(self, step):
         """(the numbers in the run of a step's pictures, the batch as it is stored)."""
         size, kinds = self.config.batch_size, self.config.augment
-        numbers = range(step * size, (step + 1) * size)
+        numbers = range(step * size, (step + 1) * size)[self.part]
         batch = self.read(
             "train",
             [self.position(number) for number in numbers],

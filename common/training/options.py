@@ -14,6 +14,7 @@ from common.config import Config, Named
 from common.networks import perceptual
 from common.networks.flags import variable_of
 from common.networks.interface import ab_of, classifies
+from common.training.hosts import TIMEOUT
 from common.training.report import Report
 
 CHECKPOINT_SECONDS = 300.0
@@ -61,6 +62,13 @@ class Options(Named):
     published: bool = True  # the export goes to models/ too
     overwrite: bool = False  # even over a model of other data
     callbacks: Sequence[keras.callbacks.Callback] = ()  # see common.training.callbacks
+
+    # What trains, see common.training.devices. None: one device, or all of several hosts.
+    devices: int | str | None = None  # how many of each host, or "all"
+    coordinator: str | None = None  # "host:port" of host 0
+    hosts: int | None = None  # how many; JAX alone
+    host_id: int | None = None  # this one's number, from 0
+    timeout: float = TIMEOUT  # minutes that hosts wait for each other to come
 
     @property
     def extras(self) -> list[str]:

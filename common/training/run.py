@@ -20,7 +20,8 @@ from common.datasets.maps import store
 from common.networks import determinism, embeddings, frozen, h5, model_names, perceptual
 from common.networks.interface import classifies
 from common.networks.precision import choose_policy, in_precision, set_defaults
-from common.training import losses
+from common.networks.provenance import versions
+from common.training import devices, losses
 from common.training.batches import Batches
 from common.training.export import begin_from, export, exported
 from common.training.options import Options, check_size, configured, for_data
@@ -33,7 +34,7 @@ class Run:
     """The result of `train`."""
 
     folder: Path  # runs/<name>: checkpoint, history.csv, curves.png, grid.png
-    model: Path | None  # the exported model; None where a signal stopped the run
+    model: Path | None  # the exported model; None where a signal stopped it, and on other hosts
     history: list[dict[str, Any]]  # a dict an epoch, as in history.csv
     metrics: dict[str, Any]  # of the exported model on the validation split
     dataset: datasets.Dataset
@@ -70,9 +71,21 @@ def train(
 
 def _train(report, config, data, options, stack):
     """`train`; what it holds until its end, as the lock of the run's folder, is put on `stack`."""
+    keras.utils.set_random_seed(options.seed)
+    trained_on = stack.enter_context(
+        devices.opened(
+            options.devices,
+            options.coordinator,
+            options.hosts,
+            options.host_id,
+            options.timeout,
+        )
+    )
+    hosts = trained_on.hosts
     init = model_names.named(str(options.init)) if options.init else None
     name, config = report.config(config)
     config = configured(report, name, config, data, options)
+    trained_on.check(config.batch_size)
     if options.size:
         check_size(report, config)
     policy, why = choose_policy(options.precision)
@@ -137,16 +150,22 @@ def _train(report, config, data, options, stack):
     if distance:
         identity["distance"] = distance.metadata
         print(f"loss: {distance.title}", flush=True)
+    if not hosts.alone:
+        shards = [shard["sha256"] for shard in dataset.manifest["shards"]]
+        digest = files.sha256(json.dumps(shards).encode())
+        hosts.require_same({**_flat(identity), **versions(), "shards of the data": digest})
     title = report.title(name, options.extras)
     folder = Path("runs", options.run or f"{title}-{dataset.name}-{config.image_size}")
     own = folder / f"{title}.h5"
     if init and own.exists() and files.sha256(own) == identity["init"]["sha256"]:
         # This run's export has taken the place, in models/, of the model that it began from.
         identity["init"] = h5.metadata(own).get("init", identity["init"])
-    refuse_another(folder, identity, type(config))
-    lock = stack.enter_context(
-        locks.held(folder, "Wait until that has ended, or name another run: RUN=name.")
-    )
+    lock = None
+    if hosts.first:
+        refuse_another(folder, identity, type(config))
+        lock = stack.enter_context(
+            locks.held(folder, "Wait until that has ended, or name another run: RUN=name.")
+        )
 
     rebalanced = options.rebalance or config.rebalance
     prior = statistics.prior(dataset) if rebalanced or classifies(network) else None
@@ -161,7 +180,8 @@ def _train(report, config, data, options, stack):
         embedder = embeddings.find(dataset.embedding, options.weights_of("embedding"))
     names = _whose_maps_serve(network, config, pretrained) if config.maps else []
     first, rest = frozen.cut(network, names) if names else (None, network)
-    batches = Batches(network, config, dataset, options.seed, embedder)
+    part = trained_on.share(config.batch_size)
+    batches = Batches(network, config, dataset, options.seed, embedder, part=part)
     trainer = Trainer(
         rest,
         config,
@@ -173,10 +193,14 @@ def _train(report, config, data, options, stack):
         dial=dial,
         callbacks=options.callbacks,
         lock=lock,
+        devices=trained_on,
     )
     if trainer.resume():
         progress = trainer.progress
-        if trainer.finished and exported(trainer, own) and not options.overwrite:
+        done = trainer.finished and exported(trainer, own) and not options.overwrite
+        if hosts.of_first(done):
+            if not hosts.first:
+                return Run(folder, None, progress.history, {}, dataset, trained=False)
             print(
                 f"{folder} is finished, {progress.epoch} epochs. A larger EPOCHS extends it, "
                 "RUN=name begins another."
@@ -189,8 +213,11 @@ def _train(report, config, data, options, stack):
     if first:
         extractor = frozen.Frozen(first, config, {name: about[name] for name in names})
         batches.maps = store(dataset, extractor, mirrored="flip" in config.augment)
-    claim(folder, identity, type(config))  # not before: without room for the maps there is no run
-    if not trainer.fit():
+    if hosts.first:
+        claim(folder, identity, type(config))  # not before: without room for maps there is no run
+    finished = trainer.fit()
+    trained_on.release()
+    if not finished or not hosts.first:
         history = trainer.progress.history
         return Run(folder, None, history, {}, dataset, stopped_by=trainer.stopped_by)
     if prior is not None:

@@ -1,14 +1,17 @@
 """One training step on the backend: compiled, and not waited for.
 
-This is the one place where a batch meets the network. What trains on several devices changes
-`Step.put`, which places a batch, and what `_on_tensorflow` or `_on_jax` compile; the loop, the
-order of the batches and the checkpoint stay as they are.
+This is the one place where a batch meets the network. On several devices `common.training.parallel`
+places a batch and compiles the step; the loop, the order of the batches and the checkpoint stay as
+they are.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+
+from common.training.devices import ONE, Devices
+from common.training.parallel import Mirrored, Sharded
 
 
 class Step:
@@ -21,15 +24,28 @@ class Step:
 
     prepare: (inputs, targets) of a batch, by `keras.ops` alone: it is compiled with the step, and
     runs on the device. A batch is a dict of arrays of the same shapes and dtypes in every step.
+    devices: where to train; `put` then takes this host's share of the batch. compile_model: gives
+    another copy of the network its optimizer and loss, where there is one for each device.
     """
 
-    def __init__(self, model: keras.Model, prepare: Callable[[Any], tuple[Any, Any]]):
-        self._model, self._prepare = model, prepare
+    def __init__(
+        self,
+        model: keras.Model,
+        prepare: Callable[[Any], tuple[Any, Any]],
+        devices: Devices = ONE,
+        compile_model: Callable[[keras.Model], None] | None = None,
+    ):
+        self._model, self._prepare, self._compile_model = model, prepare, compile_model
+        self._parallel: Sharded | Mirrored | None = None
+        if devices.count > 1:
+            self._parallel = (Sharded if keras.backend.backend() == "jax" else Mirrored)(devices)
         self._run: Callable[[Any], dict[str, Any]] | None = None
         self._settle: Callable[[], None] = _nothing
 
     def put(self, batch: Any) -> Any:
         """A batch of NumPy arrays on the device; may be called in a thread, ahead of the step."""
+        if self._parallel:
+            return self._parallel.put(batch)
         if keras.backend.backend() == "jax":
             import jax
 
@@ -57,13 +73,16 @@ class Step:
         """(the step as a function of a batch, what `settle` calls)."""
         model, backend = self._model, keras.backend.backend()
         model.optimizer.build(model.trainable_variables)
+        if isinstance(self._parallel, Mirrored):
+            assert self._compile_model is not None
+            return self._parallel.step(model, self._prepare, self._compile_model, batch)
         if backend not in ("tensorflow", "jax"):
             return lambda batch: _on_any(model, self._prepare(batch)), _nothing
         # Keras creates the variables of metrics with the first batch: here, before the step is
         # compiled, since a compiled function must not create any.
         model._symbolic_build(data_batch=(*self._prepare(batch), None))
         if backend == "jax":
-            return _on_jax(model, self._prepare)
+            return _on_jax(model, self._prepare, self._parallel)
         return _on_tensorflow(model, self._prepare), _nothing
 
 
@@ -86,26 +105,32 @@ def _on_tensorflow(model, prepare):
     return tf.function(step, jit_compile=model.jit_compile)
 
 
-def _on_jax(model, prepare):
+def _on_jax(model, prepare, sharded):
     """Variables pass through the step as arrays, and are assigned when it is settled."""
     import jax
 
     model.reset_metrics()
-    metrics = [variable.value for variable in model.metrics_variables]
+    metrics = [keras.ops.convert_to_numpy(variable) for variable in model.metrics_variables]
     kept: list[Any] = []  # the state after the last step, until it is settled
 
     def step(state, batch):
         values, (*state, _) = model.train_step((*state, metrics), prepare(batch))
         return values, tuple(state)
 
-    if model.jit_compile:
+    if sharded:
+        step = sharded.jit(step)
+    elif model.jit_compile:
         step = jax.jit(step, donate_argnums=0)
 
     def variables():
         return model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
 
+    def placed():
+        state = tuple([v.value for v in each] for each in variables())
+        return sharded.put_state(state) if sharded else state
+
     def run(batch):
-        state = kept.pop() if kept else tuple([v.value for v in each] for each in variables())
+        state = kept.pop() if kept else placed()
         values, state = step(state, batch)
         kept.append(state)
         return values
@@ -114,6 +139,6 @@ def _on_jax(model, prepare):
         if kept:
             for each, arrays in zip(variables(), kept.pop(), strict=True):
                 for variable, array in zip(each, arrays, strict=True):
-                    variable.assign(array)
+                    variable.assign(keras.ops.convert_to_numpy(array) if sharded else array)
 
     return run, settle

@@ -19,6 +19,7 @@ from common.networks.precision import choose_jit
 from common.training import checkpoint, logs
 from common.training.batches import Batches
 from common.training.callbacks import Callbacks
+from common.training.devices import ONE, Devices
 from common.training.options import CHECKPOINT_SECONDS
 from common.training.step import Step
 from common.training.validation import Validation
@@ -33,7 +34,8 @@ class Trainer:
     compile_model(model, config, steps) gives the network its optimizer and loss. thawed: the
     layers that train from the epoch `config.unfreeze_after` on, at `config.unfrozen_rate`. dial:
     decodes the logits of a network that classifies ab, which needs one. lock: of the folder,
-    checked before each checkpoint.
+    checked before each checkpoint. devices: what trains; of several hosts, host 0 reads and writes
+    the folder and validates, and the others wait meanwhile.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Trainer:
         dial: Dial | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         lock: locks.Lock | None = None,
+        devices: Devices = ONE,
     ):
         if config.steps is None:
             raise ValueError(
@@ -58,12 +61,13 @@ class Trainer:
         self.steps = config.steps
         self.dataset = batches.dataset
         self.compile_model, self.thawed, self.dial = compile_model, thawed, dial
-        self.lock = lock
+        self.lock, self.devices, self.hosts = lock, devices, devices.hosts
         self.checkpoint, self.checkpoint_seconds = folder / "checkpoint.npz", checkpoint_seconds
         self.progress = checkpoint.Progress()
         self.validation = Validation(model, batches, dial)
         self.callbacks = Callbacks(callbacks, model, config.epochs, self.steps)
-        self.stopped_by: int | None = None  # the signal that asked to stop
+        self.asked: int | None = None  # the signal that asked this host to stop
+        self.stopped_by: int | None = None  # the one by which all hosts stop
         self._compile(config.learning_rate, config.unfreeze_after or config.epochs)
         if not self.dataset.count("validation"):
             raise UserError(
@@ -74,10 +78,14 @@ class Trainer:
     def _compile(self, learning_rate, epochs):
         """Give the network its optimizer and loss for a phase of so many epochs."""
         config = dataclasses.replace(self.config, learning_rate=learning_rate)
-        self.compile_model(self.model, config, self.steps * epochs)
+
+        def compile_model(model):
+            self.compile_model(model, config, self.steps * epochs)
+
+        compile_model(self.model)
         choose_jit(self.model)
-        inside = self.batches.inside
-        self.step = Step(self.model, self.batches.prepared if inside else lambda batch: batch)
+        prepare = self.batches.prepared if self.batches.inside else lambda batch: batch
+        self.step = Step(self.model, prepare, self.devices, compile_model)
 
     def _unfreeze(self):
         """Begin the last phase: the pretrained layers train too."""
@@ -87,18 +95,31 @@ class Trainer:
         self._compile(self.config.unfrozen_rate, epochs)
 
     def resume(self) -> bool:
-        """Continue from the checkpoint; False without one, `UserError` if none is sound."""
-        progress = checkpoint.load(
-            self.checkpoint,
-            self.model,
-            lambda progress: self._unfreeze() if progress.unfrozen else None,
-        )
+        """Continue from the checkpoint; False without one, `UserError` if none is sound.
+
+        Other hosts get the progress from host 0 here, and the variables with the first step.
+        """
+
+        def prepare(progress):
+            if progress.unfrozen:
+                self._unfreeze()
+
+        progress = None
+        if self.hosts.first:
+            progress = checkpoint.load(self.checkpoint, self.model, prepare)
+        if not self.hosts.alone:
+            known = self.hosts.of_first(progress and dataclasses.asdict(progress))
+            if known and not self.hosts.first:
+                progress = checkpoint.Progress(**known)
+                prepare(progress)
         if progress:
             self.progress = progress
         return progress is not None
 
     def save(self) -> None:
         """Write the checkpoint."""
+        if not self.hosts.first:
+            return
         if self.lock:
             self.lock.check()
         self.step.settle()
@@ -160,14 +181,29 @@ class Trainer:
                 variable.assign(value)
 
     def _stop(self, number, _frame):
-        self.stopped_by = number
+        self.asked = number
+        if self.hosts.alone:
+            self.stopped_by = number
 
-    def _stopped(self):
-        return self.stopped_by is not None
+    def _agreed(self, value=None):
+        """What host 0 passes. All hosts stop, or end the run, if one was asked to."""
+        if self.hosts.alone:
+            return value
+        each = self.hosts.exchange([self.asked, bool(self.model.stop_training), value])
+        self.stopped_by = max((asked for asked, *_ in each if asked), default=None)
+        self.model.stop_training = any(ends for _, ends, _ in each)
+        return each[0][-1]
+
+    def _validate(self, predict):
+        """The scores of the validation split; {} once stopped."""
+        scores = {}
+        if self.hosts.first:
+            scores = self.validation(predict, stopped=lambda: self.asked is not None)
+        return self._agreed(scores)
 
     def _measure_baseline(self):
-        self.baseline = self.validation(self.validation.mean_colour, stopped=self._stopped)
-        if self.baseline:
+        self.baseline = self._validate(self.validation.mean_colour)
+        if self.baseline and self.hosts.first:
             print(
                 f"mean colour on {self.dataset.count('validation')} validation pictures: "
                 f"PSNR {_decibels(self.baseline)}",
@@ -225,6 +261,7 @@ class Trainer:
                     calls.on_train_batch_end(number, _ours(values[-1]))
                 now = time.monotonic()
                 at_once = max(1, min(AT_ONCE, int(len(waiting) / max(now - began, 1e-3))))
+                at_once = self._agreed(at_once)
                 began, waiting = now, []
                 yield
 
@@ -248,8 +285,9 @@ class Trainer:
     def _finish_epoch(self, bar, board):
         """Validate, add the epoch to the history, and draw the curves and the grid."""
         progress, steps = self.progress, self.steps
+        self.step.settle()
         with self.averaged():
-            scores = self.validation(self.validation.predict, stopped=self._stopped)
+            scores = self._validate(self.validation.predict)
         if not scores:
             return  # stopped: the checkpoint stands at the epoch's last step
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
@@ -265,15 +303,19 @@ class Trainer:
             "seconds": round(progress.seconds, 1),
         }
         progress.history.append(row)
-        bar.write(
-            f"epoch {progress.epoch + 1}: loss {means['loss']:.5f}, validation loss "
-            f"{scores['loss']:.5f}, PSNR {_decibels(scores)} "
-            f"(mean colour {_decibels(self.baseline)})"
-        )
+        if self.hosts.first:
+            bar.write(
+                f"epoch {progress.epoch + 1}: loss {means['loss']:.5f}, validation loss "
+                f"{scores['loss']:.5f}, PSNR {_decibels(scores)} "
+                f"(mean colour {_decibels(self.baseline)})"
+            )
         self.callbacks.calls.on_epoch_end(progress.epoch, dict(row))
+        self._agreed()
         if self.model.stop_training:
             progress.ended = self.config.epochs
         progress.epoch, progress.step = progress.epoch + 1, 0
+        if not self.hosts.first:
+            return
         self.save()
         logs.write_history(self.folder, progress.history)
         board.write(row)

@@ -1,0 +1,193 @@
+"""Training on several devices and hosts: the losses and the weights of one, up to rounding."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from common.cli import UserError
+from common.networks import h5
+from common.training import devices
+from common.training.hosts import Hosts
+from tests import drawn
+from tests.training import home
+
+WHAT = [
+    (("two",), "DEVICES=two: give a number, or all."),
+    ((0,), "DEVICES=0: at least one"),
+    ((None, None, 2, 0), "COORDINATOR= is missing"),
+    ((None, "here:1", None, None), "HOSTS= and HOST_ID= are missing"),
+    ((None, "here:1", 1, 0), "HOSTS=1: several are at least 2"),
+    ((None, "here:1", 2, 2), "HOST_ID=2: of 2 hosts, give one from 0 to 1."),
+    ((None, "here:1", 2, -1), "HOST_ID=-1"),
+]
+
+
+@pytest.mark.parametrize(("options", "line"), WHAT)
+def test_options_that_do_not_go_together(options, line):
+    with pytest.raises(UserError, match=line), devices.opened(*options):
+        pass
+
+
+def test_several_hosts_need_jax():
+    if keras.backend.backend() == "jax":
+        pytest.skip("the backend is JAX")
+    with pytest.raises(UserError, match="set KERAS_BACKEND=jax"):
+        devices.check(None, "here:1", 2, 0)
+
+
+def test_more_devices_than_there_are():
+    with pytest.raises(UserError, match=r"DEVICES=99: this machine has \d+"), devices.opened(99):
+        pass
+
+
+def test_a_batch_is_divided_equally():
+    four = devices.Devices(("a", "b"), Hosts(1, 2))
+    assert four.count == 4 and four.share(16) == slice(8, 16)
+    four.check(16)
+    with pytest.raises(UserError, match="Take BATCH=8 or BATCH=12,"):
+        four.check(10)
+    with pytest.raises(UserError, match="Take BATCH=4,"):
+        four.check(3)
+
+
+def test_the_command_refuses_in_one_line(tmp_path, capsys):
+    with home.current(tmp_path):
+        assert home.command("--hosts=2") == 2
+    assert capsys.readouterr().err == (
+        "error: COORDINATOR= and HOST_ID= are missing: several hosts need COORDINATOR=host:port of "
+        "host 0, HOSTS= how many there are, and HOST_ID= from 0 on, another on each.\n"
+    )
+
+
+# Two devices on a processor: virtual ones, which have to be made before a backend starts.
+TWO = """
+import os
+if os.environ["KERAS_BACKEND"] == "tensorflow":
+    import tensorflow as tf
+    (processor,) = tf.config.list_physical_devices("CPU")
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(processor, halves)
+from common import training
+from tests.training import normalised
+
+
+def run(name, **options):
+    options = {"precision": "float32", "published": False, "run": name} | options
+    return training.train(normalised.REPORT, data="photos", **options)
+
+
+run("one")
+run("two", devices="all")
+run("parts", devices=2, epochs=1)
+run("parts", epochs=2)
+try:
+    run("odd", devices=2, batch=5)
+except training.run.UserError as error:
+    assert "cannot be divided equally among 2 devices" in str(error)
+else:
+    raise AssertionError
+"""
+
+
+def environment(backend, **more):
+    return {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(home.ROOT),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        **more,
+    }
+
+
+def weights(folder, run):
+    """The exported network's weights, and its configuration."""
+    model = h5.load(folder / "runs" / run / "normalised.h5")
+    return model.get_weights(), model.get_config()
+
+
+def assert_same(folder, run, other):
+    """The same losses, scores and weights up to rounding, the same random states."""
+    rows = [home.progress(folder, name)["history"] for name in (run, other)]
+    for ours, theirs in zip(*rows, strict=True):
+        assert ours.keys() == theirs.keys()
+        for key in ours.keys() - {"seconds"}:
+            # Rounding alone: a step of another batch, or statistics of half of it, is off by 1e-2.
+            assert ours[key] == pytest.approx(theirs[key], rel=1e-3, abs=1e-4), key
+    (ours, config), (theirs, other_config) = (weights(folder, name) for name in (run, other))
+    assert config == other_config and "synchronized': True" not in str(config)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_two_devices_are_one(tmp_path, backend):
+    pytest.importorskip(backend)
+    drawn.folder(tmp_path / "photos", 40, 40)
+    process = subprocess.run(
+        [sys.executable, "-c", TWO],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        env=environment(backend),
+    )
+    assert process.returncode == 0, process.stderr
+    assert "goes on after 1 epochs" in process.stdout
+    assert_same(tmp_path, "one", "two")
+    assert_same(tmp_path, "one", "parts")
+
+
+def start(folder, host, port, *flags, **more):
+    """One of two hosts, as a process of its own with its own folder for what it writes."""
+    flags = [f"--coordinator=localhost:{port}", "--hosts=2", f"--host-id={host}", *flags]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.training.normalised", *home.FLAGS, "--unpublished", *flags],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment("jax", XLA_FLAGS="", **more),
+    )
+
+
+def free():
+    with socket.create_server(("", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_hosts_are_one_and_survive_the_death_of_one(tmp_path):
+    pytest.importorskip("jax")
+    drawn.folder(tmp_path / "photos", 40, 40)
+    alone = subprocess.Popen(
+        [sys.executable, "-m", "tests.training.normalised", *home.FLAGS, "--run=alone"],
+        cwd=tmp_path,
+        env=environment("jax", XLA_FLAGS=""),
+    )
+    port = free()
+    both = [
+        start(tmp_path, 0, port, "--checkpoint-seconds=0"),
+        start(tmp_path, 1, port, DIE="3"),
+    ]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert both[1].returncode == -signal.SIGKILL
+    assert both[0].returncode == 2, outputs[0]
+    assert outputs[0][1].splitlines()[-1] == (
+        "error: Host 1 has ended. Start the same command again on every host: it goes on from the "
+        "last checkpoint."
+    )
+    assert home.progress(tmp_path)["step"] >= 2
+
+    port = free()
+    both = [start(tmp_path, host, port) for host in (0, 1)]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert "goes on after 0 epochs" in outputs[0][0]
+    assert alone.wait() == 0
+    assert_same(tmp_path, "alone", "r")
