@@ -147,6 +147,7 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ## `.venv/bin/python -m common.commands train koala --help`. The most important:
 ##   DATA=    a folder of pictures, or a name in data/sources.toml
 ##   CONFIG=  a report's configuration; EPOCHS= STEPS= BATCH= SIZE= SEED= override it
+##   DEVICES=all  train on all GPUs of the machine; HOSTS= and others: docs/scale.md
 ##   INIT=    an exported model whose weights the training starts from
 ##   MODEL=   a name in models/ or models/shipped/, or a file
 ##   IN= OUT= photos to colour, and the folder for the results; for video, two files

@@ -244,6 +244,7 @@ class Trainer:
         if a callback looks at each, and at once when a signal asks to stop.
         """
         calls, watched = self.callbacks.calls, self.callbacks.watch_steps
+        each = any(self.hosts.exchange(watched))  # all hosts read the losses of the same steps
         first, step, waiting, at_once = self.progress.epoch * self.steps, self.step, [], 1
         numbers = range(self.progress.step, self.steps)
         source = self.batches.stored if self.batches.inside else self.batches
@@ -253,7 +254,7 @@ class Trainer:
             if watched:
                 calls.on_train_batch_begin(number)
             waiting.append(step(batch))
-            if watched or self.stopped_by or len(waiting) >= at_once or number == numbers[-1]:
+            if each or self.stopped_by or len(waiting) >= at_once or number == numbers[-1]:
                 values = step.read(waiting)
                 self._add(values, bar)
                 if watched:

@@ -3,8 +3,8 @@
 It has batch normalisation, two kinds of dropout, and the moving average of its weights.
 """
 
+import dataclasses
 import os
-import signal
 import sys
 
 import keras
@@ -13,8 +13,9 @@ from keras import layers
 from common import cli, training
 from common.commands import train
 from tests import drawn
+from tests.training import home
 
-CONFIGS = {"normalised": drawn.Config(augment=("flip",), decay="cosine", epochs=2, steps=5)}
+CONFIGS = {"normalised": drawn.Config(augment=("flip",), epochs=2, steps=5)}
 
 
 def build_model(config):
@@ -46,32 +47,15 @@ REPORT = training.Report(
 )
 
 
-class Die(keras.callbacks.Callback):
-    """Kills its own process after some steps, as a lost host."""
-
-    def __init__(self, steps):
-        super().__init__()
-        self.steps = steps
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps -= 1
-        if not self.steps:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 def main(argv=None):
-    """Train it by the command; with DIE= in the environment, die after so many steps."""
-    if "DIE" not in os.environ:
+    """Train it by the command; with SIGNAL= in the environment, get that after three steps."""
+    number = os.environ.get("SIGNAL")
+    if not number:
         return train.main(argv, report=REPORT)
     request = train.parse(argv, REPORT)
-    training.train(
-        REPORT,
-        request.config,
-        request.data,
-        request.options,
-        callbacks=[Die(int(os.environ["DIE"]))],
-    )
-    return 0
+    stop = home.Stop(3, int(number))
+    options = dataclasses.replace(request.options, callbacks=[stop])
+    return 128 + training.train(REPORT, request.config, request.data, options).stopped_by
 
 
 if __name__ == "__main__":
