@@ -140,7 +140,13 @@ def _start(coordinator, hosts):
     with contextlib.suppress(AttributeError):  # where it is not, gloo is all there is
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     address = f"{coordinator.rpartition(':')[0]}:{hosts.port}"
-    keras.distribution.initialize(address, hosts.count, hosts.id)
+    try:
+        keras.distribution.initialize(address, hosts.count, hosts.id)
+    except RuntimeError as error:
+        raise UserError(
+            f"JAX cannot join other hosts now ({first_line(error)}). Several hosts train once in a "
+            "process, before anything else that uses JAX."
+        ) from error
 
 
 def _chosen(wanted):

@@ -114,7 +114,9 @@ class Mirrored:
             compile_model(twin)
             choose_jit(twin)
             twin.optimizer.build(twin.trainable_variables)
-            own = strategy.experimental_local_results(batch)[0]
+            own = keras.tree.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0], batch
+            )
             twin._symbolic_build(data_batch=(*prepare(own), None))
 
         @tf.autograph.experimental.do_not_convert

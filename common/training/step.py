@@ -80,9 +80,12 @@ class Step:
             return lambda batch: _on_any(model, self._prepare(batch)), _nothing
         # Keras creates the variables of metrics with the first batch: here, before the step is
         # compiled, since a compiled function must not create any.
-        model._symbolic_build(data_batch=(*self._prepare(batch), None))
         if backend == "jax":
+            import jax
+
+            model._symbolic_build(data_batch=(*jax.eval_shape(self._prepare, batch), None))
             return _on_jax(model, self._prepare, self._parallel)
+        model._symbolic_build(data_batch=(*self._prepare(batch), None))
         return _on_tensorflow(model, self._prepare), _nothing
 
 

@@ -174,6 +174,10 @@ class Trainer:
             return
         weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
         optimizer.finalize_variable_values(variables)
+        for variable in variables:
+            # Else, on JAX, it shares its array with the optimizer, and Keras's prediction, which
+            # gives up the arrays that it gets, would take the optimizer's away.
+            variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
         try:
             yield
         finally:
