@@ -1,6 +1,7 @@
 """Training on several devices and hosts: the losses and the weights of one, up to rounding."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -102,6 +103,30 @@ def environment(backend, count=1, **more):
     return {**os.environ, **names, **more}
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """trained(backend): the folder where the runs of `TWO` are, made once."""
+    made = {}
+
+    def of(backend):
+        if backend not in made:
+            pytest.importorskip(backend)
+            folder = made[backend] = tmp_path_factory.mktemp(backend)
+            drawn.folder(folder / "photos", 40, 40)
+            process = subprocess.run(
+                [sys.executable, "-c", TWO],
+                cwd=folder,
+                text=True,
+                capture_output=True,
+                env=environment(backend, 2),
+            )
+            assert process.returncode == 0, process.stderr
+            assert "goes on after 1 epochs" in process.stdout
+        return made[backend]
+
+    return of
+
+
 def weights(folder, run):
     """The exported network's weights; it has no trace of several devices."""
     model = h5.load(folder / "runs" / run / "normalised.h5")
@@ -110,37 +135,27 @@ def weights(folder, run):
     return model.get_weights()
 
 
-def assert_same(folder, run, other):
-    """The same losses, scores and weights up to rounding."""
-    rows = [home.progress(folder, name)["history"] for name in (run, other)]
-    for ours, theirs in zip(*rows, strict=True):
+def assert_same(*runs):
+    """The same losses, scores and weights up to rounding, of two (folder, run)."""
+    histories = [home.progress(*run)["history"] for run in runs]
+    for ours, theirs in zip(*histories, strict=True):
         assert ours.keys() == theirs.keys()
         for key in ours.keys() - {"seconds"}:
             # Rounding alone: a step of another batch, or statistics of half of it, is off by 1e-2.
             assert ours[key] == pytest.approx(theirs[key], rel=1e-3, abs=1e-4), key
-    for a, b in zip(*(weights(folder, name) for name in (run, other)), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-3)
+    for ours, theirs in zip(*(weights(*run) for run in runs), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_two_devices_are_one(tmp_path, backend):
-    pytest.importorskip(backend)
-    drawn.folder(tmp_path / "photos", 40, 40)
-    process = subprocess.run(
-        [sys.executable, "-c", TWO],
-        cwd=tmp_path,
-        text=True,
-        capture_output=True,
-        env=environment(backend, 2),
-    )
-    assert process.returncode == 0, process.stderr
-    assert "goes on after 1 epochs" in process.stdout
-    assert_same(tmp_path, "one", "parts")
+def test_two_devices_are_one(trained, backend):
+    folder = trained(backend)
+    assert_same((folder, "one"), (folder, "parts"))
 
 
 def start(folder, host, port, *flags, **more):
-    """One of two hosts, as a process of its own with its own folder for what it writes."""
+    """One of two hosts, as a process of its own."""
     flags = [f"--coordinator=localhost:{port}", "--hosts=2", f"--host-id={host}", *flags]
     return subprocess.Popen(
         [sys.executable, "-m", "tests.training.normalised", *home.FLAGS, "--unpublished", *flags],
@@ -152,48 +167,40 @@ def start(folder, host, port, *flags, **more):
     )
 
 
+def ended(processes):
+    """[(exit code, standard output, standard error)] of processes."""
+    said = [process.communicate(timeout=300) for process in processes]
+    return [(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
+
+
 def free():
+    """A port at which nothing listens."""
     with socket.create_server(("", 0)) as server:
         return server.getsockname()[1]
 
 
 @pytest.mark.slow
-def test_two_hosts_are_one_and_survive_the_death_of_one(tmp_path):
-    pytest.importorskip("jax")
-    drawn.folder(tmp_path / "photos", 40, 40)
-    alone = subprocess.Popen(
-        [sys.executable, "-m", "tests.training.normalised", *home.FLAGS, "--run=alone"],
-        cwd=tmp_path,
-        env=environment("jax"),
-    )
+def test_two_hosts_are_one_and_survive_the_death_of_one(trained, tmp_path):
+    reference = trained("jax")
+    shutil.copytree(reference / "photos", tmp_path / "photos")
+    shutil.copytree(reference / "data", tmp_path / "data")
+
     port = free()
-    both = [
-        start(tmp_path, 0, port, "--checkpoint-seconds=0"),
-        start(tmp_path, 1, port, SIGNAL=str(int(signal.SIGKILL))),
-    ]
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert both[1].returncode == -signal.SIGKILL
-    assert both[0].returncode == 2, outputs[0]
-    assert outputs[0][1].splitlines()[-1] == (
+    first, second = ended(
+        [
+            start(tmp_path, 0, port, "--checkpoint-seconds=0"),
+            start(tmp_path, 1, port, SIGNAL=str(int(signal.SIGKILL))),
+        ]
+    )
+    assert second[0] == -signal.SIGKILL and first[0] == 2, (first, second)
+    assert first[2].splitlines()[-1] == (
         "error: Host 1 has ended. Start the same command again on every host: it goes on from the "
         "last checkpoint."
     )
     assert home.progress(tmp_path)["step"] >= 2
 
     port = free()
-    both = [
-        start(tmp_path, 0, port),
-        start(tmp_path, 1, port, SIGNAL=str(int(signal.SIGTERM))),
-    ]
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [128 + signal.SIGTERM] * 2, outputs
-    assert "goes on after 0 epochs and" in outputs[0][0]
-    stopped = home.progress(tmp_path)
-    assert stopped["epoch"] == 1 or stopped["step"] == 5
-
-    port = free()
-    both = [start(tmp_path, host, port) for host in (0, 1)]
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    assert alone.wait() == 0
-    assert_same(tmp_path, "alone", "r")
+    first, second = ended([start(tmp_path, host, port) for host in (0, 1)])
+    assert first[0] == second[0] == 0, (first, second)
+    assert "goes on after 0 epochs" in first[1] and "exported" not in second[1]
+    assert_same((reference, "one"), (tmp_path, "r"))
