@@ -92,9 +92,6 @@ class Colorizer:
         self.dial = Dial.of_json(dial) if dial and network.has_logits else None
         self.vivid: float | None = None
         self.tint: tuple[float, float] | None = None
-        self.clean, self.keeps_border = clean, dials.parse_border(border) == "keep"
-        self.refine = refining.parse(refine)
-        refining.check(refine, network.has_logits)
         inputs = network.inputs
         self.size = inputs["l"][1] or self.metadata.get("image_size") or 256
         self.cut = self.metadata.get("cut", "squash")
@@ -112,14 +109,19 @@ class Colorizer:
             )
         # Loaded when first needed, once for all that `turned` returns.
         self._embedder = functools.cache(lambda: network.embedder(about or {}, weights))
-        self._turn(vivid, tint)
+        self._turn(vivid, tint, refine, clean, border)
 
     def turned(
-        self, vivid: float | None = None, tint: str | tuple[float, float] | None = None
+        self,
+        vivid: float | None = None,
+        tint: str | tuple[float, float] | None = None,
+        refine: str | None = None,
+        clean: bool | None = None,
+        border: str | None = None,
     ) -> "Colorizer":
         """A colorizer with the same network and other dials; None leaves a dial as it is."""
         other = copy.copy(self)
-        other._turn(vivid, tint)
+        other._turn(vivid, tint, refine, clean, border)
         return other
 
     def careful(self, bands: int = 1) -> "Colorizer":
@@ -132,12 +134,19 @@ class Colorizer:
         other._threads, other._band = 1, max(1, self._band // bands)
         return other
 
-    def _turn(self, vivid, tint):
+    def _turn(self, vivid, tint, refine, clean, border):
         if vivid is not None:
             self.vivid = dials.parse_vivid(vivid)
             self._network = dials.redialled(self._network, self.dial, self.vivid)
         if tint is not None:
             self.tint = dials.parse_tint(tint)
+        if refine is not None:
+            self.refine = refining.parse(refine)
+            refining.check(refine, self._network.has_logits)
+        if clean is not None:
+            self.clean = clean
+        if border is not None:
+            self.keeps_border = dials.parse_border(border) == "keep"
 
     def __repr__(self) -> str:
         return f"<Colorizer {self.path}, by {self.runtime}>"

@@ -11,6 +11,7 @@ from common.color.dial import Dial
 # White seen under another daylight by an eye that is used to D65, in ab rounded to units: D55,
 # daylight at 5500 K, is at (1.1, 10.8), D75, at 7500 K, at (-0.1, -8.1).
 TINTS = {"warm": (1.0, 11.0), "cool": (0.0, -8.0)}
+VIVID = (0.0, 1.0)  # from faithful to vivid
 BORDERS = ("colour", "keep")  # what is done to a print's border
 
 
@@ -20,7 +21,7 @@ def parse_vivid(value: str | float) -> float:
         number = float(value)
     except ValueError:
         number = math.nan
-    if not 0 <= number <= 1:
+    if not VIVID[0] <= number <= VIVID[1]:
         raise UserError(f"VIVID= is a number from 0, faithful, to 1, vivid. Received: {value}.")
     return number
 

@@ -19,8 +19,9 @@ from common import cli, photos
 from common.colorize.remote import RemoteColorizer
 from common.colorize.settings import Settings
 
-# A picture as `Colorizer` takes it, notes on its photo -> coloured. It may overwrite the picture.
-Colour = Callable[[np.ndarray, list[str]], np.ndarray]
+# A picture as `Colorizer` takes it, notes on its photo, and perhaps how=, `Settings` of the same
+# model with other dials -> coloured. It may overwrite the picture.
+Colour = Callable[..., np.ndarray]
 ISOLATE = ("auto", "yes", "no")
 
 
@@ -82,11 +83,12 @@ def _here(settings, say, model):
     """The engine in this process."""
     turn, colorizers = threading.Lock(), list[Any]()
 
-    def colour(pixels, notes):
+    def colour(pixels, notes, how=None):
         with turn:  # with the first photo that needs it: a finished folder takes no time
             if not colorizers:
                 colorizers.append(settings.colorizer())
                 say(settings.said(colorizers[0]))
-        return colorizers[0](pixels, in_place=True, notes=notes)
+        colorizer = colorizers[0] if how is None else how.turned(colorizers[0])
+        return colorizer(pixels, in_place=True, notes=notes)
 
     return Engine(photos.read, photos.is_picture, colour, lambda: None, lambda: None, model)

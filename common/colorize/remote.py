@@ -55,16 +55,18 @@ class RemoteColorizer:
             if self._helper is not None:
                 self._helper.close()
 
-    def __call__(self, pixels: np.ndarray, notes: list[str]) -> np.ndarray:
+    def __call__(
+        self, pixels: np.ndarray, notes: list[str], how: Settings | None = None
+    ) -> np.ndarray:
         """The coloured picture, of the same size and depth; PhotoError, or UserError of the model.
 
         notes: receive the Colorizer's, and whether it is coloured otherwise than with memory
-        enough.
+        enough. how: the same model with other dials; None is the settings it was made with.
         """
         pixels = processes.as_shared(pixels)
         channel = self._channels.get()
         try:
-            return self._ask(pixels, 0, channel, notes)
+            return self._ask(pixels, 0, channel, notes, how)
         except (HelperDied, MemoryError):
             pass
         finally:
@@ -73,7 +75,7 @@ class RemoteColorizer:
         with self._alone():
             for care in (1, 2):
                 try:
-                    result = self._ask(pixels, care, 0, notes)
+                    result = self._ask(pixels, care, 0, notes, how)
                     notes += [IN_BANDS] * (care == 2)
                     return result
                 except MemoryError:
@@ -83,7 +85,7 @@ class RemoteColorizer:
                     reason = NO_MEMORY if known else f"the process that colours it {died.how}"
         raise PhotoError(reason)
 
-    def _ask(self, pixels, care, channel, notes):
+    def _ask(self, pixels, care, channel, notes, how):
         helper = self.start()
         try:
             said, _ = helper.ask(None, channel=channel)
@@ -103,7 +105,7 @@ class RemoteColorizer:
                 self._ready.append(helper)
         descriptor = processes.descriptor_of(pixels)
         assert descriptor is not None  # it is shared
-        request = pixels.shape, pixels.dtype.name, care
+        request = pixels.shape, pixels.dtype.name, care, how
         answer, descriptors = helper.ask(request, [descriptor], channel=channel)
         if isinstance(answer, str):
             raise PhotoError(answer)

@@ -1,12 +1,13 @@
 """How to colour: the model and every dial, as one value that also another process can be given.
 
-A further dial is a field of `Settings`, its flag in `add_flags`, and its argument in `colorizer`.
+A further dial is a field of `Settings`, named in `DIALS` if it needs no other network, its flag in
+`add_flags`, and its argument in `colorizer`.
 """
 
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.colorize import dials, refine
 from common.exports import choice
@@ -14,6 +15,9 @@ from common.networks import flags, model_names
 
 if TYPE_CHECKING:
     from common.colorize.colorizer import Colorizer
+
+# Those of `Settings` that are arguments of `Colorizer.turned`: the model stays loaded.
+DIALS = ("vivid", "tint", "refine", "clean", "border")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +48,16 @@ class Settings:
     def path(self) -> Path:
         """The model's file; raises `UserError` where there is none of that name."""
         return model_names.named(self.model)
+
+    @property
+    def undialled(self) -> "Settings":
+        """The same model, with every dial at its default."""
+        defaults: dict[str, Any] = {name: getattr(Settings, name) for name in DIALS}
+        return dataclasses.replace(self, **defaults)
+
+    def turned(self, colorizer: "Colorizer") -> "Colorizer":
+        """A colorizer of the same model, `undialled`, with these dials; may raise `UserError`."""
+        return colorizer.turned(**{name: getattr(self, name) for name in DIALS})
 
     def colorizer(self) -> "Colorizer":
         """What colours so; it loads the model, with Keras if needed, and raises `UserError`."""

@@ -12,11 +12,12 @@ BANDS = 8  # times as many, and as small, where memory is short
 
 
 def start(settings: Settings) -> processes.Handler:
-    """The handler of requests (shape, dtype, care) with a picture's memory, and of None.
+    """The handler of requests (shape, dtype, care, how) with a picture's memory, and of None.
 
-    care: 0; 1, with one thread; 2, besides in smaller bands, and over the picture itself. The
-    answer is the result's (shape, dtype, notes) with its memory, or the reason why there is none;
-    to None, which waits for the model, it is what is said of it.
+    care: 0; 1, with one thread; 2, besides in smaller bands, and over the picture itself. how:
+    settings of the same model with other dials, or None. The answer is the result's (shape, dtype,
+    notes) with its memory, or the reason why there is none; to None, which waits for the model, it
+    is what is said of it.
     """
     loading = _Loading(settings)
     threading.Thread(target=loading.load, daemon=True).start()  # while the first photo is decoded
@@ -27,8 +28,10 @@ def start(settings: Settings) -> processes.Handler:
         colorizer = loading.wait()
         if request is None:
             return settings.said(colorizer), ()
-        shape, dtype, care = request
+        shape, dtype, care, how = request
         pixels = processes.received(descriptors[0], shape, dtype)
+        if how is not None:
+            colorizer = how.turned(colorizer)
         if care:
             colorizer = colorizer.careful(1 if care == 1 else BANDS)
         channels = 4 if len(shape) == 3 and shape[2] == 4 else 3

@@ -22,7 +22,7 @@ from common.color import bins
 from common.config import Config
 from common.networks import model_files, provenance, safety
 from common.networks.interface import classifies, views
-from common.networks.metadata import ATTRIBUTE, damaged, parsed
+from common.networks.metadata import ATTRIBUTE, of_h5
 from common.networks.precision import choose_jit, in_precision, rebuilt
 
 # Arguments that Keras 3.10 does not know, at the defaults that they have in later versions.
@@ -138,14 +138,7 @@ def metadata(path: str | Path) -> dict[str, Any]:
     `UserError` where there is no such file, where it is no HDF5 file, or where its metadata are
     damaged.
     """
-    try:
-        with model_files.opened(path) as file:
-            stored = file.attrs.get(ATTRIBUTE, "{}")
-    except (UserError, PermissionError):
-        raise
-    except Exception:  # whatever a damaged file makes h5py raise
-        raise damaged(path) from None
-    return parsed(stored, path)
+    return of_h5(path)
 
 
 def load(path: str | Path, precision: str = "float32") -> keras.Model:

@@ -7,10 +7,27 @@ from typing import Any
 
 from common.cli import UserError
 from common.color.dial import Dial
+from common.networks import model_files
 from common.photos.geometry import CUTS
 
 ATTRIBUTE = "colorization"  # the name of the text in a model's file
 MAX_SIZE = 4096  # pixels a side of the pictures that a model takes
+
+
+def of_h5(path: str | Path) -> dict[str, Any]:
+    """The metadata of an exported .h5; {} for a model that this library did not export.
+
+    `UserError` where there is no such file, where it is no HDF5 file, or where its metadata are
+    damaged.
+    """
+    try:
+        with model_files.opened(path) as file:
+            stored = file.attrs.get(ATTRIBUTE, "{}")
+    except (UserError, PermissionError):
+        raise
+    except Exception:  # whatever a damaged file makes h5py raise
+        raise damaged(path) from None
+    return parsed(stored, path)
 
 
 def parsed(stored: str, path: str | Path) -> dict[str, Any]:
