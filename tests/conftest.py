@@ -12,6 +12,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("RUNTIME", "keras")  # else every model a test colours by is converted
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import it by themselves
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # results must not depend on a GPU
 
 # JAX compiles what the tests run a few times only: the compiler's time is nearly all of it.

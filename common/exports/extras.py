@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 from typing import Any
 
 from common.cli import UserError
@@ -11,7 +12,12 @@ GET = "`make setup` in a clone, else `pip install 'colorization[onnx]'`"
 
 
 def module(name: str) -> Any:
-    """An optional package; `UserError` says how to install it."""
+    """An optional package; `UserError` says how to install it.
+
+    ONNX Runtime's official builds report their use to its maker, unless told not to before they
+    are imported.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module(name)
     except ImportError:
