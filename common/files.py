@@ -62,10 +62,10 @@ def _naming(path):
         raise
 
 
-def _own_folder(parent, stack):
+def _own_folder(parent, stack, prefix=_TEMPORARY):
     """A new folder, locked while in use, which is removed when `stack` closes."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         for _ in range(2):  # an interrupt may end the first
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # file systems may have no locks
@@ -79,11 +79,22 @@ def _clear(parent):
     clear(parent)
 
 
-def clear(parent: Path) -> None:
+def clear(parent: Path, prefix: str = _TEMPORARY) -> None:
     """Remove the temporary folders in `parent` that killed processes left: that none has locked."""
-    for folder in parent.glob(f"{_TEMPORARY}*"):
+    for folder in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError), locked(folder):
             shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def own_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield a new folder in `parent` that no other user can enter; it is removed in the end.
+
+    First those of this prefix are removed that killed processes left.
+    """
+    clear(parent, prefix)
+    with contextlib.ExitStack() as stack:
+        yield _own_folder(parent, stack, prefix)
 
 
 @contextlib.contextmanager

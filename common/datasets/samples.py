@@ -11,6 +11,7 @@ import numpy as np
 
 from common import files, photos
 from common.photos.pixels import from_opencv
+from common.photos.shipped import find
 
 # split: (photos, views of each)
 PHOTOS: dict[str, tuple[tuple[str, ...], int]] = {
@@ -38,17 +39,6 @@ def make(folder: str | Path, chosen: dict[str, tuple[tuple[str, ...], int]] = PH
                     with files.replacing(path) as temporary:
                         temporary.write_bytes(png)
     return Path(folder)
-
-
-def find(name: str) -> Path:
-    """The path of a photo that scikit-image or matplotlib ships."""
-    import matplotlib.cbook
-    import skimage.data
-
-    shipped = Path(skimage.data.__file__).parent / name
-    if shipped.exists():
-        return shipped
-    return Path(matplotlib.cbook.get_sample_data(name, asfileobj=False))
 
 
 def _cut(photo, seed):

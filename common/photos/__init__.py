@@ -26,6 +26,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
     worker     what runs there
     cleaning   an old print's tint taken off
     border     the border of a scanned print
+    shipped    sample photos that installed libraries bring
     writing    `write` a result in its source's format; `png`
 """
 
