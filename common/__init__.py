@@ -17,6 +17,7 @@
     film            a film as frames, coloured so that colours hold
     evaluation      models x pictures -> table, metrics.json and a page
     survey          asking people which pictures are recoloured
+    demo            a page to drop photos on
     commands        what make and the command line call; only this folder chains the stages
 
 A stage may import those listed before it and none after; tests/test_house.py enforces it.

@@ -108,3 +108,19 @@ def exported(path, config=None, data=None, train_sha256="", embedding=None):
         },
     )
     return path
+
+
+def with_dial(path):
+    """Export an untrained classifier of ab with a dial, whose own ab are faithful; its path."""
+    from common.color import bins
+    from common.color.dial import Dial
+    from common.networks import h5
+
+    config = Config(faithful=(1.0, 0.0), vivid=(0.38, 0.7), export_both=True)
+    network = bins.with_head(build_model(config))
+    head = network.get_layer("ab_bins")
+    head.set_weights([80 * weights for weights in head.get_weights()])
+    dial = dataclasses.replace(Dial.of(config, np.full(313, 1 / 313), True), default=0.0)
+    about = {"image_size": 32, "cut": "squash", "dial": dataclasses.asdict(dial)}
+    h5.export(h5.wrap(network, config, dial.decode), path, about)
+    return path

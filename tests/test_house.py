@@ -105,6 +105,7 @@ STAGES = [
     "film",
     "evaluation",
     "survey",
+    "demo",
     "commands",
 ]
 
@@ -237,7 +238,7 @@ def pinned(name):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_import_is_declared(package):
     known = declared("requirements.txt")
-    for extra in ("film", "heif", "onnx"):
+    for extra in ("film", "heif", "onnx", "demo"):
         known |= declared(f"requirements-{extra}.txt")
     if package in ("common", *REPORTS):  # jax is optional: asked for by the user's backend
         known["jax"] = None
@@ -269,8 +270,9 @@ def test_the_lock_names_versions_only():
 
 
 def hashed():
-    """{distribution: (version, its hashes)} of requirements-hashes.lock."""
-    text = (ROOT / "requirements-hashes.lock").read_text(encoding="utf-8")
+    """{distribution: (version, its hashes)} of what LOCKED=1 installs."""
+    names = "requirements-hashes.lock", "requirements-demo-hashes.lock"
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in names)
     lines = [line for line in text.replace("\\\n", " ").splitlines() if not line.startswith("#")]
     entry = re.compile(r"([a-z0-9-]+)==([\w.]+)(?: ; [^\\#]*?)?((?: +--hash=sha256:[0-9a-f]{64})+)")
     matches = [entry.fullmatch(line.rstrip()) for line in lines]
@@ -287,6 +289,7 @@ def test_the_hashes_are_those_of_the_locked_versions():
     assert (lock | lite).items() - versions.items() <= {("wheel", lock["wheel"])}
     # what other systems need besides, and what pip freeze leaves out
     others = {"appnope", "cffi", "colorama", "pycparser", "setuptools"}
+    others |= {"audioop-lts", "httpx2-jsfetch"}  # of Gradio
     assert versions.keys() <= lock.keys() | lite.keys() | others
 
 

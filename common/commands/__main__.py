@@ -52,6 +52,9 @@ SUBCOMMANDS = {
     ),
     "video": Subcommand("common.commands.video", "colour a film or an animation", backend=False),
     "page": Subcommand("common.commands.page", "write a page that colours photos in the browser"),
+    "demo": Subcommand(
+        "common.commands.demo", "serve a page that colours photos dropped on it", backend=False
+    ),
     "survey": Subcommand(
         "common.commands.survey",
         "write a page that asks people which pictures are recoloured",

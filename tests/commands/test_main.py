@@ -30,6 +30,8 @@ FLAGS = {
     "colorize": "in out model embedding-weights precision overwrite max-megapixels isolate runtime "
     "vivid tint variants clean border refine",
     "export": "model format quantize calibrate embedding-weights overwrite out",
+    "demo": "host port max-megabytes max-megapixels isolate model embedding-weights precision "
+    "runtime vivid tint clean border refine",
     "page": "model quantize calibrate archive out",
     "video": "in out model steady colour lossless vivid tint overwrite precision",
     "survey-results": "in key",

