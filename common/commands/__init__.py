@@ -11,6 +11,7 @@ export          a model as a file for another runtime
 page            a page that colours photos in the browser
 colorize        a photo or a folder of photos
 video           a film or an animation
+demo            a page to drop photos on
 survey          a page that asks people which pictures are recoloured
 survey_results  counts people's answers
 reproduce       trains a report's configs, prints its figures beside ours: the `Row`s of claims.py

@@ -63,7 +63,9 @@ class Gate:
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
         status, reason = self._refusal(scope["path"], headers)
         if status:
-            await _answer(send, status, reason)
+            kind = (b"content-type", b"text/plain; charset=utf-8")
+            await send({"type": "http.response.start", "status": status, "headers": [kind]})
+            await send({"type": "http.response.body", "body": reason.encode()})
             return
         more = HEADERS | (_OF_FILES if scope["path"].startswith(_FILE) else {})
 
@@ -114,9 +116,3 @@ class Gate:
         except ValueError:
             return name in self._names
         return True
-
-
-async def _answer(send, status, reason):
-    kind = (b"content-type", b"text/plain; charset=utf-8")
-    await send({"type": "http.response.start", "status": status, "headers": [kind]})
-    await send({"type": "http.response.body", "body": reason.encode()})

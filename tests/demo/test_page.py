@@ -205,7 +205,8 @@ def test_mistakes_are_one_line_on_the_page(browser, page, tmp_path):
 
 def test_no_request_reads_other_files_or_makes_it_fetch(page, tmp_path):
     (tmp_path / "secret.png").write_bytes(b"secret")
-    for path in (tmp_path / "secret.png", f"{page.folder}/tmp/../log", "http://192.0.2.1/x.png"):
+    log = f"{page.temporary()[0]}/../../log"
+    for path in (tmp_path / "secret.png", log, "http://192.0.2.1/x.png"):
         assert _status(f"{page.address}gradio_api/file={path}") == 403
     for path in (str(tmp_path / "secret.png"), "http://192.0.2.1/x.png"):
         given = f'{{"path": "{path}", "url": "{path}", "meta": {{"_type": "gradio.FileData"}}}}'
@@ -215,7 +216,7 @@ def test_no_request_reads_other_files_or_makes_it_fetch(page, tmp_path):
                 f"{page.address}gradio_api/run/predict",
                 f'{body}, "fn_index": {index}, "session_hash": "a"}}'.encode(),
             )
-    assert not [path for path in (page.folder / "tmp").rglob("secret*")]
+    assert not [path for folder in page.temporary() for path in folder.rglob("secret*")]
     assert page.connections() <= {"127.0.0.1", "192.0.2.1"}  # the latter was tried, and refused
 
 
