@@ -1,6 +1,6 @@
 """A page on this machine to drop photos on: `make demo`. It needs Gradio, which is optional.
 
-library    Gradio, imported with everything of it off that calls home
+quiet      Gradio, imported with everything of it off that calls home
 offline    no connection to any other machine
 gate       which requests are answered, and what the page may fetch
 studio     uploaded photos coloured, one at a time, as `make colorize` does it

@@ -13,7 +13,7 @@ from common.cli import UserError
 from common.colorize.settings import Settings
 from common.demo import offline, page
 from common.demo.gate import Gate
-from common.demo.library import gradio
+from common.demo.quiet import gradio
 from common.demo.studio import Studio
 
 PORT, PORTS = 7860, 100  # where none is given: the first of them that is free

@@ -12,7 +12,7 @@ from common.cli import UserError
 from common.colorize import Colorizer, dials
 from common.colorize.settings import Settings
 from common.commands import colorize, demo
-from common.demo import library, page, previews, server
+from common.demo import page, previews, quiet, server
 from common.demo.studio import Outcome, Studio
 from tests import drawn
 
@@ -137,5 +137,5 @@ def test_a_preview_is_small_and_eight_bits_deep(dtype, channels):
 
 
 def test_gradio_is_told_to_call_nobody():
-    assert library.OFF["GRADIO_ANALYTICS_ENABLED"] == "False"
-    assert library.OFF["HF_HUB_OFFLINE"] == "1"
+    assert quiet.OFF["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert quiet.OFF["HF_HUB_OFFLINE"] == "1"
