@@ -18,6 +18,7 @@ class Config(config.Config):
     augment: tuple = ("flip", "crop", "age")  # W7
     encoder: str = "efficientnet_lite2"  # W3: a key of common.networks.efficientnet_lite.VARIANTS
     widths: tuple = (256, 160, 96, 64)  # W4: channels of the decoder at strides 32, 16, 8 and 4
+    transformer: tuple = ()  # W8: width, heads and blocks of one in place of W4's convolutions
     dropout: float = 0.2  # W4: of the picture's features, and of the decoder's maps
     faithful: tuple = (0.7, 0.0)  # W5: temperature, and power of the bins' rarity
     vivid: tuple = (0.5, 1.1)  # W5
@@ -36,6 +37,10 @@ CONFIGS = {
     "wombat": Config(),
     # The encoder frozen throughout, its maps stored beside the shards: the quickest on a processor.
     "frozen": Config(augment=("flip",), maps=True, unfreeze_after=None),
+    # As `frozen`, with a decoder that is no convolutional network, to compare with.
+    "transformer": Config(
+        augment=("flip",), maps=True, unfreeze_after=None, transformer=(256, 8, 3)
+    ),
     # The loss weighted by how rare the colours are.
     "rebalanced": Config(rebalance=True),
 }

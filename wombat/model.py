@@ -1,5 +1,6 @@
 """An encoder trained on ImageNet, and a decoder with lateral connections, for the 313 bins."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ from keras import layers
 
 from common.color import bins
 from common.networks import efficientnet_lite
+from wombat import transformer
 from wombat.config import Config
 
 # The encoder's outputs, from the code to the finest, and factors that bring each to a deviation of
@@ -26,21 +28,36 @@ def build_model(config: Config) -> keras.Model:
     encoder.trainable = False
     features = encoder(l)
 
-    x = layers.Rescaling(POOL, name="picture_scale")(features["pool"])
-    x = layers.Dropout(config.dropout, name="picture_dropout")(x)
-    x = layers.Dense(config.widths[0], name="picture_dense")(x)
-    x = layers.Reshape((1, 1, config.widths[0]), name="picture_reshape")(x)
-    for (level, scale), width in zip(LEVELS.items(), config.widths, strict=True):
-        lateral = layers.Rescaling(scale, name=f"{level}_scale")(features[level])
-        lateral = layers.Conv2D(width, 1, name=f"{level}_lateral")(lateral)
+    width = config.transformer[0] if config.transformer else config.widths[0]
+    picture = layers.Rescaling(POOL, name="picture_scale")(features["pool"])
+    picture = layers.Dropout(config.dropout, name="picture_dropout")(picture)
+    picture = layers.Dense(width, name="picture_dense")(picture)
+    picture = layers.Reshape((1, 1, width), name="picture_reshape")(picture)
+    levels = {
+        level: layers.Rescaling(scale, name=f"{level}_scale")(features[level])
+        for level, scale in LEVELS.items()
+    }
+    if config.transformer:
+        strides = {int(level.removeprefix("s")): x for level, x in levels.items()}
+        x = transformer.decode(strides, picture, config)
+    else:
+        x = _decode(levels, picture, config)
+    x = layers.ReLU(name="ab_relu")(x)
+    logits = layers.Conv2D(len(bins.CENTRES), 1, name="ab_bins")(x)
+    return keras.Model({"l": l}, logits, name="wombat")
+
+
+def _decode(levels: Mapping[str, Any], picture: Any, config: Config) -> Any:
+    """The encoder's maps, coarsest first, and the picture's features -> features at stride 4."""
+    x = picture
+    for (level, features), width in zip(levels.items(), config.widths, strict=True):
+        lateral = layers.Conv2D(width, 1, name=f"{level}_lateral")(features)
         if level != "s32":  # there x is still one position, which is added to all
             x = layers.Conv2D(width, 1, name=f"{level}_project")(x)
             x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{level}_up")(x)
         x = layers.Add(name=f"{level}_add")([lateral, x])
         x = _residual(x, config, level)
-    x = layers.ReLU(name="ab_relu")(x)
-    logits = layers.Conv2D(len(bins.CENTRES), 1, name="ab_bins")(x)
-    return keras.Model({"l": l}, logits, name="wombat")
+    return x
 
 
 def _residual(x: Any, config: Config, name: str) -> Any:
