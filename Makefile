@@ -12,7 +12,8 @@ export PYTHONUNBUFFERED := 1
 having = $(patsubst %/$(2).py,$(1)-%,$(wildcard */$(2).py))
 EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call having,survey,train) \
          $(call having,compare,experiments/regularisation) $(call having,study,experiments/study) \
-         $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown)
+         $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown) \
+         $(call having,changes,experiments/changes)
 
 .PHONY: setup weights data eval colorize video export page demo survey-results bench fuzz torture test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
@@ -58,6 +59,7 @@ compare-%: ## train with and without what a report claims to help, and compare
 study-%: ## train all networks of a report under one protocol: reports/study
 pretext-%: ## compare encoders that did or did not learn to colour: reports/pretext
 brown-%: ## train with one change at a time, to find what keeps pictures brown
+changes-%: ## train with one change of the recipe at a time: reports/changes
 survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
@@ -77,7 +79,7 @@ $(EACH): .venv/ready
 	$(error There is no $@. $(if $(filter $@-%,$(EACH)),There are: $(filter $@-%,$(EACH)),`make` \
 	  alone lists all targets))
 
-train-% reproduce-% compare-% study-% pretext-% brown-% survey-%:
+train-% reproduce-% compare-% study-% pretext-% brown-% changes-% survey-%:
 	$(error There is no $@. There are: $(filter $(firstword $(subst -, ,$@))-%,$(EACH)))
 
 bench: .venv/ready ## measure speed and memory (see benchmarks/README.md)

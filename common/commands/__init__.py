@@ -14,5 +14,6 @@ video           a film or an animation
 demo            a page to drop photos on
 survey          a page that asks people which pictures are recoloured
 survey_results  counts people's answers
+variants        trains variants of a report alike and measures them: what experiments share
 reproduce       trains a report's configs, prints its figures beside ours: the `Row`s of claims.py
 """

@@ -79,6 +79,9 @@ SUBCOMMANDS = {
     "brown": Subcommand(
         ".experiments.brown", "train with one change at a time, to find what keeps pictures brown"
     ),
+    "changes": Subcommand(
+        ".experiments.changes", "train with one change of a recipe at a time, and compare"
+    ),
 }
 
 

@@ -178,7 +178,7 @@ def _weights(network):
     weights: dict[str, Any] = {}
     for layer in network.layers:
         inner = _weights(layer) if isinstance(layer, keras.Model) else None
-        if inner is None:
-            inner = {variable.name: variable for variable in layer.weights}
+        if inner is None:  # by path: the parts of an attention have variables of the same names
+            inner = {v.path.rpartition(f"{layer.name}/")[2]: v for v in layer.weights}
         weights |= {f"{layer.name}/{name}": variable for name, variable in inner.items()}
     return weights

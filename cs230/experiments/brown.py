@@ -6,19 +6,21 @@ reports/brown/<data>, beside the evaluation of all of them on the test split. A 
 goes on where it stopped; finished runs are reused.
 """
 
+import csv
 import dataclasses
+import io
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 import cs230
-from common import cli, datasets, metrics, training
-from common.cli import UserError
-from common.commands import train
-from common.evaluation import evaluate, markdown, table
+from common import cli, datasets, files, metrics, training
+from common.commands import variants
+from common.evaluation import markdown, table
 from common.evaluation.rows import Evaluation, Row
 from common.networks import embeddings
 from cs230.config import CONFIGS, Config
@@ -30,40 +32,48 @@ COMPARED = "mse_ab"  # of each change with the base, picture by picture
 
 
 @dataclasses.dataclass(frozen=True)
-class Change:
+class Change(variants.Change):
     """What differs from the report's `plain`.
 
-    why: whose failure it might explain, or what it is hoped to mend. fields: of the config, or None
-    for the embedding that the command names. options: of `training.Options`. times: the training's
-    length. linear: whether the last layer has no tanh.
+    why: whose failure it might explain, or what it is hoped to mend. A field of None is the
+    embedding that the command names. linear: whether the last layer has no tanh. share: of the
+    training pictures.
     """
 
-    name: str
-    why: str
-    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    times: int = 1
+    why: str = ""
     linear: bool = False
+    share: float = 1.0
 
 
 CHANGES = {
-    "base": Change(AS_IT_IS, "cs230: brown"),
-    "slow": Change("rate 1e-4 for 1e-3", "too small a step", {"learning_rate": 1e-4}),
+    "base": Change(AS_IT_IS, why="cs230: brown"),
+    "slow": Change("rate 1e-4 for 1e-3", {"learning_rate": 1e-4}, why="too small a step"),
     "decay": Change(
-        "rate falling to zero", "cs230, lee2021: a fixed rate ends noisy", {"decay": "cosine"}
+        "rate falling to zero",
+        {"decay": "cosine"},
+        why="cs230, lee2021: a fixed rate ends noisy",
     ),
-    "adam": Change("Adam for RMSprop", "cs230: `plain` alone has RMSprop", {"optimizer": "adam"}),
-    "dark": Change("input L\\*/128", "zaman2020's input", {"l_scale": 1 / 128, "l_offset": 0.0}),
-    "linear": Change("no tanh, ab unscaled", "porto2023's output", {"ab_scale": 1.0}, linear=True),
-    "still": Change("no zoom, flip, shear", "cs230's augmentation", {"augment": ()}),
-    "long": Change("three times as long", "lee2021, cs230: too short a training", times=3),
-    "fused": Change("a classifier's prediction", "cs230's hope of `fusion`", {"embedding": None}),
-    "rebalance": Change("rare colours count more", "cs230's wish", options={"rebalance": True}),
-    "bins": Change("313 bins for the mean", "the squared error", options={"bins": True}),
+    "adam": Change(
+        "Adam for RMSprop", {"optimizer": "adam"}, why="cs230: `plain` alone has RMSprop"
+    ),
+    "dark": Change(
+        "input L\\*/128", {"l_scale": 1 / 128, "l_offset": 0.0}, why="zaman2020's input"
+    ),
+    "linear": Change(
+        "no tanh, ab unscaled", {"ab_scale": 1.0}, why="porto2023's output", linear=True
+    ),
+    "still": Change("no zoom, flip, shear", {"augment": ()}, why="cs230's augmentation"),
+    "long": Change("three times as long", why="lee2021, cs230: too short a training", times=3),
+    "few": Change("a tenth of the photos, as many steps", why="too few pictures", share=0.1),
+    "fused": Change(
+        "a classifier's prediction", {"embedding": None}, why="cs230's hope of `fusion`"
+    ),
+    "rebalance": Change("rare colours count more", options={"rebalance": True}, why="cs230's wish"),
+    "bins": Change("313 bins for the mean", options={"bins": True}, why="the squared error"),
     "both": Change(
         "313 bins, rare ones count more",
-        "the squared error, and that pale colours are most",
         options={"bins": True, "rebalance": True},
+        why="the squared error, and that pale colours are most",
     ),
 }
 
@@ -71,54 +81,32 @@ CHANGES = {
 def main(argv: list[str] | None = None) -> int:
     """From pictures to reports/brown/<data>."""
     args, others = _parser().parse_known_args(argv)  # other flags are passed on to the training
-    train.check_unnamed(others)
-    if any(flag.partition("=")[0] == "--config" for flag in others):
-        raise UserError(f"--config: changes of {BASE} are compared. Leave it out.")
-    given = vars(args)
-    passed = [
-        f"--{flag.replace('_', '-')}={given[flag]}"
-        for flag in ("data", "split_by", "size", "embedding_weights")
-        if given[flag]
-    ]
-    request = train.parse([*passed, *others, f"--config={BASE}", "--unpublished"], cs230)
-    paths: dict[str, Path] = {}
-    for key in dict.fromkeys(["base", *(args.changes or CHANGES)]):
-        print(f"\n{CHANGES[key].name}", flush=True)
-        title = f"brown-{key}-{Path(args.data).name}" + (f"-{args.size}" if args.size else "")
-        run = _train(CHANGES[key], request, args.embedding, title)
-        if run.model is None:
-            return 128 + (run.stopped_by or 0)
-        paths[key] = run.model
-    # All runs have the same pictures, but not all an embedding.
-    dataset = datasets.Dataset(run.dataset.folder)
-    if not dataset.count("test"):
-        raise UserError(
-            f"{dataset.folder} has no test pictures. Use more pictures, or another SPLIT_BY."
-        )
+    names = ("data", "split_by", "size", "embedding_weights")
+    flags = variants.passed(args, others, *names, instead=f"changes of {BASE} are")
+    base = variants.Variant.of(cs230, [*flags, f"--config={BASE}", "--unpublished"])
+    keys = dict.fromkeys(["base", *(args.changes or CHANGES)])
+    whole = {key: _variant(key, base, args) for key in keys if CHANGES[key].share == 1}
+    runs = variants.trained(whole)
+    # All of them have the same pictures, but not all an embedding.
+    dataset = datasets.Dataset(runs["base"].dataset.folder)
     out = Path("reports", "brown", dataset.name)
-    evaluation = evaluate.evaluate(
-        list(paths.values()),
-        dataset,
-        "test",
-        out / "evaluation",
-        evaluate.Options(keep_going=False),
-    )
-    rows = {key: evaluation.row_of(path) for key, path in paths.items()}
+    parts = {
+        key: _of_a_part(_variant(key, base, args), CHANGES[key].share, dataset, out)
+        for key in keys
+        if key not in whole
+    }
+    runs |= variants.trained(parts)
+    models = variants.exports({key: runs[key] for key in keys})
+    evaluation, rows = variants.measured(models, dataset, out / "evaluation")
     print("\n" + report(evaluation, rows, dataset).write(out / "brown.md"))
     return 0
 
 
 def _parser():
-    parser = cli.Parser(
-        "colorization brown cs230",
-        description=__doc__.splitlines()[0],
-        epilog="Other flags are those of colorization train cs230, for every run.",
-    )
-    datasets.add_arguments(parser)
-    parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
+    parser = variants.parser("brown cs230", __doc__.splitlines()[0], "every run")
     parser.add_argument(
         "--changes",
-        type=_keys,
+        type=variants.some(CHANGES, "changes"),
         help=f"some of {', '.join(CHANGES)}, with commas between; else all",
     )
     parser.add_argument(
@@ -130,27 +118,40 @@ def _parser():
     return parser
 
 
-def _keys(text):
-    keys = tuple(text.split(","))
-    if not set(keys) <= CHANGES.keys():
-        raise ValueError
-    return keys
-
-
-_keys.__name__ = f"list of changes ({', '.join(CHANGES)})"  # what argparse calls it in an error
-
-
-def _train(change: Change, request: train.Request, embedding: str, title: str) -> training.Run:
-    fields: dict[str, Any] = {
-        name: embedding if value is None else value for name, value in change.fields.items()
+def _variant(key: str, base: variants.Variant, args: Any) -> variants.Variant:
+    change = CHANGES[key]
+    fields = {
+        name: args.embedding if value is None else value for name, value in change.fields.items()
     }
-    config = dataclasses.replace(CONFIGS[BASE], **fields)
-    epochs = change.times * (request.options.epochs or config.epochs)
-    options = dataclasses.replace(request.options, run=title, epochs=epochs, **change.options)
+    run = variants.name_of(f"brown-{key}", args.data, args.size)
+    made = dataclasses.replace(change, fields=fields).of(base, CONFIGS[BASE], run)
     report = training.Report.of(cs230)
     if change.linear:
         report = dataclasses.replace(report, build_model=_linear)
-    return training.train(report, config, request.data, options)
+    return dataclasses.replace(made, report=report)
+
+
+def _of_a_part(
+    variant: variants.Variant, share: float, dataset: datasets.Dataset, out: Path
+) -> variants.Variant:
+    """The variant with a share of the training pictures, evenly spread over their sorted names.
+
+    The steps and the pictures of the other splits are the same. Which pictures is a list in `out`.
+    """
+    names = {split: sorted(dataset.names(split)) for split in datasets.SPLITS}
+    count = len(names["train"])
+    kept = np.linspace(0, count - 1, max(1, round(share * count))).round().astype(int)
+    names["train"] = [names["train"][at] for at in kept]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([name, split] for split, of_split in names.items() for name in of_split)
+    path = out / f"share-{share:g}.csv"
+    files.write_text(path, text.getvalue())
+    steps = variant.options.steps or -(
+        -count // (variant.options.batch or variant.config.batch_size)
+    )
+    options = dataclasses.replace(variant.options, split_by=str(path), steps=steps)
+    return dataclasses.replace(variant, options=options)
 
 
 def _linear(config: Config) -> keras.Model:

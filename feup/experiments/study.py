@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import feup
-from common import cli, datasets, files, metrics, training
-from common.cli import UserError
-from common.commands import train
+from common import cli, datasets, files, metrics
+from common.commands import variants
 from common.evaluation import evaluate, markdown, network_metrics, statistics, table
 from common.evaluation.rows import Evaluation, Row
 from common.networks import h5
@@ -35,49 +34,30 @@ PICTURES, EPOCHS = {"train": 45_000, "test": 10_000}, 50  # the report's
 def main(argv: list[str] | None = None) -> int:
     """From pictures to reports/study/<data>."""
     args, others = _parser().parse_known_args(argv)  # other flags are passed on to the training
-    train.check_unnamed(others)
-    size = args.size or datasets.source_of(args.data).size
-    names = args.config or (AT_96 if size == 96 else tuple(CONFIGS))
-    size = size or CONFIGS[names[0]].image_size
-    passed = [f"--data={args.data}", f"--size={size}", *others]
-    if args.split_by:
-        passed.append(f"--split-by={args.split_by}")
+    args.size = args.size or datasets.source_of(args.data).size
+    names = args.config or (AT_96 if args.size == 96 else tuple(CONFIGS))
+    args.size = args.size or CONFIGS[names[0]].image_size
+    passed = variants.passed(args, others, "data", "size", "split_by")
     weights = {variable_of(network): vars(args)[f"{network}_weights"] for network in PERCEPTUAL}
     if any(CONFIGS[name].distance == "vgg16" for name in names):
         passed += [
             f"--{variable.lower().replace('_', '-')}={value}" for variable, value in weights.items()
         ]
-    runs: dict[str, training.Run] = {}
-    paths: dict[str, Path] = {}
-    for name in names:
-        title = f"study-{name}-{Path(args.data).name}-{size}"
-        print(f"\n{name}", flush=True)
-        flags = [*passed, f"--config={name}", f"--run={title}", "--unpublished"]
-        request = train.parse(flags, feup)
-        run = training.train(feup, request.config, request.data, request.options)
-        if run.model is None:
-            return 128 + (run.stopped_by or 0)
-        runs[name], paths[name] = run, run.model
+    runs = variants.trained({name: _variant(name, passed, args) for name in names})
+    paths = variants.exports(runs)
     dataset = runs[names[0]].dataset
-    if not dataset.count("test"):
-        raise UserError(
-            f"{dataset.folder} has no test pictures. Use more pictures, or another SPLIT_BY."
-        )
     out = Path("reports", "study", dataset.name)
-    evaluation = evaluate.evaluate(
-        list(paths.values()),
+    evaluation, rows = variants.measured(
+        paths,
         dataset,
-        "test",
         out / "evaluation",
-        evaluate.Options(
-            keep_going=False,
+        options=evaluate.Options(
             networks=network_metrics.Request(("lpips",), perceptual="vgg16", weights=weights),
             of_batches=OF_BATCHES,
         ),
     )
     models_of = {
-        name: Studied(name, run.history, paths[name], evaluation.row_of(paths[name]))
-        for name, run in runs.items()
+        name: Studied(name, run.history, paths[name], rows[name]) for name, run in runs.items()
     }
     write_epochs(out / "epochs.csv", models_of.values())
     draw_curves(out / "curves.png", models_of.values())
@@ -86,32 +66,23 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser():
-    parser = cli.Parser(
-        "colorization study feup",
-        description=__doc__.splitlines()[0],
-        epilog="Other flags are those of colorization train feup, for every config.",
-    )
-    datasets.add_arguments(parser)
-    parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
+    parser = variants.parser("study feup", __doc__.splitlines()[0], "every config")
     for network in PERCEPTUAL:
         add_weights(parser, network, "of the loss of resnet18_lpips, and of every row's lpips")
     parser.add_argument(
         "--config",
-        type=_names,
+        type=variants.some(CONFIGS, "configs"),
         help="some of the configs, with commas between; "
         f"at 96 x 96 it is {', '.join(AT_96)}, else all",
     )
     return parser
 
 
-def _names(text):
-    names = tuple(text.split(","))
-    if len(set(names)) < len(names) or not set(names) <= CONFIGS.keys():
-        raise ValueError
-    return names
-
-
-_names.__name__ = f"list of configs ({', '.join(CONFIGS)})"  # what argparse calls it in an error
+def _variant(name, passed, args):
+    run = variants.name_of(f"study-{name}", args.data, args.size)
+    return variants.Variant.of(
+        feup, [*passed, f"--config={name}", f"--run={run}", "--unpublished"], title=name
+    )
 
 
 class Studied:

@@ -54,6 +54,7 @@ FLAGS = {
     },
     "compare vgg_autoencoder": "data split-by size",  # and those of its training
     "brown cs230": "data split-by size changes embedding embedding-weights",
+    "changes wombat": "data split-by size config changes",
     "study feup": "data split-by size config vgg16-weights lpips-weights",
     "pretext feup": "data split-by size batch epochs colorizer-epochs labels seeds precision run "
     "resnet18-weights",

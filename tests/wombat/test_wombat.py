@@ -11,6 +11,7 @@ from common import training
 from common.color import bins
 from common.networks import efficientnet_lite, h5, pretrained
 from common.networks.interface import predict
+from common.training.export import begin_from
 from tests import learning
 from wombat.train import TwoRates, load_encoder, optimizer
 
@@ -77,16 +78,62 @@ def test_the_folded_encoder_gives_the_classifiers_features():
         np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-3 * values.std())
 
 
-def test_an_export_gives_the_network_back(tmp_path):
+def test_the_transformers_parameters():
+    network = wombat.build_model(wombat.CONFIGS["transformer"])
+    width, channels = 256, WIDTHS[-1]
+    tokens = sum(c * (16 // s) ** 2 for c, s in zip(CHANNELS, (16, 16, 8, 4), strict=True))
+    attention = 4 * (width * width + width)
+    block = attention + 2 * (2 * width) + width * 2 * width + 2 * width + 2 * width * width + width
+    decoder = (
+        tokens * width
+        + 16 * 16 * width  # the places
+        + 1280 * width
+        + width
+        + 3 * block
+        + 2 * width
+        + width * 16 * channels
+        + 16 * channels
+        + channels * 313
+        + 313
+    )
+    assert network.count_params() == ENCODER + decoder == 7_308_545
+    assert network.output_shape == (None, 64, 64, len(bins.CENTRES))
+    convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.kernel_size for layer in convolutions] == [(1, 1)]  # the bins
+
+
+def test_a_transformers_squares_lie_where_the_encoder_found_them():
+    """What one square of the finest map holds shows in the same square of the output alone."""
+    config = narrow("transformer", transformer=(16, 2, 0))  # no attention: nothing is moved
+    keras.utils.set_random_seed(0)
+    network = wombat.build_model(config)
+    inner = keras.Model(
+        [network.get_layer(f"s{stride}_scale").input for stride in (32, 16, 8, 4)]
+        + [network.get_layer("picture_reshape").output],
+        network.get_layer("tokens_map").output,
+    )
+    maps = [np.zeros((1, *t.shape[1:]), np.float32) for t in inner.inputs]
+    before = inner.predict_on_batch(maps)
+    maps[3][0, 5, 10] = 1.0  # at stride 4; its square of 16 pixels is (1, 2)
+    changed = np.abs(inner.predict_on_batch(maps) - before).sum(-1)[0] > 0
+    expected = np.zeros((16, 16), bool)
+    expected[4:8, 8:12] = True
+    np.testing.assert_array_equal(changed, expected)
+
+
+@pytest.mark.parametrize("name", ["wombat", "transformer"])
+def test_an_export_gives_the_network_back(tmp_path, name):
     """INIT= takes an export: what is trained is what is exported, nothing folded in between."""
-    config = narrow()
+    config = narrow(name, **({"transformer": (16, 2, 1)} if name == "transformer" else {}))
     network = wombat.build_model(config)
     load_encoder(network, config, "random")
     h5.export(h5.wrap(network, config), tmp_path / "wombat.h5", {"title": "wombat"})
-    inner = h5.load(tmp_path / "wombat.h5").get_layer("wombat")
-    assert [v.path for v in inner.variables] == [v.path for v in network.variables]
-    for mine, theirs in zip(network.get_weights(), inner.get_weights(), strict=True):
+    keras.utils.set_random_seed(1)
+    other = wombat.build_model(config)
+    begin_from(tmp_path / "wombat.h5", other, config)
+    for mine, theirs in zip(network.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+    keras.models.load_model(tmp_path / "wombat.h5")  # by Keras alone
 
 
 def test_the_encoder_steps_by_its_share_and_only_the_decoders_kernels_decay():
@@ -134,6 +181,15 @@ def test_it_learns(seed=0):
     config = dataclasses.replace(narrow(learning_rate=1e-2, faithful=(0.38, 0.0)), image_size=32)
     report = dataclasses.replace(training.Report.of(wombat), build_model=awake)
     assert learning.share_of_mean_colour(report, config, 80, seed=seed) < 0.3
+
+
+# The seeds 0, 1 and 2 in float32: 0.49, 0.43, 0.18.
+@pytest.mark.slow
+def test_the_transformer_learns(seed=0):
+    config = narrow("transformer", learning_rate=1e-2, faithful=(0.38, 0.0), transformer=(32, 2, 1))
+    report = dataclasses.replace(training.Report.of(wombat), build_model=awake)
+    config = dataclasses.replace(config, image_size=32)
+    assert learning.share_of_mean_colour(report, config, 80, seed=seed) < 0.8
 
 
 def test_the_exported_model_predicts_ab():

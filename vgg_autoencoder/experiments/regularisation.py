@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 
 import vgg_autoencoder
-from common import cli, datasets, files, metrics, photos, training
-from common.cli import UserError
+from common import cli, datasets, files, metrics, photos
 from common.color import lab
-from common.commands import train
-from common.evaluation import evaluate, table
+from common.commands import variants
+from common.evaluation import table
 from common.evaluation.rows import Evaluation, Row
 from common.networks import h5
 from common.networks.interface import predict
@@ -41,26 +40,12 @@ CLAIMS = (
 def main(argv: list[str] | None = None) -> int:
     """From pictures to reports/compare/vgg_autoencoder."""
     args, others = _parser().parse_known_args(argv)  # other flags are passed on to the training
-    train.check_unnamed(others)
-    if any(flag.partition("=")[0] == "--config" for flag in others):
-        raise UserError(f"--config: {WITH} and {WITHOUT} are compared. Leave it out.")
-    passed = [f"--data={args.data}", *others]
-    passed += [f"--split-by={args.split_by}"] if args.split_by else []
-    passed += [f"--size={args.size}"] if args.size else []
-    runs: dict[str, training.Run] = {}
-    paths: dict[str, Path] = {}
-    for side, name in SIDES.items():
-        title = f"compare-{name}-{Path(args.data).name}" + (f"-{args.size}" if args.size else "")
-        request = train.parse([*passed, f"--config={name}", f"--run={title}"], vgg_autoencoder)
-        run = training.train(vgg_autoencoder, request.config, request.data, request.options)
-        if run.model is None:
-            return 128 + (run.stopped_by or 0)
-        runs[side], paths[side] = run, run.folder / run.model.name
+    instead = f"{WITH} and {WITHOUT} are"
+    passed = variants.passed(args, others, "data", "split_by", "size", instead=instead)
+    runs = variants.trained({side: _variant(name, passed, args) for side, name in SIDES.items()})
+    paths = variants.exports(runs)
     dataset = runs[PENALISED].dataset
-    evaluation = evaluate.evaluate(
-        list(paths.values()), dataset, "test", OUT, evaluate.Options(keep_going=False)
-    )
-    sides = {side: evaluation.row_of(path) for side, path in paths.items()}
+    evaluation, sides = variants.measured(paths, dataset, OUT)
     histories = {side: _columns(run.history) for side, run in runs.items()}
 
     draw_curves(OUT / "curves.png", histories, CONFIGS[WITH].ab_scale)
@@ -75,14 +60,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser():
-    parser = cli.Parser(
-        "colorization compare vgg_autoencoder",
-        description=__doc__.splitlines()[0],
-        epilog="Other flags are those of colorization train vgg_autoencoder, for both sides.",
-    )
-    datasets.add_arguments(parser)
-    parser.add_argument("--size", type=cli.at_least(8), help="side of the pictures")
-    return parser
+    return variants.parser("compare vgg_autoencoder", __doc__.splitlines()[0], "both sides")
+
+
+def _variant(name, passed, args):
+    run = variants.name_of(f"compare-{name}", args.data, args.size)
+    return variants.Variant.of(vgg_autoencoder, [*passed, f"--config={name}", f"--run={run}"])
 
 
 def _columns(history):
