@@ -15,5 +15,6 @@ COMMON = [
 ROWS = {
     "wombat": [Row("parameters", "7,189,761", parameters), *COMMON],
     "frozen": COMMON,
+    "transformer": COMMON,
     "rebalanced": COMMON,
 }

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from common import cli, datasets, training
 from common.cli import UserError
@@ -20,6 +20,7 @@ from common.evaluation import evaluate
 from common.evaluation.rows import Evaluation, Row
 
 Report = ModuleType | training.Report
+Key = TypeVar("Key")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,12 +137,12 @@ def exports(runs: Mapping[str, training.Run]) -> dict[str, Path]:
 
 
 def measured(
-    models: Mapping[str, Path],
+    models: Mapping[Key, Path],
     dataset: datasets.Dataset,
     out: Path,
     split: str = "test",
     options: evaluate.Options | None = None,
-) -> tuple[Evaluation, dict[str, Row]]:
+) -> tuple[Evaluation, dict[Key, Row]]:
     """(the evaluation of all models, its row of each): `UserError` where the split is empty."""
     if not dataset.count(split):
         raise UserError(

@@ -147,9 +147,8 @@ def _of_a_part(
     writer.writerows([name, split] for split, of_split in names.items() for name in of_split)
     path = out / f"share-{share:g}.csv"
     files.write_text(path, text.getvalue())
-    steps = variant.options.steps or -(
-        -count // (variant.options.batch or variant.config.batch_size)
-    )
+    batch = variant.options.batch or CONFIGS[BASE].batch_size
+    steps = variant.options.steps or -(-count // batch)
     options = dataclasses.replace(variant.options, split_by=str(path), steps=steps)
     return dataclasses.replace(variant, options=options)
 
