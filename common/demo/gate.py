@@ -87,7 +87,7 @@ class Gate:
             return 403, "A page of another site may not ask this one."
         if path.startswith(_FILE):
             inside = os.path.realpath(path.removeprefix(_FILE)).startswith(self._folder + os.sep)
-            return (0, "") if inside and ".." not in path else (403, "There is no such file here.")
+            return (0, "") if inside else (403, "There is no such file here.")
         if ".." in path or not _PAGE.fullmatch(path):
             return 404, "There is nothing here."
         if path == _UPLOAD:

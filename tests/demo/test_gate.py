@@ -11,7 +11,8 @@ from common.demo.gate import HEADERS, Gate
 def ask(tmp_path):
     """Ask for a path: (status, headers, text); the application within answers "inside"."""
     (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "photo.png").write_bytes(b"x")
+    for name in ("photo.png", "a..b.png"):
+        (tmp_path / "own" / name).write_bytes(b"x")
     (tmp_path / "other.png").write_bytes(b"x")
     (tmp_path / "own" / "link.png").symlink_to(tmp_path / "other.png")
 
@@ -70,7 +71,8 @@ def test_what_the_page_does_not_need_is_not_there(ask, path):
 
 def test_files_of_the_pages_own_folder_alone_are_sent(ask):
     own = ask.folder / "own"
-    assert ask(f"/gradio_api/file={own}/photo.png")[0] == 200
+    for name in ("photo.png", "a..b.png"):
+        assert ask(f"/gradio_api/file={own}/{name}")[0] == 200
     assert ask(f"/gradio_api/file={own}/photo.png")[1][b"cache-control"] == b"private, no-store"
     for path in (
         "/etc/hostname",
