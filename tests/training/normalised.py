@@ -48,14 +48,16 @@ REPORT = training.Report(
 
 
 def main(argv=None):
-    """Train it by the command; with SIGNAL= in the environment, get that after three steps."""
-    number = os.environ.get("SIGNAL")
-    if not number:
-        return train.main(argv, report=REPORT)
+    """Train by the command's flags, without the evaluation.
+
+    With SIGNAL= in the environment the process gets that signal after three steps.
+    """
     request = train.parse(argv, REPORT)
-    stop = home.Stop(3, int(number))
-    options = dataclasses.replace(request.options, callbacks=[stop])
-    return 128 + training.train(REPORT, request.config, request.data, options).stopped_by
+    number = os.environ.get("SIGNAL")
+    callbacks = [home.Stop(3, int(number))] if number else []
+    options = dataclasses.replace(request.options, callbacks=callbacks)
+    run = training.train(REPORT, request.config, request.data, options)
+    return 128 + run.stopped_by if run.stopped_by else 0
 
 
 if __name__ == "__main__":
