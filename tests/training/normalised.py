@@ -10,7 +10,7 @@ import sys
 import keras
 from keras import layers
 
-from common import cli, training
+from common import cli, files, training
 from common.commands import train
 from tests import drawn
 from tests.training import home
@@ -47,14 +47,22 @@ REPORT = training.Report(
 )
 
 
+class Tell(keras.callbacks.Callback):
+    """Prints a hash of the last weights."""
+
+    def on_train_end(self, logs=None):
+        content = b"".join(weights.tobytes() for weights in self.model.get_weights())
+        print("weights", files.sha256(content))
+
+
 def main(argv=None):
-    """Train by the command's flags, without the evaluation.
+    """Train by the command's flags, without the evaluation; the weights are told.
 
     With SIGNAL= in the environment the process gets that signal after three steps.
     """
     request = train.parse(argv, REPORT)
     number = os.environ.get("SIGNAL")
-    callbacks = [home.Stop(3, int(number))] if number else []
+    callbacks = [Tell(), *([home.Stop(3, int(number))] if number else [])]
     options = dataclasses.replace(request.options, callbacks=callbacks)
     run = training.train(REPORT, request.config, request.data, options)
     return 128 + run.stopped_by if run.stopped_by else 0

@@ -1,6 +1,7 @@
 """Training on several devices and hosts: the losses and the weights of one, up to rounding."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -203,4 +204,6 @@ def test_two_hosts_are_one_and_survive_the_death_of_one(trained, tmp_path):
     first, second = ended([start(tmp_path, host, port) for host in (0, 1)])
     assert first[0] == second[0] == 0, (first, second)
     assert "goes on after 0 epochs" in first[1] and "exported" not in second[1]
+    told = [re.findall("^weights .*", each[1], re.MULTILINE) for each in (first, second)]
+    assert told[0] == told[1] and len(told[0]) == 1  # the same bits on both
     assert_same((reference, "one"), (tmp_path, "r"))
