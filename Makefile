@@ -21,8 +21,15 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
-GIVEN := $(sort $(filter-out PYTHON GPU HEADLESS HEIF FILM DEMO LITE LOCKED,$(GIVEN)))
+OF_SET_UP := PYTHON GPU HEADLESS HEIF FILM DEMO LITE LOCKED
+GIVEN := $(sort $(filter-out $(OF_SET_UP),$(GIVEN)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
+
+# A misspelt option of the set-up is not passed over in silence; pip's own variables reach it.
+ifeq ($(MAKECMDGOALS),setup)
+UNKNOWN := $(firstword $(filter-out PIP_% %_PROXY %_proxy,$(GIVEN)))
+$(if $(UNKNOWN),$(error make setup has no $(UNKNOWN)=. There are: $(OF_SET_UP)))
+endif
 
 # $(call run,module): the module, with the given variables as its flags; an empty one is none.
 run = set --; for name in $(GIVEN); do \

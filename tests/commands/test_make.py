@@ -177,6 +177,7 @@ def test_survey_results_takes_a_folder(ready):
     [
         (["colorize"], "IN= is missing"),
         (["colorize", "IN="], "IN= is missing"),
+        (["setup", "HEIFF=1"], "make setup has no HEIFF=. There are: PYTHON GPU"),
         (["colorise", "IN=photo.jpg"], "There is no colorise. `make` alone lists all targets"),
         (["train", "koala"], "There is no train. There are: train-cs230 "),
         (["survey-results"], "make survey-results IN=folder"),
