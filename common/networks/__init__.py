@@ -5,6 +5,7 @@ backend         Keras with its backend, imported quietly and set as the library 
 imagenet        the networks of keras.applications that are used, with their preprocessing
 efficientnet_lite  EfficientNet-Lite and its weights, from a package, a file or the box
 model_files     open an HDF5 file, or say what the file is instead
+heaps           HDF5's heaps of texts, walked before HDF5 walks them
 model_names     a model by its name, trained or shipped
 metadata        what an exported model says of itself
 flags           flags that several commands share: weights, precision

@@ -149,11 +149,13 @@ def load(path: str | Path, precision: str = "float32") -> keras.Model:
     damaged file, and for a model without the inputs and the output of a colorizer.
     """
     with model_files.opened(path) as file:
-        if "model_config" not in file.attrs:
-            raise UserError(f"{path} {model_files.without_network(file)}")
-        if Path(path).suffix not in (".h5", ".hdf5"):  # by which Keras tells the format
-            raise UserError(f"{path} is an .h5 of another name. Rename it: {Path(path).stem}.h5.")
         try:
+            if "model_config" not in file.attrs:
+                raise UserError(f"{path} {model_files.without_network(file)}")
+            if Path(path).suffix not in (".h5", ".hdf5"):  # by which Keras tells the format
+                raise UserError(
+                    f"{path} is an .h5 of another name. Rename it: {Path(path).stem}.h5."
+                )
             safety.check_storage(path, file)
             network = safety.configuration(path, file)
             with warnings.catch_warnings(action="ignore"):  # of Keras 2's names of arguments

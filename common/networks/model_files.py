@@ -9,6 +9,7 @@ import h5py
 
 from common import seals
 from common.cli import UserError, first_line
+from common.networks import heaps
 
 SAVE = "A model here is the .h5 file of Keras's `model.save('name.h5')`."
 HEAD = 512  # bytes that tell a format
@@ -56,7 +57,7 @@ def opened(path: str | Path) -> h5py.File:
     stat = path.stat()
     try:
         _check(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    except seals.BrokenSealError:
+    except (seals.BrokenSealError, heaps.BrokenHeapError):
         file.close()
         raise UserError(
             f"{path} is damaged: it is not what was exported. Copy or export it again."
@@ -67,6 +68,7 @@ def opened(path: str | Path) -> h5py.File:
 @functools.lru_cache  # a model's metadata are read more than once
 def _check(path, *_version):
     seals.check(path)
+    heaps.check(path)
 
 
 def kind_of_folder(path: Path) -> str | None:

@@ -100,6 +100,7 @@ UNKNOWN = "which is none of the built-in parts that a colorizer is made of"
 
 EXPANSION = 10  # times the file's size that its data may take in memory
 PATIENCE = 60  # seconds for what takes less than one
+LARGEST = 2**31 - 1  # whole number in a layer: at a larger one TensorFlow ends the process
 ELEMENTS = 2**31  # of a tensor between two layers, for one picture: 8 GiB
 
 
@@ -268,12 +269,16 @@ class _Reading:
                 if key.endswith(kind) and _plain(stored) not in known:
                     raise self.refusal(f"{key} {stored}, {UNKNOWN}", layer)
             return stored
+        if key == "seed" and isinstance(stored, int):  # which may have more bits
+            return stored
         return self.value(stored, layer)
 
     def value(self, stored: Any, layer: str) -> Any:
         """Any value of a configuration."""
         if isinstance(stored, list):
             return [self.value(item, layer) for item in stored]
+        if isinstance(stored, int) and abs(stored) > LARGEST:
+            raise self.refusal(f"the number {stored}, larger than {LARGEST:,}", layer)
         if not isinstance(stored, dict):
             return stored
         if "class_name" in stored:

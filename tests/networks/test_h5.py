@@ -114,6 +114,17 @@ def test_metadata_that_hdf5_cannot_read_are_one_line(tmp_path):
         h5.metadata(path)
 
 
+def test_a_network_that_hdf5_cannot_read_is_one_line(tmp_path):
+    """The attributes' type, a text of characters of one byte, is said to have larger ones."""
+    path = drawn.exported(tmp_path / "m.h5")
+    with h5py.File(path, "r+"):
+        pass
+    character = b"\x01\0\0%b\0\0\x08\0"
+    path.write_bytes(path.read_bytes().replace(character % b"\0", character % b"\x44"))
+    with pytest.raises(UserError, match=r"m\.h5 cannot be loaded"):
+        h5.load(path)
+
+
 def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path):
     network = in_precision(drawn.build_model(drawn.Config()), "mixed_bfloat16")
     policies = [layer.dtype_policy.name for layer in network.layers if layer.weights]

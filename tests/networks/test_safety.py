@@ -112,6 +112,10 @@ PARTS = {
         put(filters=10**9),
         r"\(3, 3, 1, 8\) as conv1/kernel, whose layer declares \(3, 3, 1, 1000000000\)",
     ),
+    "a number of more than 32 bits": (
+        put(strides=[2**31, 1]),
+        "conv1 holds the number 2147483648, larger than 2,147,483,647",
+    ),
     "a large kernel": (put(kernel_size=[10**5, 10**5]), "as conv1/kernel, whose layer declares"),
     "a large picture": (
         lambda network: network[2].update(
