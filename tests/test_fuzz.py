@@ -9,9 +9,12 @@ import pytest
 
 from benchmarks.fuzz import targets, worker
 from common.cli import UserError
+from common.exports import extras
 
 # TensorFlow builds a pipeline anew for each case, which takes as long as ten cases of another.
 COUNTS = dict.fromkeys(targets.TARGETS, 300) | {"shard-tensorflow": 60}
+if not extras.has(*extras.TITLES):
+    del COUNTS["onnx"]
 
 RARE = {"shard-tensorflow"}  # of which sixty may all be refused
 SEEDS = range(200), range(200, 400), range(200)

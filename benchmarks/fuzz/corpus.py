@@ -13,6 +13,9 @@ from keras import layers
 
 from benchmarks import formats
 from common import config, datasets
+from common.color import bins
+from common.color.dial import Dial
+from common.exports import export, onnx_quantized
 from common.networks import h5, packing
 
 
@@ -85,6 +88,8 @@ class Small(config.Config):
     """Of the networks here: as small as can be."""
 
     image_size: int = 16
+    faithful: tuple[float, float] = (1.0, 0.0)
+    vivid: tuple[float, float] = (0.38, 0.7)
 
 
 def network() -> keras.Model:
@@ -107,3 +112,25 @@ def models() -> list[bytes]:
     packing.pack(plain, packed, 10)
     kept = Path(__file__).parents[2] / "tests"
     return [path.read_bytes() for path in (plain, packed, *sorted(kept.glob("*.h5")))]
+
+
+@functools.cache
+def onnx_models() -> list[bytes]:
+    """Exported .onnx files: of float32, float16 and int8, and one with a dial."""
+    home = Path(_folder().name, "onnx")
+    home.mkdir()
+    keras.utils.set_random_seed(0)
+    about = {"title": "small", "image_size": 16, "cut": "squash"}
+    h5.export(h5.wrap(network(), Small()), home / "plain.h5", about)
+    dial = Dial.of(Small(), np.full(313, 1 / 313), True)
+    classifier = h5.wrap(bins.with_head(network()), Small(), dial.decode)
+    h5.export(classifier, home / "dial.h5", {**about, "dial": dataclasses.asdict(dial)})
+    whole, half, eighth, turned = (
+        home / f"{name}.onnx" for name in ("float32", "float16", "int8", "dial")
+    )
+    export.to_onnx(export.Source.of(home / "plain.h5"), whole)
+    export.to_onnx(export.Source.of(home / "dial.h5"), turned)
+    onnx_quantized.to_float16(whole, half)
+    l = np.random.default_rng(0).uniform(0, 100, (1, 16, 16, 1)).astype(np.float32)
+    onnx_quantized.to_int8(whole, eighth, [{"l": l}])
+    return [path.read_bytes() for path in (whole, half, eighth, turned)]

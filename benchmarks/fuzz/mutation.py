@@ -153,6 +153,79 @@ def _parts(container, path=""):
             yield from _parts(value, here)
 
 
+INTEGERS = (*NUMBERS, -1, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63))
+REALS = (0.0, -1.0, 1e38, -1e38, float("nan"), float("inf"), 1e-45)
+
+
+def change_message(message: Any, rng: np.random.Generator) -> None:
+    """Replace, remove or repeat one to three of the fields of a protobuf message, at any depth."""
+    for _ in range(int(rng.integers(1, 4))):
+        fields = list(_fields(message))
+        kinds = sorted({field.full_name for _, field, _ in fields})
+        kind = kinds[int(rng.integers(len(kinds)))]
+        alike = [each for each in fields if each[1].full_name == kind]
+        holder, field, index = alike[int(rng.integers(len(alike)))]
+        other = _value(*alike[int(rng.integers(len(alike)))])
+        choice = rng.random()
+        if choice < 0.25:
+            _remove_field(holder, field, index)
+        elif choice < 0.35 and index is not None:
+            values = getattr(holder, field.name)
+            values.extend([_value(holder, field, index)] * int(rng.integers(1, 4)))
+        else:
+            _put(holder, field, index, _other(_value(holder, field, index), other, rng))
+
+
+def _fields(message):
+    """(message, field, index) of every field that is set; index: None for one that has one value"""
+    for field, value in message.ListFields():
+        several = not isinstance(value, (int, float, str, bytes)) and hasattr(value, "append")
+        for index, each in enumerate(value) if several else [(None, value)]:
+            yield message, field, index
+            if hasattr(each, "ListFields"):
+                yield from _fields(each)
+
+
+def _value(holder, field, index):
+    value = getattr(holder, field.name)
+    return value if index is None else value[index]
+
+
+def _other(value, alike, rng):
+    """Another value of the same type; alike: one of the same field elsewhere."""
+    if hasattr(value, "ListFields") or rng.random() < 0.3:
+        return alike
+    if isinstance(value, int):
+        choices = (*INTEGERS, value + 1, value - 1, 2 * value)
+        return choices[int(rng.integers(len(choices)))]
+    if isinstance(value, float):
+        return REALS[int(rng.integers(len(REALS)))]
+    if isinstance(value, bytes):
+        return changed(value, rng)
+    return ("", "x", "../../x", "a" * 5000, "\x1b[2J\u202e")[int(rng.integers(5))]
+
+
+def _remove_field(holder, field, index):
+    if index is None:
+        holder.ClearField(field.name)
+    else:
+        del getattr(holder, field.name)[index]
+
+
+def _put(holder, field, index, value):
+    try:
+        if hasattr(value, "ListFields"):
+            copied = type(value)()
+            copied.CopyFrom(value)  # it may hold what it replaces
+            _value(holder, field, index).CopyFrom(copied)
+        elif index is None:
+            setattr(holder, field.name, value)
+        else:
+            getattr(holder, field.name)[index] = value
+    except ValueError:  # more bits than the field has, or no number of an enumeration
+        _remove_field(holder, field, index)
+
+
 # --- Checksums, without which every change ends at the first check --------------------------------
 
 

@@ -22,6 +22,7 @@ from common.cli import UserError
 from common.colorize import Colorizer
 from common.datasets import plan, records
 from common.datasets.splits import SPLITS
+from common.networks.metadata import ATTRIBUTE
 from common.survey import answers
 from common.training import checkpoint
 
@@ -35,12 +36,13 @@ class Target(NamedTuple):
     """A reader.
 
     case: a file, changed by a generator. read: what the library does with the file in a path, with
-    an empty folder beside it. also: errors that it may raise besides UserError.
+    an empty folder beside it. also: errors that it may raise besides UserError. name: of the file.
     """
 
     case: Callable[[np.random.Generator], bytes]
     read: Callable[[Path], None]
     also: tuple[str, ...] = ()
+    name: str = "file"
 
 
 def case(target: str, seed: int) -> bytes:
@@ -252,6 +254,28 @@ def _read_model(path):
         import tensorflow as tf
 
         tf.config.run_functions_eagerly(True)  # to compile each network would take most of the time
+    _colour(path)
+
+
+def _onnx(rng):
+    """An .onnx with its bytes, its metadata or any field of its network changed."""
+    data = _any(corpus.onnx_models(), rng)
+    choice = rng.random()
+    if choice < 0.25:
+        return mutation.changed(data, rng, corpus.onnx_models())
+    import onnx
+
+    model = onnx.ModelProto.FromString(data)
+    if choice < 0.4:
+        (stored,) = (each for each in model.metadata_props if each.key == ATTRIBUTE)
+        changed = mutation.changed_json(json.loads(stored.value), rng)
+        stored.value = json.dumps(changed)
+    else:
+        mutation.change_message(model, rng)
+    return model.SerializeToString()
+
+
+def _colour(path):
     colorizer = Colorizer(path)
     coloured = colorizer(np.arange(20 * 30, dtype=np.uint8).reshape(20, 30))
     assert coloured.shape == (20, 30, 3)
@@ -290,6 +314,7 @@ TARGETS = {
     "shard-tensorflow": Target(_shard, _read_shard_tf, TENSORFLOWS),
     "manifest": Target(_manifest_case, _read_manifest),
     "checkpoint": Target(_checkpoint, _read_checkpoint),
-    "model": Target(_model, _read_model),
+    "model": Target(_model, _read_model, name="file.h5"),
+    "onnx": Target(_onnx, _colour, name="file.onnx"),
     "answers": Target(_answers, _read_answers),
 }

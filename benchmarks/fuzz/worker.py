@@ -97,7 +97,7 @@ def outcome(target: str, seed: int) -> Outcome:
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
-        path = Path(folder, "file.h5" if target == "model" else "file")
+        path = Path(folder, reader.name)
         path.write_bytes(data)
         _forget_peak()
         before, begun = _memory("VmRSS"), time.process_time()

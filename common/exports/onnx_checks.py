@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from common.cli import UserError, first_line
+from common.cli import UserError, first_line, one_line
 from common.exports import extras
 
 MOST_BYTES = 1 << 30  # of the file; wombat's has 29 MB, the report's largest networks 300
@@ -107,4 +107,4 @@ def _sizes(onnx, model) -> Iterable[tuple[str, int]]:
 
 
 def _refusal(path, what):
-    return UserError(f"{path} is refused: it holds {what}.")
+    return UserError(f"{path} is refused: it holds {one_line(what, 240)}.")

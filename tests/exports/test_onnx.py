@@ -170,6 +170,10 @@ def looping():
     ("made", "message"),
     [
         (lambda: graph(helper.make_node("Evil", ["l"], ["ab"], domain="x")), "operator x.Evil"),
+        (
+            lambda: graph(helper.make_node("\x1b[2J" + 900 * "a", ["l"], ["ab"])),
+            r"the operator \?\[2Jaa[^\x1b]*\.\.\.",
+        ),
         (looping, "the operator If"),
         (external, "secret, whose data are in another file"),
         (huge, "ab, of .* numbers a picture"),
