@@ -143,9 +143,9 @@ def test_colorizing_a_folder(disk, monkeypatch, capsys, harm, words):
     options = places.Options(Path("photos"), disk.folder / "coloured")
 
     def colorize(colour=lambda pixels, notes: 255 - pixels):
-        places.check(options)
         here = Engine(photos.read, photos.is_picture, colour, lambda: None, lambda: None)
-        return folder.colour_folder(options, here)
+        with places.made(options):
+            return folder.colour_folder(options, here)
 
     assert colorize() == 0
     whole = contents(disk.folder)

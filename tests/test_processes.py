@@ -101,6 +101,13 @@ def test_its_memory_is_limited(mortal):
     assert mortal.alive
 
 
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="is Linux's")
+def test_where_memory_runs_out_it_goes_before_its_parent(lasting):
+    pid, _ = lasting.ask(("pid",))
+    theirs, ours = (Path("/proc", str(each), "oom_score_adj") for each in (pid, "self"))
+    assert int(theirs.read_text()) >= max(500, int(ours.read_text()))
+
+
 def test_it_ends_with_its_parent():
     program = (
         "import time; from common.processes import Helper\n"

@@ -6,12 +6,12 @@ refine     ab after the network: total variation, a conditional random field
 notebook   what a notebook shows of a Colorizer, and pictures side by side
 upsampling ab to full size along the edges of L*
 dials      what a person may turn: from faithful to vivid, and a tint
-variants   a sheet of one photo in several settings of the dials
 places     where results go, and what they may never replace
 report     the table of a folder's results
 worker     a Colorizer in a helper process
 remote     `RemoteColorizer`: that process, whose death is survived
 engine     what reads and colours photos: helper processes, or this one
+variants   a sheet of one photo in several settings of the dials
 writing    a coloured photo as a file
 single     one photo, or the sheet of its variants
 room       how many photos are in memory at a time

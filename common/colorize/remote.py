@@ -92,11 +92,13 @@ class RemoteColorizer:
         except HelperDied as died:
             if self._closed:
                 raise PhotoError("the run was stopped") from None
-            if helper in self._ready:  # another thread's picture was too much for it
+            if self._ready:  # it has been loaded before: pictures take the memory, or took it
                 raise
+            way_out = "Free some memory, or choose a smaller model"
+            if not died.lacks_memory:
+                way_out = "The file may be damaged, or made to do harm: copy it again, or another"
             raise UserError(
-                f"The process that loads the model {died.how}. Free some memory, or choose a "
-                "smaller model: MODEL=."
+                f"The process that loads the model {died.how}. {way_out}: MODEL=."
             ) from None
         with self._changing:
             if not self._ready:

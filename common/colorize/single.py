@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common import cli, files, photos
 from common.cli import UserError
-from common.colorize import places
+from common.colorize import places, variants
 from common.colorize.engine import Engine
 from common.colorize.places import Options
 from common.colorize.settings import Settings
@@ -32,22 +32,22 @@ def colour_photo(options: Options, engine: Engine) -> None:
 
 
 def write_variants(options: Options, engine: Engine, settings: Settings) -> None:
-    """Write the sheet of a photo's variants; it is coloured in this process. `UserError`."""
+    """Write the sheet of a photo's variants; `UserError` with the reason why there is none."""
     source = options.source
     if source.is_dir():
         raise UserError(f"VARIANTS=1 takes one photo, and {source} is a folder. Name a photo: IN=.")
     target = options.out / f"{source.stem}-variants.png"
     if target.exists() and not options.overwrite:
         raise UserError(f"{target} is there already and stays; OVERWRITE=1 replaces it.")
+    engine.prepare()
     try:
         with engine.read(source, options.max_megapixels) as photo:
             pixels = next(iter(photo.pages())).pixels
+        sheet = variants.sheet(engine.colour, settings, pixels)
     except PhotoError as error:
         raise UserError(f"{source}: {error}") from None
-    colorizer = settings.colorizer()
-    cli.say(settings.said(colorizer))
-    from common.colorize import variants  # with Keras, which the command has not needed so far
-
+    except OSError as error:
+        raise UserError(f"{source}: {cli.reason(error)}") from None
     with files.replacing(target) as temporary:
-        temporary.write_bytes(photos.png(variants.sheet(colorizer, pixels)))
+        temporary.write_bytes(photos.png(sheet))
     print(target)

@@ -1,10 +1,16 @@
 """One photo in several settings of the dials, on a sheet, so that a person can choose."""
 
+import dataclasses
+import functools
+
 import cv2
 import numpy as np
 
 from common import photos
-from common.colorize.colorizer import Colorizer
+from common.cli import UserError
+from common.colorize import dials
+from common.colorize.engine import Colour
+from common.colorize.settings import Settings
 
 VIVID = (0.0, 0.5, 1.0)
 TINTS = ("cool", None, "warm")
@@ -13,19 +19,29 @@ _MARGIN, _LINE = 12, 24  # around a picture, and below it for its label
 _NARROWEST = 220  # in which a label finds room
 
 
-def sheet(colorizer: Colorizer, pixels: np.ndarray) -> np.ndarray:
+def sheet(colour: Colour, settings: Settings, pixels: np.ndarray) -> np.ndarray:
     """A picture of any kind -> (H, W, 3) uint8: small pictures, each above the flags that give it.
 
-    A row for each of `VIVID`, or one where the model has no dial; a column for each of `TINTS`.
+    colour: an engine's, of these settings, whose vivid and tint are None. A row for each of `VIVID`, or one where the model has no dial; a column for each of `TINTS`.
     """
     pixels = photos.opaque(pixels)
     scale = min(1.0, _SIDE / max(pixels.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+    @functools.cache
+    def coloured(vivid, tint):
+        how = dataclasses.replace(settings, vivid=vivid, tint=dials.TINTS.get(tint))
+        return colour(small.copy(), [], how=how)  # which it may overwrite
+
+    levels: tuple[float | None, ...] = VIVID
+    try:
+        coloured(VIVID[0], TINTS[0])
+    except UserError:  # it has no dial; any other mistake is met again
+        levels = (None,)
     rows = []
-    for vivid in VIVID if colorizer.dial else (None,):
-        row = colorizer.turned(vivid)
-        cells = [_cell(row.turned(tint=tint)(small), _flags(vivid, tint)) for tint in TINTS]
+    for vivid in levels:
+        cells = [_cell(coloured(vivid, tint), _flags(vivid, tint)) for tint in TINTS]
         rows.append(np.concatenate(cells, axis=1))
     return np.concatenate(rows)
 

@@ -10,7 +10,8 @@ from skimage.color import lab2rgb, rgb2lab
 
 from common import cli
 from common.color.dial import Dial
-from common.colorize import Colorizer, dials, variants
+from common.colorize import Colorizer, dials, engine, variants
+from common.colorize.settings import Settings
 from common.commands import colorize as colorize_command
 from common.networks import h5
 from tests import drawn
@@ -192,5 +193,7 @@ def test_a_sheet_of_variants(tmp_path, models, photo, capsys):
 
 
 def test_without_a_dial_the_sheet_has_the_tints_alone(models):
-    sheet = variants.sheet(Colorizer(models["regression"]), drawn.picture(3, 90, 130))
+    settings = Settings(models["regression"])
+    with engine.started(settings, "no") as started:
+        sheet = variants.sheet(started.colour, settings, drawn.picture(3, 90, 130))
     assert sheet.shape[1] > 3 * 130 and sheet.shape[0] < 2 * 90

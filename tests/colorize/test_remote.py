@@ -3,6 +3,7 @@
 import csv
 import functools
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ from common.colorize.room import Room
 from common.colorize.single import colour_photo
 from common.commands import colorize as command
 from common.photos import PhotoError
-from tests import drawn
+from tests import cgroup, drawn
 from tests.colorize import limited
 from tests.colorize.inverting import Settings
 from tests.photos.test_decoder import FILES
@@ -32,8 +33,8 @@ FATAL = np.full((20, 30), 7, np.uint8)
 
 def _folder(options, engine):
     """As the command does it."""
-    places.check(options)
-    return colour_folder(options, engine)
+    with places.made(options):
+        return colour_folder(options, engine)
 
 
 @pytest.fixture
@@ -87,6 +88,51 @@ def test_in_the_end_it_is_a_clear_error_and_the_next_is_coloured(colorizer, how,
 def test_a_model_for_which_there_is_no_memory_is_one_line(colorizer):
     with pytest.raises(cli.UserError, match="process that loads the model was killed"):
         colorizer(loads=False)(SOUND, [])
+
+
+def test_a_file_that_crashes_what_loads_it_is_one_line(colorizer):
+    with pytest.raises(cli.UserError, match=r"crashed \(SIGSEGV\). The file may be damaged"):
+        colorizer(how=signal.SIGSEGV, loads=False)(SOUND, [])
+
+
+def test_a_model_that_cannot_be_loaded_again_costs_the_picture(colorizer, tmp_path):
+    """A large picture waits for it in memory, say."""
+    loaded = tmp_path / "loaded"
+    colour = colorizer(loaded=loaded)
+    assert (colour(SOUND, []) == 155).all() and loaded.exists()
+    with pytest.raises(PhotoError, match=remote.NO_MEMORY):
+        colour(FATAL, [])
+    loaded.unlink()
+    assert (colour(SOUND, []) == 155).all()
+
+
+FILLING = """
+import numpy as np
+from common.colorize.remote import RemoteColorizer
+from common.photos import PhotoError
+from tests.colorize.inverting import Settings
+
+for survived in (1, 3):
+    colour = RemoteColorizer(Settings(how="fill", survived=survived), 1, print)
+    for value in (7, 100):
+        try:
+            print(value, colour(np.full((20, 30), value, np.uint8), []).mean())
+        except PhotoError as error:
+            print(value, error)
+    colour.close()
+"""
+
+
+@pytest.mark.slow
+def test_what_the_system_ends_for_want_of_memory_is_tried_again_or_fails_alone():
+    """In a memory control group of Linux, skipped where none can be made."""
+    with cgroup.limited(600 << 20) as group:
+        done = group.run(sys.executable, "-c", FILLING)
+        assert done.stdout.splitlines() == [
+            *("model: inverting", "7 248.0", "100 155.0"),
+            *("model: inverting", f"7 {remote.NO_MEMORY}", "100 155.0"),
+        ], done.stderr
+        assert group.killed() == 4
 
 
 def test_a_folder_loses_the_fatal_photo_alone(tmp_path, capsys):
