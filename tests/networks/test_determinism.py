@@ -1,4 +1,4 @@
-"""DETERMINISTIC=1: what it asks of each backend. Which bits that gives: benchmarks/determinism.py."""
+"""DETERMINISTIC=1: what it asks of each backend; what that gives: benchmarks/determinism.py."""
 
 import keras
 import pytest
