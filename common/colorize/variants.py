@@ -22,7 +22,8 @@ _NARROWEST = 220  # in which a label finds room
 def sheet(colour: Colour, settings: Settings, pixels: np.ndarray) -> np.ndarray:
     """A picture of any kind -> (H, W, 3) uint8: small pictures, each above the flags that give it.
 
-    colour: an engine's, of these settings, whose vivid and tint are None. A row for each of `VIVID`, or one where the model has no dial; a column for each of `TINTS`.
+    colour: an engine's, of these settings, whose vivid and tint are None. A row for each of
+    `VIVID`, or one where the model has no dial; a column for each of `TINTS`.
     """
     pixels = photos.opaque(pixels)
     scale = min(1.0, _SIDE / max(pixels.shape[:2]))
