@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import logging
 import signal
 import socket
 import tempfile
@@ -86,6 +87,8 @@ def serve(options: Options, how: Settings) -> None:
                 studio.prepare(next(iter(models.values())))
                 _wait()
             finally:
+                logging.getLogger("uvicorn.error").disabled = True  # pages still open are no error
+                blocks.server.force_exit = True  # and are not waited for
                 blocks.close(verbose=False)
         finally:
             studio.close()
