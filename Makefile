@@ -15,7 +15,7 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
          $(call having,pretext,experiments/pretext) $(call having,brown,experiments/brown) \
          $(call having,changes,experiments/changes)
 
-.PHONY: setup weights data eval colorize video export page demo survey-results bench fuzz torture test test-slow test-avx2 test-lowest lint audit sbom lock clean
+.PHONY: setup weights data finetune eval colorize video export page demo survey-results bench fuzz torture test test-slow test-avx2 test-lowest lint audit sbom lock clean
 .PHONY: help FORCE $(EACH)
 
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
@@ -70,13 +70,14 @@ changes-%: ## train with one change of the recipe at a time: reports/changes
 survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
+finetune: need-DATA .venv/ready ## tune MODEL= to the style of a folder of pictures: DATA=, KEEP=
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
 video: need-IN .venv/ready ## colour a film: IN=film.mp4, OUT=film-colour.mp4 (docs/film.md)
 page: .venv/ready ## write a page that colours photos in the browser: reports/page
 demo: .venv/ready ## serve a page to drop photos on: HOST=, PORT= (docs/demo.md)
 export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras: models/
 
-weights data eval colorize video export page demo survey-results:
+weights data finetune eval colorize video export page demo survey-results:
 	@$(call run,common.commands $@)
 
 $(EACH): .venv/ready

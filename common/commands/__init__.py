@@ -6,6 +6,7 @@ reports         the reports' packages, found by name
 weights         fetches weights of VGG16 and LPIPS from the package index
 prepare         `data`: shards and embeddings of a folder of pictures
 train           `train`: prepare, train, export and evaluate
+finetune        tunes a model to the style of a folder of pictures
 evaluate        `eval`: models on a test split
 export          a model as a file for another runtime
 page            a page that colours photos in the browser

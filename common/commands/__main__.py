@@ -43,6 +43,9 @@ SUBCOMMANDS = {
     ),
     "data": Subcommand("common.commands.prepare", "shards and embeddings of a folder of pictures"),
     "train": Subcommand(".train", "train a report's network, export it and evaluate it"),
+    "finetune": Subcommand(
+        "common.commands.finetune", "tune a model to the style of a folder of pictures"
+    ),
     "eval": Subcommand("common.commands.evaluate", "measure models on a test split"),
     "colorize": Subcommand(
         "common.commands.colorize", "colour a photo or a folder of photos", backend=False

@@ -81,17 +81,7 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         "--embedding", choices=list(embeddings.NETWORKS), help="instead of the config's"
     )
     datasets.add_embed_from(parser)
-    parser.add_argument(
-        "--epochs",
-        type=cli.at_least(1),
-        help="instead of the config's; a larger one extends a finished run",
-    )
-    parser.add_argument(
-        "--steps", type=cli.at_least(1), help="steps per epoch, instead of once through the data"
-    )
-    parser.add_argument(
-        "--batch", type=cli.at_least(1), help="pictures per step, instead of the config's"
-    )
+    add_of_runs(parser)
     parser.add_argument(
         "--size", type=cli.at_least(8), help="side of the pictures, instead of the config's"
     )
@@ -99,12 +89,6 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         "--init",
         help="a name in models/, or a file: an exported model of the same network, whose weights "
         "the training begins from",
-    )
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
-    parser.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="take operations that give the same bits in every run, where the fastest do not",
     )
     parser.add_argument(
         "--devices",
@@ -125,14 +109,6 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         type=cli.at_least(0.0, float),
         default=TIMEOUT,
         help="minutes that machines wait for each other at the start",
-    )
-    parser.add_argument("--run", help="name of the run's folder in runs/")
-    parser.add_argument("--seed", type=cli.at_least(0), default=0)
-    parser.add_argument(
-        "--checkpoint-seconds",
-        type=cli.at_least(0.0, float),
-        default=CHECKPOINT_SECONDS,
-        help="time between checkpoints",
     )
     parser.add_argument(
         "--bins", action="store_true", help="classify ab into 313 bins, in place of the last layer"
@@ -163,6 +139,36 @@ def _parser(report: Report) -> argparse.ArgumentParser:
             add_weights(parser, name, f"of the features of a perceptual loss: {WEIGHTS_HELP}")
         else:
             add_weights(parser, name)
+    return parser
+
+
+def add_of_runs(parser: argparse.ArgumentParser) -> None:
+    """The flags of a run, whatever network it trains and from whatever weights."""
+    parser.add_argument(
+        "--epochs",
+        type=cli.at_least(1),
+        help="instead of the config's; a larger one extends a finished run",
+    )
+    parser.add_argument(
+        "--steps", type=cli.at_least(1), help="steps per epoch, instead of once through the data"
+    )
+    parser.add_argument(
+        "--batch", type=cli.at_least(1), help="pictures per step, instead of the config's"
+    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="take operations that give the same bits in every run, where the fastest do not",
+    )
+    parser.add_argument("--run", help="name of the run's folder in runs/")
+    parser.add_argument("--seed", type=cli.at_least(0), default=0)
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=cli.at_least(0.0, float),
+        default=CHECKPOINT_SECONDS,
+        help="time between checkpoints",
+    )
     parser.add_argument(
         "--unpublished",
         action="store_true",
@@ -173,4 +179,3 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         action="store_true",
         help="let the export replace a model of other data in models/",
     )
-    return parser

@@ -14,6 +14,7 @@ import numpy as np
 
 from common import cli, files, photos, seals
 from common.cli import UserError
+from common.config import FRACTIONS
 from common.datasets import catalogue, splits
 from common.datasets.manifest import check as check_manifest
 from common.datasets.records import SCHEMA
@@ -174,7 +175,7 @@ def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:
         if manifest.get(key) != value:
             raise UserError(
                 f"{folder} was made with {key}={manifest.get(key)}, not {value}. "
-                + _way_anew(manifest)
+                + _way_anew(manifest, folder)
             )
     source = Path(settings.source)
     listed = _listing(source)[0] if source.is_dir() else []
@@ -200,11 +201,13 @@ def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:
         shown = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
         raise UserError(
             f"{source} changed since {folder} was planned: {len(changed)} files "
-            f"({shown}). {_way_anew(manifest)}"
+            f"({shown}). {_way_anew(manifest, folder)}"
         )
 
 
-def _way_anew(manifest):
+def _way_anew(manifest, folder):
+    if tuple(manifest.get("fractions", FRACTIONS)) != FRACTIONS:  # which `make data` does not know
+        return f"Delete {folder}; it is then made anew."
     known = manifest["data"] in catalogue.entries()
     data = manifest["data"] if known else f"'{manifest['source']}'"
     return (

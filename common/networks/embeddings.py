@@ -89,7 +89,7 @@ class Embedder:
         A network of keras.applications is saved as weights, and with ImageNet's not at all: Keras
         has those in its own cache. Any other is saved as a whole network, which Keras alone loads.
         """
-        path = _kept(folder, self.metadata)
+        path = kept(folder, self.metadata)
         if path.exists():
             return
         if self.network not in APPLICATIONS:
@@ -145,7 +145,7 @@ def find(
     """
     network, source = metadata["network"], metadata["weights"]
     named = os.path.expanduser(weights or os.environ.get("EMBEDDING_WEIGHTS") or "")
-    candidates = [str(_kept(folder, metadata))]
+    candidates = [str(kept(folder, metadata))]
     if named and named not in ("auto", "imagenet", "random"):
         candidates.insert(0, named)
     if source in ("imagenet", "random"):
@@ -162,7 +162,8 @@ def find(
     )
 
 
-def _kept(folder: str | Path, metadata: Mapping[str, str]) -> Path:
+def kept(folder: str | Path, metadata: Mapping[str, str]) -> Path:
+    """The file where `Embedder.keep` saves weights, and `find` looks for them."""
     suffix = ".weights.h5" if metadata["network"] in APPLICATIONS else ".h5"
     name = f"{metadata['network']}-{metadata['sha256'][:12]}{suffix}"
     return Path(folder) / "embeddings" / name

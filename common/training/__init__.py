@@ -3,6 +3,10 @@
 run          `train`: from pictures to an exported model; `Run`, its result
 options      `Options`, and the config that results from them
 report       what a report defines: `optimizer`, `loss`, pretrained layers
+finetuning   `finetune`: an exported model, tuned to a folder of pictures
+tuning       what a training does otherwise then
+teacher      the old model's answers as a second target
+best         early stopping, whose best weights survive a killed process
 trainer      the loop
 step         one training step on the backend
 devices      the devices of a run, of one host or of several
@@ -20,6 +24,7 @@ export       the export, and weights from an exported model
 """
 
 from common.training.batches import Batches
+from common.training.finetuning import finetune
 from common.training.options import Options
 from common.training.report import Report, accuracy, compile_model, learning_rate
 from common.training.run import Run, train
@@ -33,6 +38,7 @@ __all__ = [
     "Trainer",
     "accuracy",
     "compile_model",
+    "finetune",
     "learning_rate",
     "train",
 ]

@@ -16,6 +16,7 @@ from common.networks.backend import accelerated
 from common.networks.embeddings import Embedder
 from common.networks.interface import views
 from common.training import augment, in_step
+from common.training.teacher import Teacher
 
 
 class Batches:
@@ -24,7 +25,8 @@ class Batches:
     The order of the pictures and their views depend only on the seed and the picture's number in
     the run. embedder: computes embeddings of each view, instead of the stored ones. maps: stored
     maps of the network's frozen layers, which are then inputs; views are at most mirrored. part:
-    the pictures of each batch that this host reads.
+    the pictures of each batch that this host reads. teacher: an older network, whose answers are a
+    part of the targets.
 
     What a step takes is `stored`, and `prepared` makes inputs and targets of it: here, in a thread
     beside the step; or, if `inside`, in the compiled step, where only 8-bit pictures and what was
@@ -41,11 +43,13 @@ class Batches:
         maps: Maps | None = None,
         inside: bool | None = None,
         part: slice = slice(None),
+        teacher: Teacher | None = None,
     ):
         self.config, self.dataset, self.seed = config, dataset, seed
-        self.embedder, self.maps, self.part = embedder, maps, part
-        # An embedding of a view is computed by another network, from the view.
-        self.inside = (accelerated() if inside is None else inside) and embedder is None
+        self.embedder, self.maps, self.part, self.teacher = embedder, maps, part, teacher
+        # An embedding of a view, and an older answer, are computed by another network.
+        alone = embedder is None and teacher is None
+        self.inside = (accelerated() if inside is None else inside) and alone
         self._views = views(network)
         self._order = functools.lru_cache(2)(
             lambda turn: np.random.default_rng([seed, turn]).permutation(dataset.count("train"))
@@ -60,7 +64,7 @@ class Batches:
         return self._order(turn)[at]
 
     def __call__(self, step: int) -> tuple[dict[str, np.ndarray], Any]:
-        """(inputs, targets) as in `scaled`."""
+        """(inputs, targets) as in `scaled`, the targets with the teacher's where there is one."""
         numbers, batch = self._read(step)
         kinds = self.config.augment
         if kinds:
@@ -72,7 +76,8 @@ class Batches:
             )
             if self.embedder:
                 batch["embedding"] = self.embedder(in_lab(batch)["l"], pad=True)
-        return self.scaled(batch, numbers if "age" in kinds else None)
+        inputs, targets = self.scaled(batch, numbers if "age" in kinds else None)
+        return inputs, self.teacher(inputs, targets) if self.teacher else targets
 
     def stored(self, step: int) -> dict[str, Any]:
         """What `prepared` takes: 8-bit pictures, what was drawn for them, stored features."""

@@ -99,6 +99,31 @@ class BinCrossEntropy(keras.losses.Loss):
         }
 
 
+class KeptBinCrossEntropy(BinCrossEntropy):
+    """`BinCrossEntropy` from two targets: the true ab, and the distribution of an older network.
+
+    keep: the share of the latter, in [0, 1]. `y_true` is (N, h, w, 2 + 313), as `teacher.Teacher`
+    makes it, or true ab alone as in `BinCrossEntropy`, whose loss it then is.
+    """
+
+    def __init__(self, *args: Any, keep: float = 0.0, **options: Any):
+        super().__init__(*args, **options)
+        self.keep = keep
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """-> the loss of each position, (N, h, w)."""
+        loss = super().call(y_true[..., :2], y_pred)
+        if y_true.shape[-1] == 2:
+            return loss
+        shares = ops.cast(y_true[..., 2:], "float32")
+        kept = ops.logsumexp(y_pred, axis=-1) - ops.sum(shares * y_pred, axis=-1)
+        return (1 - self.keep) * loss + self.keep * kept
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as Keras saves them."""
+        return {**super().get_config(), "keep": self.keep}
+
+
 class PerceptualLoss(keras.losses.Loss):
     """A perceptual distance between the coloured picture and the true one.
 
@@ -125,12 +150,16 @@ class PerceptualLoss(keras.losses.Loss):
         return self.distance(*(lab.lab_to_rgb(ops.concatenate([l, ab], -1), ops) for ab in both))
 
 
-def of_ab(config: Config, classifies: bool, prior: np.ndarray | None) -> keras.losses.Loss | None:
-    """The loss of ab of a network that classifies it, or rebalanced by a prior; None: the report's.
+def of_ab(
+    config: Config, classifies: bool, rarity: np.ndarray | None, keep: float = 0.0
+) -> keras.losses.Loss | None:
+    """The loss of ab of a network that classifies it, or weighted by rarity; None: the report's.
 
-    prior: (313,), the share of each bin in the data, see `datasets.statistics`.
+    rarity: (313,), the weight of each bin, see `bins.rarity`. keep: the share of a `Teacher`'s
+    answer in the loss.
     """
-    rarity = None if prior is None else bins.rarity(prior)
+    if classifies and keep:
+        return KeptBinCrossEntropy(config.ab_scale, config.ab_offset, rarity, keep=keep)
     if classifies:
         return BinCrossEntropy(config.ab_scale, config.ab_offset, rarity)
     if rarity is not None:

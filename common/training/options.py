@@ -16,6 +16,7 @@ from common.networks.flags import variable_of
 from common.networks.interface import ab_of, classifies
 from common.training.hosts import TIMEOUT
 from common.training.report import Report
+from common.training.tuning import Tuning
 
 CHECKPOINT_SECONDS = 300.0
 EXTRAS = ("bins", "rebalance", "embed_views")  # options that add their name to the model's
@@ -51,6 +52,7 @@ class Options(Named):
     # {variable: weights} of the report's pretrained networks, {"VGG16_WEIGHTS": "random"}. What
     # is not given, here and above, is taken from the environment variable, else `auto`.
     init: str | Path | None = None  # an exported model of the same network: a name or a file
+    tuning: Tuning | None = None  # that model is tuned to the data, see `finetuning`
 
     # The run.
     precision: str = "auto"  # of common.networks.precision.PRECISIONS
@@ -144,9 +146,12 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
     return dataclasses.replace(config, **changed, steps=steps)
 
 
-def for_data(config: Config, dataset: datasets.Dataset) -> Config:
-    """The config with what depends on the data: the steps of an epoch, the number of classes."""
-    steps = config.steps or -(-dataset.count("train") // config.batch_size)
+def for_data(config: Config, dataset: datasets.Dataset, least: int = 1) -> Config:
+    """The config with what depends on the data: the steps of an epoch, the number of classes.
+
+    least: steps of an epoch, where the config has no number of its own.
+    """
+    steps = config.steps or max(least, -(-dataset.count("train") // config.batch_size))
     config = dataclasses.replace(config, steps=steps)
     if config.classes is None:
         return config

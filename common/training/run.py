@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 
 from common import datasets, files, locks, seals
 from common.cli import UserError
@@ -23,10 +24,13 @@ from common.networks.precision import choose_policy, in_precision, set_defaults
 from common.networks.provenance import versions
 from common.training import devices, losses
 from common.training.batches import Batches
+from common.training.best import Best
 from common.training.export import begin_from, export, exported
 from common.training.options import Options, check_size, configured, for_data
 from common.training.report import Report, compile_model
+from common.training.teacher import Teacher
 from common.training.trainer import Trainer
+from common.training.tuning import STEPS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +109,10 @@ def _train(report, config, data, options, stack):
             f"Every training picture of {data} is grey or of a single tone: there is no colour to "
             "learn from. Train on photos in colour, and colour these with the model."
         )
-    config = for_data(config, dataset)
+    tuning = options.tuning
+    if tuning:
+        tuning.check(dataset)
+    config = for_data(config, dataset, STEPS if tuning else 1)
 
     keras.utils.set_random_seed(options.seed)
     network = report.build_model(config)
@@ -150,11 +157,13 @@ def _train(report, config, data, options, stack):
     if distance:
         identity["distance"] = distance.metadata
         print(f"loss: {distance.title}", flush=True)
+    if tuning:
+        identity["tuning"] = tuning.identity
     if not hosts.alone:
         shards = [shard["sha256"] for shard in dataset.manifest["shards"]]
         digest = files.sha256(json.dumps(shards).encode())
         hosts.require_same({**_flat(identity), **versions(), "shards of the data": digest})
-    title = report.title(name, options.extras)
+    title = tuning.title if tuning else report.title(name, options.extras)
     folder = Path("runs", options.run or f"{title}-{dataset.name}-{config.image_size}")
     own = folder / f"{title}.h5"
     if init and own.exists() and files.sha256(own) == identity["init"]["sha256"]:
@@ -168,11 +177,17 @@ def _train(report, config, data, options, stack):
         )
 
     rebalanced = options.rebalance or config.rebalance
-    prior = statistics.prior(dataset) if rebalanced or classifies(network) else None
-    dial = None
-    if prior is not None and classifies(network):
-        dial = Dial.of(config, prior, rebalanced)
-    loss = losses.of_ab(config, classifies(network), prior if rebalanced else None)
+    prior = rarity = dial = None
+    if tuning and tuning.dial and classifies(network):  # the colours are as rare as they were
+        prior, dial = tuning.about.get("prior"), tuning.dial
+        rarity = np.array(dial.rarity, np.float32)
+    elif rebalanced or classifies(network):
+        prior = statistics.prior(dataset)
+        rarity = bins.rarity(prior)
+        if classifies(network):
+            dial = Dial.of(config, prior, rebalanced)
+    keep = tuning.keep if tuning else 0.0
+    loss = losses.of_ab(config, classifies(network), rarity if rebalanced else None, keep)
     if distance:
         loss = losses.PerceptualLoss(distance.in_precision(policy), config)
     embedder = None
@@ -181,7 +196,11 @@ def _train(report, config, data, options, stack):
     names = _whose_maps_serve(network, config, pretrained) if config.maps else []
     first, rest = frozen.cut(network, names) if names else (None, network)
     part = trained_on.share(config.batch_size)
-    batches = Batches(network, config, dataset, options.seed, embedder, part=part)
+    teacher = Teacher(rest, keep, policy) if keep else None
+    batches = Batches(
+        network, config, dataset, options.seed, embedder, part=part, teacher=teacher
+    )
+    best = Best(folder) if tuning else None
     trainer = Trainer(
         rest,
         config,
@@ -191,10 +210,12 @@ def _train(report, config, data, options, stack):
         checkpoint_seconds=options.checkpoint_seconds,
         thawed=list(pretrained),
         dial=dial,
-        callbacks=options.callbacks,
+        callbacks=[*options.callbacks, *([best] if best else [])],
         lock=lock,
         devices=trained_on,
     )
+    if best:
+        best.trainer = trainer
     if trainer.resume():
         progress = trainer.progress
         done = trainer.finished and exported(trainer, own) and not options.overwrite
@@ -222,14 +243,13 @@ def _train(report, config, data, options, stack):
         return Run(folder, None, history, {}, dataset, stopped_by=trainer.stopped_by)
     if prior is not None:
         identity["prior"] = [float(f"{share:.6g}") for share in prior]
-    with trainer.averaged():
+    published = options.published
+    if best:
+        identity["tuning"]["epoch"] = best.restore()
+        published = published and identity["tuning"]["epoch"] > 0  # else it is the old model
+    with contextlib.nullcontext() if best else trainer.averaged():
         path = export(
-            trainer,
-            network,
-            title,
-            identity,
-            overwrite=options.overwrite,
-            published=options.published,
+            trainer, network, title, identity, overwrite=options.overwrite, published=published
         )
     return Run(folder, path, trainer.progress.history, h5.metadata(path)["metrics"], dataset)
 

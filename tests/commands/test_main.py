@@ -24,6 +24,8 @@ FLAGS = {
     "weights": "archive",
     "data": "data size cut embedding embedding-weights embed-from seed split-by overwrite "
     "max-megapixels",
+    "finetune": "data model keep general epochs steps batch seed split-by embedding-weights maps "
+    "precision run overwrite",
     "eval": "data size cut embedding embedding-weights embed-from batch precision model out split "
     "split-by rebalance against predictions preset metrics classifier classifier-weights "
     "inception-v3-weights vgg16-weights mobilenet-v2-weights perceptual lpips-weights",

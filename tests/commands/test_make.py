@@ -181,6 +181,7 @@ def test_survey_results_takes_a_folder(ready):
         (["colorise", "IN=photo.jpg"], "There is no colorise. `make` alone lists all targets"),
         (["train", "koala"], "There is no train. There are: train-cs230 "),
         (["survey-results"], "make survey-results IN=folder"),
+        (["finetune"], "make finetune DATA=folder"),
         (["survey-nonsense"], "survey-koala"),
         (["train-nonsense"], "train-koala"),
         (["reproduce-nonsense"], "reproduce-koala"),
