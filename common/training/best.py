@@ -41,8 +41,10 @@ class Best(keras.callbacks.Callback):
             return
         assert self.trainer is not None
         scores = self.trainer.validation(self.trainer.validation.predict)
-        cli.say(f"before: validation loss {scores['loss']:.5f}, PSNR {scores['psnr_rgb']:.2f} dB")
-        self._keep(0, scores["loss"])
+        loss, psnr = scores["loss"], scores["psnr_rgb"]
+        decibels = "" if psnr is None else f", PSNR {psnr:.2f} dB"
+        cli.say(f"before: validation loss {loss:.5f}{decibels}")
+        self._keep(0, loss)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keep the weights if they are the best, or count towards the end."""
@@ -62,7 +64,7 @@ class Best(keras.callbacks.Callback):
                 epoch = int(stored["epoch"])
                 weights = [stored[f"{number:05d}"] for number in range(len(stored.files) - 1)]
             self.trainer.model.set_weights(weights)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # NumPy, zipfile and zlib raise anything
             raise UserError(
                 f"{self.path} is corrupt ({cli.first_line(error)}). Delete {self.path.parent} to "
                 "begin this run anew."

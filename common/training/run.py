@@ -210,7 +210,7 @@ def _train(report, config, data, options, stack):
         checkpoint_seconds=options.checkpoint_seconds,
         thawed=list(pretrained),
         dial=dial,
-        callbacks=[*options.callbacks, *([best] if best else [])],
+        callbacks=[*([best] if best else []), *options.callbacks],
         lock=lock,
         devices=trained_on,
     )

@@ -272,6 +272,15 @@ def test_a_changed_source_is_named(source, tmp_path):
     assert _prepare(source, tmp_path, overwrite=True).count("train")
 
 
+def test_the_way_out_of_a_changed_source_fits_fractions_that_make_data_does_not_know(
+    source, tmp_path
+):
+    _prepare(source, tmp_path, embedding=None, fractions=(0.5, 0.25, 0.25))
+    drawn.folder(source / "new", 1)
+    with pytest.raises(UserError, match=r"shards; it is then made anew\.$"):
+        _prepare(source, tmp_path, embedding=None, fractions=(0.5, 0.25, 0.25))
+
+
 def test_other_settings_are_refused_by_name(source, tmp_path):
     _prepare(source, tmp_path)
     with pytest.raises(UserError, match="made with seed=0, not 1"):

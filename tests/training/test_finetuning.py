@@ -62,9 +62,11 @@ def test_the_result_is_named_after_both_and_says_what_it_was_made_of(begun, monk
     assert sum(counts) == 30 and min(counts) > 0 and counts[0] < 27
 
 
-def test_a_stopped_one_goes_on_to_the_same_model(home, begun):
+def test_a_stopped_one_goes_on_to_the_same_model(home, begun, capsys):
     assert tune(keep=0.25, callbacks=(runs.Stop(4),)).stopped_by == signal.SIGTERM
+    assert "before: validation loss" in capsys.readouterr().out
     again = exported(tune(keep=0.25).model)
+    assert "before: validation loss" not in capsys.readouterr().out  # that was known
     for ours, theirs in zip(again, exported(begun / "models/tiny-on-photos.h5"), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
