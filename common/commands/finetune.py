@@ -254,11 +254,14 @@ def _write(card, path, tuned, measured, words, command):
     about = h5.metadata(tuned.model)
     dataset, tuning, start = tuned.dataset, about["tuning"], about["init"]
     counts = ", ".join(f"{dataset.count(split)} {split}" for split in datasets.SPLITS)
+    twin = card.with_name(f"{about['title']}-vivid.h5")
     document = Document(about["title"])
     document.text(
         f"{path.stem} (report {about['report']}), tuned to the pictures of a folder on "
         f"{datetime.datetime.now(datetime.UTC).date()}. {words}"
     )
+    if twin.exists():
+        document.text(f"{twin.stem} is the same network at its vivid end, as VIVID=1 colours.")
     document.list(
         [
             f"begun from: {start['file']}, SHA-256 {start['sha256']}",
