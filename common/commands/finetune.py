@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from common import cli, datasets
+from common import cli, datasets, files
 from common.commands import reports
 from common.commands.train import add_of_runs
 from common.evaluation import evaluate, statistics
@@ -150,8 +150,10 @@ def run(
     tuned = finetune(report, path, data, options, keep=keep)
     if tuned.model is None:
         return Result(tuned)
-    gained = h5.metadata(tuned.model)["tuning"]["epoch"] > 0
-    card = tuned.model.with_suffix(".md")
+    exported = _published(tuned.model)
+    tuned = dataclasses.replace(tuned, model=exported)
+    gained = h5.metadata(exported)["tuning"]["epoch"] > 0
+    card = exported.with_suffix(".md")
     if not tuned.trained and card.exists():
         print(f"{card} has its figures")
         return Result(tuned, gained, card=card)
@@ -163,6 +165,13 @@ def run(
     _write(card, path, tuned, measured, words, command)
     print(f"\n{table}\n{words}\n{card}")
     return Result(tuned, gained, measured, card)
+
+
+def _published(model):
+    """The same model in models/, where a finished run, which is found by its folder, put it."""
+    target = Path("models", model.name)
+    same = target.exists() and files.sha256(target) == files.sha256(model)
+    return target if same else model
 
 
 # --- measuring ----------------------------------------------------------------------------------

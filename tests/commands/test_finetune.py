@@ -14,12 +14,21 @@ from tests.training import home as runs
 FLAGS = ["--data=photos", "--general=others", "--precision=float32", "--epochs=1", "--steps=3"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def undrawn():
+    """Without curves and grids, which take as long as these trainings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_curves", "draw_grid"):
+            patch.setattr(f"common.training.logs.{name}", lambda *_: None)
+        yield
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     drawn.folder("photos", 30, 32)
     drawn.folder("others", 3, 40)
-    runs.train(epochs=1, steps=1, published=True)
+    runs.untrained(tmp_path / "models/tiny.h5")
     return tmp_path
 
 

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 
 from common import cli, training
+from common.networks import h5
+from common.training.run import plain
 from tests import drawn, tiny
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +24,15 @@ def make(folder):
     """40 drawn pictures in folder/photos; returns the folder."""
     drawn.folder(folder / "photos", 40, 40)
     return folder
+
+
+def untrained(path):
+    """Export the tiny network with the metadata that a training would give it."""
+    config = tiny.CONFIGS["plain"]
+    keras.utils.set_random_seed(1)
+    about = {"report": "tiny", "config_name": "plain", "config": plain(config), "title": path.stem}
+    about |= {"options": [], "image_size": config.image_size, "cut": config.cut}
+    h5.export(h5.wrap(drawn.build_model(config), config), path, about)
 
 
 def command(*flags):

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from pathlib import Path
 
 import cv2
 import keras
@@ -18,14 +19,22 @@ from tests.training import home as runs
 SHORT = {"precision": "float32", "epochs": 2, "steps": 3}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def undrawn():
+    """Without curves and grids, which take as long as these trainings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_curves", "draw_grid"):
+            patch.setattr(f"common.training.logs.{name}", lambda *_: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """A folder with a style of 30 pictures, models/tiny.h5, hardly trained, and that tuned."""
+    """A folder with a style of 30 pictures, models/tiny.h5, not trained, and that tuned."""
     folder = tmp_path_factory.mktemp("begun")
     drawn.folder(folder / "photos", 30, 32)
     with runs.current(folder):
-        runs.train(epochs=1, steps=1, published=True)
-        shutil.rmtree("runs")
+        runs.untrained(Path("models/tiny.h5"))
         tune(keep=0.25)
     return folder
 
