@@ -70,6 +70,8 @@ def finetune(
             f"{path} is the vivid end of a model's dial. Tune the faithful one, whose tuning gives "
             f"both ends: MODEL={path.stem.removesuffix('-vivid')}."
         )
+    if options.hosts is not None:
+        raise UserError("A model is tuned on one machine: leave HOSTS= out.")
     if not 0 <= keep < 1:
         raise UserError(f"KEEP is at least 0 and below 1. Received: {keep}.")
     source = datasets.source_of(data)

@@ -197,9 +197,7 @@ def _train(report, config, data, options, stack):
     first, rest = frozen.cut(network, names) if names else (None, network)
     part = trained_on.share(config.batch_size)
     teacher = Teacher(rest, keep, policy) if keep else None
-    batches = Batches(
-        network, config, dataset, options.seed, embedder, part=part, teacher=teacher
-    )
+    batches = Batches(network, config, dataset, options.seed, embedder, part=part, teacher=teacher)
     best = Best(folder) if tuning else None
     trainer = Trainer(
         rest,
