@@ -8,9 +8,11 @@ from common import cli
 from common.cli import UserError
 from common.commands import finetune
 from common.networks import h5
+from common.training.best import PATIENCE
 from tests import drawn, tiny
 from tests.training import home as runs
 
+NAME = "tiny-on-photos"
 FLAGS = ["--data=photos", "--general=others", "--precision=float32", "--epochs=1", "--steps=3"]
 
 
@@ -60,10 +62,14 @@ def test_it_ends_with_a_table_and_a_card(home, capsys):
 
 
 def test_where_nothing_was_gained_it_says_so_and_exits_1(home, capsys, monkeypatch):
+    """Then the result is the old model, and is not published."""
     monkeypatch.setattr("common.training.finetuning.RATE", 1e4)
-    assert command("--steps=1") == 1
+    assert command("--steps=1", "--epochs=9", "--run=r") == 1
     assert "Nothing was gained" in capsys.readouterr().out
     assert sorted(path.name for path in (home / "models").iterdir()) == ["tiny.h5"]
+    assert len(runs.progress(home)["history"]) == PATIENCE
+    old, new = (h5.load(path).get_weights() for path in ("models/tiny.h5", f"runs/r/{NAME}.h5"))
+    assert all((ours == theirs).all() for ours, theirs in zip(old, new, strict=True))
 
 
 def test_a_folder_must_be_named(home, capsys):

@@ -1,6 +1,7 @@
 """A folder to train in, and runs of the tiny report of tests/tiny.py."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 
 from common import cli, training
+from common.color import bins
 from common.networks import h5
 from common.training.run import plain
 from tests import drawn, tiny
@@ -26,13 +28,19 @@ def make(folder):
     return folder
 
 
-def untrained(path):
-    """Export the tiny network with the metadata that a training would give it."""
+def untrained(path, dial=None):
+    """Export the tiny network with the metadata that a training gives; dial: of one for bins."""
     config = tiny.CONFIGS["plain"]
     keras.utils.set_random_seed(1)
+    network = drawn.build_model(config)
     about = {"report": "tiny", "config_name": "plain", "config": plain(config), "title": path.stem}
     about |= {"options": [], "image_size": config.image_size, "cut": config.cut}
-    h5.export(h5.wrap(drawn.build_model(config), config), path, about)
+    if dial:
+        about |= {"options": ["bins"], "dial": dataclasses.asdict(dial)}
+        model = h5.wrap(bins.with_head(network), config, dial.decode)
+    else:
+        model = h5.wrap(network, config)
+    h5.export(model, path, about)
 
 
 def command(*flags):

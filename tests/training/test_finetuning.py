@@ -11,8 +11,9 @@ import pytest
 
 from common import training
 from common.cli import UserError
+from common.color.dial import Dial
 from common.networks import h5
-from common.training.best import PATIENCE
+from common.training import finetuning
 from tests import drawn, tiny
 from tests.training import home as runs
 
@@ -80,11 +81,10 @@ def test_a_stopped_one_goes_on_to_the_same_model(home, begun, capsys):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_tuned_model_is_tuned_further_at_the_rate_of_the_first(begun, home):
-    shutil.copy(begun / "models/tiny-on-photos.h5", home / "models/first.h5")
-    about = h5.metadata(tune("first", epochs=1, steps=1, published=False).model)
-    assert about["title"] == "first-on-photos"
-    assert about["config"]["learning_rate"] == pytest.approx(0.3 * 1e-2)
+def test_a_tuned_model_is_tuned_further_at_the_rate_of_the_first(begun, monkeypatch):
+    monkeypatch.chdir(begun)
+    monkeypatch.setattr(finetuning, "train", lambda report, config, data, options: config)
+    assert tune("tiny-on-photos").learning_rate == pytest.approx(0.3 * 1e-2)
 
 
 def test_keeping_more_ends_nearer_to_the_old_model(home, begun):
@@ -101,11 +101,11 @@ def test_keeping_more_ends_nearer_to_the_old_model(home, begun):
 
 
 def test_a_classifier_keeps_its_dial(home):
-    runs.train(epochs=1, steps=1, run="bins", bins=True, published=True)
-    before = h5.metadata("models/tiny-bins.h5")
-    after = h5.metadata(tune("tiny-bins", epochs=1, steps=2).model)
-    assert after["options"] == ["bins"] and after["dial"] == before["dial"]
-    assert after["prior"] == before["prior"]
+    dial = Dial((0.4, 0.0), (0.5, 0.7), 0.0, tuple(np.linspace(0.5, 2, 313)), 0.0)
+    runs.untrained(home / "models/bins.h5", dial)
+    after = h5.metadata(tune("bins", epochs=1, steps=2, published=False).model)
+    assert after["options"] == ["bins"]
+    assert Dial.of_json(after["dial"]) == Dial.of_json(h5.metadata("models/bins.h5")["dial"])
 
 
 def test_it_ends_with_the_moving_average_of_the_best_epoch(home):
@@ -119,17 +119,6 @@ def test_it_ends_with_the_moving_average_of_the_best_epoch(home):
     run = tune(report=report)
     best = min(run.history, key=lambda row: row["val_loss"])
     assert run.metrics["mse_ab"] == pytest.approx(best["val_mse_ab"], rel=1e-4)
-
-
-def test_without_a_better_epoch_it_is_the_old_model_and_is_not_published(home, monkeypatch):
-    monkeypatch.setattr("common.training.finetuning.RATE", 1e4)
-    run = tune(epochs=9, steps=1)
-    assert run.model == run.folder / "tiny-on-photos.h5"
-    assert not (home / "models/tiny-on-photos.h5").exists()
-    assert h5.metadata(run.model)["tuning"]["epoch"] == 0
-    assert len(run.history) == PATIENCE
-    for ours, theirs in zip(exported(run.model), exported("models/tiny.h5"), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 # --- what cannot be tuned ------------------------------------------------------------------------
