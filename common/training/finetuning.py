@@ -33,7 +33,7 @@ from common.training.tuning import (
 OF_TRAINING = {
     *("augment", "fractions", "faithful", "vivid", "export_both", "learning_rate", "decay"),
     *("batch_size", "steps", "epochs", "unfreeze_after", "unfrozen_rate", "maps", "watched"),
-    *("classes", "class_weight", "encoder_rate", "weight_decay"),
+    *("classes", "class_weight", "rebalance"),
 }
 
 
