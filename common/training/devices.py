@@ -120,16 +120,16 @@ def opened(
         _start(coordinator, met)
         chosen = _chosen(devices or "all")
         met.require_same({"devices": len(chosen)})
-        devices_of_all = Devices(chosen, met)
-        yield devices_of_all
-        devices_of_all.release()
+        trained_on = Devices(chosen, met)
+        yield trained_on
+        trained_on.release()
     except UserError as error:
         _leave(met, str(error))
         raise
     except BaseException as error:
         if isinstance(error, Exception):
             time.sleep(WAIT)  # meanwhile a lost connection ends this process, with a line
-        _leave(met, first_line(error))
+        _leave(met, "stopped" if isinstance(error, KeyboardInterrupt) else first_line(error))
         raise
 
 
