@@ -107,8 +107,8 @@ def opened(
 
     devices: how many of each host, "all", or None: one, or with several hosts all. To be called
     before JAX computes anything, with Keras's seed set. An error within the context ends the other
-    hosts too, and `UserError` is raised for a host that ends or dies, unless that ends this process
-    first (`Hosts`).
+    hosts too, as theirs end this one (`Hosts`). `UserError` where there are not so many devices, or
+    where the hosts do not come or differ.
     """
     check(devices, coordinator, hosts, host_id)
     if coordinator is None or hosts is None or host_id is None:
