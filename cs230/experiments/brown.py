@@ -6,19 +6,16 @@ reports/brown/<data>, beside the evaluation of all of them on the test split. A 
 goes on where it stopped; finished runs are reused.
 """
 
-import csv
 import dataclasses
-import io
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 import cs230
-from common import cli, datasets, files, metrics, training
+from common import cli, datasets, metrics, training
 from common.commands import variants
 from common.evaluation import markdown, table
 from common.evaluation.rows import Evaluation, Row
@@ -36,13 +33,11 @@ class Change(variants.Change):
     """What differs from the report's `plain`.
 
     why: whose failure it might explain, or what it is hoped to mend. A field of None is the
-    embedding that the command names. linear: whether the last layer has no tanh. share: of the
-    training pictures.
+    embedding that the command names. linear: whether the last layer has no tanh.
     """
 
     why: str = ""
     linear: bool = False
-    share: float = 1.0
 
 
 CHANGES = {
@@ -64,7 +59,6 @@ CHANGES = {
     ),
     "still": Change("no zoom, flip, shear", {"augment": ()}, why="cs230's augmentation"),
     "long": Change("three times as long", why="lee2021, cs230: too short a training", times=3),
-    "few": Change("a tenth of the photos, as many steps", why="too few pictures", share=0.1),
     "fused": Change(
         "a classifier's prediction", {"embedding": None}, why="cs230's hope of `fusion`"
     ),
@@ -85,19 +79,11 @@ def main(argv: list[str] | None = None) -> int:
     flags = variants.passed(args, others, *names, instead=f"changes of {BASE} are")
     base = variants.Variant.of(cs230, [*flags, f"--config={BASE}", "--unpublished"])
     keys = dict.fromkeys(["base", *(args.changes or CHANGES)])
-    whole = {key: _variant(key, base, args) for key in keys if CHANGES[key].share == 1}
-    runs = variants.trained(whole)
+    runs = variants.trained({key: _variant(key, base, args) for key in keys})
     # All of them have the same pictures, but not all an embedding.
     dataset = datasets.Dataset(runs["base"].dataset.folder)
     out = Path("reports", "brown", dataset.name)
-    parts = {
-        key: _of_a_part(_variant(key, base, args), CHANGES[key].share, dataset, out)
-        for key in keys
-        if key not in whole
-    }
-    runs |= variants.trained(parts)
-    models = variants.exports({key: runs[key] for key in keys})
-    evaluation, rows = variants.measured(models, dataset, out / "evaluation")
+    evaluation, rows = variants.measured(variants.exports(runs), dataset, out / "evaluation")
     print("\n" + report(evaluation, rows, dataset).write(out / "brown.md"))
     return 0
 
@@ -129,28 +115,6 @@ def _variant(key: str, base: variants.Variant, args: Any) -> variants.Variant:
     if change.linear:
         report = dataclasses.replace(report, build_model=_linear)
     return dataclasses.replace(made, report=report)
-
-
-def _of_a_part(
-    variant: variants.Variant, share: float, dataset: datasets.Dataset, out: Path
-) -> variants.Variant:
-    """The variant with a share of the training pictures, evenly spread over their sorted names.
-
-    The steps and the pictures of the other splits are the same. Which pictures is a list in `out`.
-    """
-    names = {split: sorted(dataset.names(split)) for split in datasets.SPLITS}
-    count = len(names["train"])
-    kept = np.linspace(0, count - 1, max(1, round(share * count))).round().astype(int)
-    names["train"] = [names["train"][at] for at in kept]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([name, split] for split, of_split in names.items() for name in of_split)
-    path = out / f"share-{share:g}.csv"
-    files.write_text(path, text.getvalue())
-    batch = variant.options.batch or CONFIGS[BASE].batch_size
-    steps = variant.options.steps or -(-count // batch)
-    options = dataclasses.replace(variant.options, split_by=str(path), steps=steps)
-    return dataclasses.replace(variant, options=options)
 
 
 def _linear(config: Config) -> keras.Model:
