@@ -72,6 +72,8 @@ def check_graph(model: Any, path: str | Path) -> None:
     for tensor in tensors:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise _refusal(path, f"{tensor.name or 'numbers'}, whose data are in another file")
+        if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) > _stored(tensor):
+            raise _refusal(path, f"{tensor.name or 'numbers'}, of which most are not stored")
     try:
         sizes = dict(_sizes(onnx, model))
     except Exception as error:  # shape inference has no class of its own in every version
@@ -104,6 +106,12 @@ def _sizes(onnx, model) -> Iterable[tuple[str, int]]:
         shape = value.type.tensor_type
         if shape.HasField("shape") and all(d.HasField("dim_value") for d in shape.shape.dim):
             yield value.name, math.prod(d.dim_value for d in shape.shape.dim)
+
+
+def _stored(tensor):
+    """The most numbers that a tensor's data can hold: two a byte, or one an entry of a list."""
+    lists = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)
+    return 2 * (len(tensor.raw_data) + sum(map(len, (*lists, tensor.uint64_data))))
 
 
 def _refusal(path, what):

@@ -149,6 +149,8 @@ def _opened(path):
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+        for given in (*session.get_inputs(), *session.get_outputs()):
+            _ = given.name, given.shape  # which may be no UTF-8
     except Exception as error:  # its exceptions have no common class
         raise UserError(f"{path} cannot be loaded ({first_line(error)}). Export it anew.") from None
     return session, metadata, f"ONNX Runtime {onnxruntime.__version__}"

@@ -160,6 +160,12 @@ def huge():
     return graph(helper.make_node("Expand", ["l", "shape"], ["ab"]), initializers=[shape])
 
 
+def missing():
+    scale = onnx.numpy_helper.from_array(np.ones(2, np.float32), "scale")
+    scale.dims[0] = 1 << 40
+    return graph(helper.make_node("Mul", ["l", "scale"], ["ab"]), initializers=[scale])
+
+
 def looping():
     branch = helper.make_graph([], "b", [], [])
     node = helper.make_node("If", ["l"], ["ab"], then_branch=branch, else_branch=branch)
@@ -176,6 +182,7 @@ def looping():
         ),
         (looping, "the operator If"),
         (external, "secret, whose data are in another file"),
+        (missing, "scale, of which most are not stored"),
         (huge, "ab, of .* numbers a picture"),
         (lambda: graph(helper.make_node("Identity", ["l"], ["ab"])), "is no colorizer|damaged"),
         (
@@ -190,6 +197,16 @@ def test_a_strangers_file_is_one_line(tmp_path, made, message):
     with pytest.raises(UserError, match=message) as caught:
         OnnxNetwork(path)
     assert str(path) in str(caught.value)
+
+
+def test_names_that_are_no_text_are_one_line(tmp_path):
+    scale = onnx.numpy_helper.from_array(np.ones(2, np.float32), "scale")
+    whole = graph(helper.make_node("Mul", ["l", "scale"], ["ab"]), initializers=[scale])
+    whole.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "pictures"
+    path = tmp_path / "x.onnx"
+    path.write_bytes(whole.SerializeToString().replace(b"pictures", b"pict\xebres"))
+    with pytest.raises(UserError, match="cannot be loaded|damaged"):
+        OnnxNetwork(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG", b"\x08\x07" * 50, b"{}", b"\xff" * 999])
