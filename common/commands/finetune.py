@@ -15,7 +15,7 @@ from common.commands.train import add_of_runs
 from common.evaluation import evaluate, statistics
 from common.evaluation.markdown import Document
 from common.evaluation.rows import Comparison, Evaluation
-from common.networks import backend, h5, model_names
+from common.networks import backend, embeddings, h5, model_names
 from common.training.finetuning import described, finetune
 from common.training.options import Options
 from common.training.report import Report
@@ -201,7 +201,11 @@ def _on_others(path, tuned, general):
 
 
 def _measure(title, path, tuned, dataset, limit, out):
-    options = evaluate.Options(limit=limit, keep_going=False)
+    # Training keeps an embedding network's weights in models/, where the model itself may not be.
+    embedding = h5.metadata(tuned.model).get("embedding")
+    kept = embeddings.kept("models", embedding) if embedding else None
+    weights = str(kept) if kept and kept.exists() else None
+    options = evaluate.Options(limit=limit, weights=weights, keep_going=False)
     evaluation = evaluate.evaluate([path, tuned.model], dataset, "test", out, options)
     before, after = (row.name for row in evaluation.rows if row.kind == "model")
     seen = max(evaluation.row(name).seen or 0 for name in (before, after))

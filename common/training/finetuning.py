@@ -94,7 +94,9 @@ def finetune(
         epochs=options.epochs or EPOCHS,
         run=options.run or f"{tuning.title}-{source.name}",
         embed_from=embedding.get("from", "shard"),
-        embedding_weights=options.embedding_weights or _weights_of(embedding, path.parent),
+        embedding_weights=_weights_of(embedding, path.parent)
+        if options.embedding_weights in (None, "auto")
+        else options.embedding_weights,
     )
     return train(report, tuned(_from_maps(report, config), rate), str(data), options)
 
@@ -165,8 +167,9 @@ def _weights_of(embedding, folder):
     """What an embedding network's weights are to be taken from, to be those of a model."""
     if not embedding:
         return None
-    known = embedding["weights"] in ("imagenet", "random")
-    return embedding["weights"] if known else str(embeddings.kept(folder, embedding))
+    kept = embeddings.kept(folder, embedding)
+    known = embedding["weights"] in ("imagenet", "random") and not kept.exists()
+    return embedding["weights"] if known else str(kept)
 
 
 def _from_maps(report, config):
