@@ -1,5 +1,6 @@
 """The checkpoint: damaged, half written, in mixed precision."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,10 +13,24 @@ from common.training import checkpoint
 from tests.training import home as runs
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A folder with a run of one epoch, `r`, and one of two, `whole`, which `r` is to end as."""
+    folder = runs.make(tmp_path_factory.mktemp("begun"))
+    with runs.current(folder):
+        runs.train(run="whole", epochs=2, steps=3)
+        runs.train(epochs=1, steps=3)
+        shutil.copytree("runs", "kept")
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return runs.make(tmp_path)
+def home(begun, monkeypatch):
+    """`begun` as the current folder, with its two runs as they were."""
+    monkeypatch.chdir(begun)
+    shutil.rmtree("runs")
+    shutil.copytree("kept", "runs")
+    return begun
 
 
 def _flip(path):
@@ -27,8 +42,6 @@ def _flip(path):
 
 
 def test_the_one_before_serves_in_place_of_a_damaged_one(home, capsys):
-    runs.train(run="whole", epochs=2, steps=3)
-    runs.train(epochs=1, steps=3)
     path = home / "runs" / "r" / "checkpoint.npz"
     _flip(path)
     capsys.readouterr()
@@ -38,35 +51,29 @@ def test_the_one_before_serves_in_place_of_a_damaged_one(home, capsys):
 
 
 def test_two_damaged_ones_are_refused_and_kept(home):
-    runs.train(epochs=1, steps=1)
     path = home / "runs" / "r" / "checkpoint.npz"
     kept = {each: _flip(each) for each in (path, checkpoint.before(path))}
     with pytest.raises(UserError, match=r"checkpoint.npz is corrupt \(.*\). Delete it"):
-        runs.train(epochs=2, steps=1)
+        runs.train(epochs=2, steps=3)
     assert {each: each.read_bytes() for each in kept} == kept
 
 
 def test_killed_between_its_two_renamings_a_run_goes_on(home):
-    runs.train(run="whole", epochs=2, steps=1)
-    runs.train(epochs=1, steps=1)
     path = home / "runs" / "r" / "checkpoint.npz"
     path.replace(checkpoint.before(path))
-    runs.train(epochs=2, steps=1)
+    runs.train(epochs=2, steps=3)
     assert runs.state(home) == runs.state(home, "whole")
 
 
 def test_one_of_an_earlier_version_has_no_seal_and_is_read(home):
-    runs.train(run="whole", epochs=2, steps=1)
-    runs.train(epochs=1, steps=1)
     path = home / "runs" / "r" / "checkpoint.npz"
     with np.load(path) as stored:
         np.savez(path, **stored)
-    runs.train(epochs=2, steps=1)
+    runs.train(epochs=2, steps=3)
     assert runs.state(home) == runs.state(home, "whole")
 
 
 def test_a_full_disk_leaves_no_half_one(home, monkeypatch, capsys):
-    runs.train(epochs=1, steps=1)
     path = home / "runs" / "r" / "checkpoint.npz"
     before = path.read_bytes()
 
@@ -76,7 +83,7 @@ def test_a_full_disk_leaves_no_half_one(home, monkeypatch, capsys):
 
     monkeypatch.setattr(np, "savez", full)
     capsys.readouterr()
-    assert runs.command("--epochs", "2", "--steps", "1") == 2
+    assert runs.command("--epochs", "2", "--steps", "3") == 2
     assert "the disk is full" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert not list(path.parent.glob(".*"))
@@ -85,11 +92,11 @@ def test_a_full_disk_leaves_no_half_one(home, monkeypatch, capsys):
 @pytest.mark.slow
 @pytest.mark.bfloat16
 def test_mixed_bfloat16_resumes_to_the_same_bits(home):
-    options = {"precision": "mixed_bfloat16", "steps": 3}
-    runs.train(run="whole", epochs=2, **options)
-    runs.train(epochs=1, **options)
-    runs.train(epochs=2, **options)
-    assert runs.state(home) == runs.state(home, "whole")
+    options = {"precision": "mixed_bfloat16", "steps": 3, "run": "mixed"}
+    runs.train(**options | {"run": "both"}, epochs=2)
+    runs.train(**options, epochs=1)
+    runs.train(**options, epochs=2)
+    assert runs.state(home, "mixed") == runs.state(home, "both")
 
 
 @pytest.mark.parametrize(
