@@ -11,11 +11,14 @@ from common.networks.precision import choose_jit
 from common.training import losses
 from tests import drawn
 
+LOOK = 20  # steps between two looks at the error
 
-def share_of_mean_colour(report, config, steps, pictures=4, seed=0):
+
+def share_of_mean_colour(report, config, steps, pictures=4, seed=0, enough=0.0):
     """The error of a model to export as a share of the mean colour's, on what it was trained on.
 
-    It is the MSE of ab, or the distance of the pictures where that is the config's loss.
+    It is the MSE of ab, or the distance of the pictures where that is the config's loss. Training
+    ends after so many steps, or as soon as a look finds a share below `enough`.
 
     report: a report's package, or a `training.Report`. The embeddings are drawn, one a picture, at
     the deviation of an ImageNet network's logits.
@@ -46,15 +49,24 @@ def share_of_mean_colour(report, config, steps, pictures=4, seed=0):
     y = lab.scale_ab(ab, config)
     if distance:
         y = np.concatenate([x["l"], y], -1)
-    for _ in range(steps):
+    colouring = network
+    if isinstance(network.output, dict):
+        colouring = keras.Model(network.input, network.output["ab"], name=network.name)
+    exported = h5.wrap(colouring, config)
+    mean_colour = np.broadcast_to(ab.mean((0, 1, 2)), ab.shape)
+    distance_of = distance and perceptual.features(distance, "random")
+
+    def error(colours):
+        if not distance:
+            return np.mean((colours - ab) ** 2)
+        coloured = metrics.recolour(inputs["l"], colours) / 255
+        return float(keras.ops.mean(distance_of(rgb / np.float32(255), coloured)))
+
+    for step in range(1, steps + 1):
         network.train_on_batch(x, y)
-    predicted = predict(h5.wrap(network, config), inputs)
-    mean_colour = ab.mean((0, 1, 2))
-    if distance:
-        distance_of = perceptual.features(distance, "random")
-        ours, baseline = (
-            distance_of(rgb / np.float32(255), metrics.recolour(inputs["l"], each) / 255)
-            for each in (predicted, np.broadcast_to(mean_colour, ab.shape))
-        )
-        return float(keras.ops.mean(ours) / keras.ops.mean(baseline))
-    return np.mean((predicted - ab) ** 2) / np.mean((mean_colour - ab) ** 2)
+        if step % LOOK == 0 or step == steps:
+            exported.get_layer(colouring.name).set_weights(colouring.get_weights())
+            share = error(predict(exported, inputs)) / error(mean_colour)
+            if share < enough:
+                break
+    return share

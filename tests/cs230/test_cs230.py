@@ -181,14 +181,15 @@ def test_the_pictures_are_split_and_changed_as_the_report_says(name, monkeypatch
     assert sorted(config.augment) == ["flip", "shear", "zoom"]
 
 
-# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# The error after all steps, as a share of the mean colour's, with the seeds 0, 1 and 2, on AVX2 in
+# float32:
 # fusion: 0.010, 0.009, 0.009. plain: 0.054, 0.055, 0.034.
 STEPS = {"fusion": 200, "plain": 250}
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_it_learns(name, seed=0):
-    share = learning.share_of_mean_colour(cs230, narrow(name), STEPS[name], seed=seed)
+    share = learning.share_of_mean_colour(cs230, narrow(name), STEPS[name], enough=0.2, seed=seed)
     assert share < 0.2
 
 

@@ -467,16 +467,21 @@ def test_densenets_first_kernel_is_summed_over_the_colours(tmp_path, small_netwo
     whole.save_weights(tmp_path / "densenet.weights.h5")
     network = small_networks["densenet_mse"]
     densenet.load(network, feup.CONFIGS["densenet_mse"], str(tmp_path / "densenet.weights.h5"))
-    cut = keras.Model(whole.input, whole.get_layer(densenet.CUT).output)
-    l = lightness()
-    assert network.get_layer("densenet").predict_on_batch(l) == pytest.approx(
-        cut.predict_on_batch(np.repeat(l, 3, -1)), rel=1e-3, abs=1e-3
-    )
+    for layer in filter(lambda layer: layer.weights, network.get_layer("densenet").layers):
+        for ours, theirs in zip(
+            layer.get_weights(), whole.get_layer(layer.name).get_weights(), strict=True
+        ):
+            first = ours.shape != theirs.shape
+            assert first == (layer.name == "conv1_conv")
+            assert ours == pytest.approx(
+                theirs.sum(2, keepdims=True) if first else theirs, abs=1e-6
+            )
 
 
 # --- learning, and what comes out -------------------------------------------------------------
 
-# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# The error after all steps, as a share of the mean colour's, with the seeds 0, 1 and 2, on AVX2 in
+# float32:
 # resnet18_mse: 0.020, 0.019, 0.026. densenet_mse: 0.127, 0.152, 0.134.
 # eccv16_mse: 0.013, 0.020, 0.055. eccv16_rebalanced: 0.008, 0.008, 0.008.
 # resnet18_mobilenet_v2: 0.185, 0.104, 0.202.
@@ -495,7 +500,7 @@ LEARNED = {  # steps, changes
 def test_it_learns(name, seed=0):
     steps, changes = LEARNED[name]
     config = narrow(name, **changes)
-    share = learning.share_of_mean_colour(feup, config, steps, seed=seed)
+    share = learning.share_of_mean_colour(feup, config, steps, enough=0.5, seed=seed)
     assert share < 0.5
 
 

@@ -224,7 +224,8 @@ def test_adadelta_and_the_weight_of_the_classes():
     assert model.test_on_batch(x, y, return_dict=True)["loss"] == pytest.approx(expected, rel=1e-4)
 
 
-# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# The error after all steps, as a share of the mean colour's, with the seeds 0, 1 and 2, on AVX2 in
+# float32:
 # jain: 0.054, 0.059, 0.087. jain_unnormalised: 0.023, 0.034, 0.024.
 # iizuka2016: 0.066, 0.061, 0.077.
 LEARNED = {  # steps, changes
@@ -237,7 +238,9 @@ LEARNED = {  # steps, changes
 @pytest.mark.parametrize("name", LEARNED)
 def test_it_learns(name, seed=0):
     steps, changes = LEARNED[name]
-    share = learning.share_of_mean_colour(iizuka, _narrow(name, **changes), steps, seed=seed)
+    share = learning.share_of_mean_colour(
+        iizuka, _narrow(name, **changes), steps, enough=0.5, seed=seed
+    )
     assert share < 0.5
 
 

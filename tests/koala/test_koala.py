@@ -102,7 +102,8 @@ def test_activations_are_relu_inside_and_tanh_last(networks):
     assert activations == ["relu"] * 13 + ["tanh"]
 
 
-# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# The error after all steps, as a share of the mean colour's, with the seeds 0, 1 and 2, on AVX2 in
+# float32:
 # lee2021: 0.040, 0.017, 0.025. baldassarre2017: 0.027, 0.017, 0.013.
 # lee2021_decay: 0.036, 0.023, 0.056.
 STEPS = {"lee2021": 300, "baldassarre2017": 300, "lee2021_decay": 400}
@@ -110,7 +111,7 @@ STEPS = {"lee2021": 300, "baldassarre2017": 300, "lee2021_decay": 400}
 
 @pytest.mark.parametrize("name", STEPS)
 def test_it_learns(name, seed=0):
-    share = learning.share_of_mean_colour(koala, narrow(name), STEPS[name], seed=seed)
+    share = learning.share_of_mean_colour(koala, narrow(name), STEPS[name], enough=0.2, seed=seed)
     assert share < 0.2
 
 

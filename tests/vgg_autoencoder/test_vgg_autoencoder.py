@@ -277,7 +277,8 @@ def _drawn_report():
 # --- learning ---------------------------------------------------------------------------------
 
 
-# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32:
+# The error after all steps, as a share of the mean colour's, with the seeds 0, 1 and 2, on AVX2 in
+# float32:
 # zaman2020: 0.062, 0.049, 0.067. mobilenet_v2: 0.126, 0.083, 0.089.
 # The other configs are `zaman2020` with no penalties, and with a later phase of training.
 STEPS = {"zaman2020": 100, "mobilenet_v2": 200}
@@ -286,7 +287,9 @@ STEPS = {"zaman2020": 100, "mobilenet_v2": 200}
 @pytest.mark.parametrize("name", STEPS)
 def test_it_learns(name, seed=0):
     config = _narrow(name, learning_rate=3e-3)  # so few steps need ten times the rate
-    share = learning.share_of_mean_colour(_drawn_report(), config, STEPS[name], seed=seed)
+    share = learning.share_of_mean_colour(
+        _drawn_report(), config, STEPS[name], enough=0.5, seed=seed
+    )
     assert share < 0.5
 
 

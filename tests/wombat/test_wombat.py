@@ -176,11 +176,10 @@ def awake(config):
     return network
 
 
-# The error as a share of the mean colour's with the seeds 0, 1 and 2, on AVX2 in float32: XX.
 def test_it_learns(seed=0):
     config = dataclasses.replace(narrow(learning_rate=1e-2, faithful=(0.38, 0.0)), image_size=32)
     report = dataclasses.replace(training.Report.of(wombat), build_model=awake)
-    assert learning.share_of_mean_colour(report, config, 80, seed=seed) < 0.3
+    assert learning.share_of_mean_colour(report, config, 80, enough=0.3, seed=seed) < 0.3
 
 
 # The seeds 0, 1 and 2 in float32: 0.49, 0.43, 0.18.
@@ -189,7 +188,7 @@ def test_the_transformer_learns(seed=0):
     config = narrow("transformer", learning_rate=1e-2, faithful=(0.38, 0.0), transformer=(32, 2, 1))
     report = dataclasses.replace(training.Report.of(wombat), build_model=awake)
     config = dataclasses.replace(config, image_size=32)
-    assert learning.share_of_mean_colour(report, config, 80, seed=seed) < 0.8
+    assert learning.share_of_mean_colour(report, config, 80, enough=0.8, seed=seed) < 0.8
 
 
 def test_the_exported_model_predicts_ab():
