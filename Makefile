@@ -21,7 +21,7 @@ EACH  := $(call having,train,train) $(call having,reproduce,claims) $(call havin
 # NAME=value on make's command line becomes --name=value of the Python command. The value goes
 # through the environment, unexpanded: blanks, quotes, dollars and accents arrive as typed.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
-OF_SET_UP := PYTHON GPU HEADLESS HEIF FILM DEMO LITE LOCKED
+OF_SET_UP := PYTHON GPU HEADLESS HEIF FILM DEMO LITE RAY LOCKED
 GIVEN := $(sort $(filter-out $(OF_SET_UP),$(GIVEN)))
 $(foreach name,$(GIVEN),$(eval override export $(name) := $$(value $(name))))
 
@@ -54,7 +54,7 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv; options, each =1: GPU HEADLESS HEIF FILM DEMO LITE LOCKED
+setup: .venv/ready ## make .venv; options, each =1: GPU HEADLESS HEIF FILM DEMO LITE RAY LOCKED
 	@echo "set-up: .venv is ready$(if $(OPTIONS),: $(OPTIONS))"
 
 # What these do is in the table of common/commands/__main__.py.
@@ -174,23 +174,29 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   VIVID=0..1 TINT=warm|cool|a,b  how to colour them; VARIANTS=1 shows one in nine ways
 ##   REFINE=none|guided|tv|crf  what is done to the colours after the network
 ##   CLEAN=1 BORDER=keep  for scans of old prints: take the tint off, leave the paper
+##   ENGINE=ray RAY_ADDRESS=host:port  data, folders and tables by Ray's workers (docs/cluster.md)
 ##   EMBEDDING=mobilenet_v2  a small network instead of the report's
 
 # --- Set-up -------------------------------------------------------------------------------------
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was
 # interrupted, and what it left cannot be trusted: the environment is made anew. Two set-ups at once
 # (a second terminal) take turns, where the system has flock. "options" keeps
-# GPU=1, HEADLESS=1, HEIF=1, FILM=1, DEMO=1, LITE=1 and LOCKED=1 for every later set-up. LOCKED=1
-# makes an unlocked environment anew: pip compares hashes of what it installs, not of what is there.
+# GPU=1, HEADLESS=1, HEIF=1, FILM=1, DEMO=1, LITE=1, RAY=1 and LOCKED=1 for every later set-up.
+# LOCKED=1 makes an unlocked environment anew: pip compares hashes of what it installs, not of what is
+# there.
 
 KEPT    := $(shell cat .venv/options 2>/dev/null)
 OPTIONS := $(sort $(KEPT) $(if $(filter 1,$(GPU)),gpu) $(if $(filter 1,$(HEADLESS)),headless) \
              $(if $(filter 1,$(HEIF)),heif) $(if $(filter 1,$(FILM)),film) \
-             $(if $(filter 1,$(DEMO)),demo) $(if $(filter 1,$(LITE)),lite) $(if $(filter 1,$(LOCKED)),locked))
+             $(if $(filter 1,$(DEMO)),demo) $(if $(filter 1,$(LITE)),lite) \
+             $(if $(filter 1,$(RAY)),ray) $(if $(filter 1,$(LOCKED)),locked))
 # $(call without,option,text): the text, unless the option was asked for
 without  = $(if $(filter $(1),$(OPTIONS)),,$(2))
 ADDING  := gpu heif film demo lite
 ifneq ($(filter locked,$(OPTIONS)),)
+ifneq ($(filter ray,$(OPTIONS)),)
+$(error LOCKED=1 has no hashes of what RAY=1 installs: leave one out (make clean forgets both))
+endif
 # The packages of all options but one, which has many, are in one file: all but those of options not
 # asked for. No source archives, whose builds install tools that no hash holds.
 OTHERS  := opencv-python$(or $(call without,headless,-headless),=)
@@ -201,7 +207,7 @@ PRINT   := awk '/^[a-z]/ { other = /^($(OTHERS))/ } !other' $(NEEDED)
 PINNED  := --require-hashes --no-deps --only-binary=:all:
 else
 NEEDED  := requirements.txt requirements-test.txt \
-             $(patsubst %,requirements-%.txt,$(filter $(ADDING),$(OPTIONS)))
+             $(patsubst %,requirements-%.txt,$(filter $(ADDING) ray,$(OPTIONS)))
 PRINT   := cat $(NEEDED)
 # Gradio takes an older Pillow than all else: pip finds which.
 PINNED  := --constraint $(call without,demo,requirements.lock)$(if \

@@ -6,6 +6,7 @@
     locks           one process at a time in a folder, and who that is
     seals           a changed byte of a file is seen
     processes       helper processes: what may crash or hang costs one task
+    engines         sharing work out: in this process, or by Ray's workers
     color           sRGB <-> L*a*b*, the scaling of L* and ab, the 313 bins
     photos          any picture file <-> array
     networks        layers, pretrained networks and weights, precision, .h5 files

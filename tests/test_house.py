@@ -94,6 +94,7 @@ STAGES = [
     "locks",
     "seals",
     "processes",
+    "engines",
     "color",
     "photos",
     "networks",
@@ -238,7 +239,7 @@ def pinned(name):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_import_is_declared(package):
     known = declared("requirements.txt")
-    for extra in ("film", "heif", "onnx", "demo"):
+    for extra in ("film", "heif", "onnx", "demo", "ray"):
         known |= declared(f"requirements-{extra}.txt")
     if package in ("common", *REPORTS):  # jax is optional: asked for by the user's backend
         known["jax"] = None

@@ -7,50 +7,118 @@ import dataclasses
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from common import cli, files, photos
+from common import cli, engines, files, photos
 from common.cli import UserError
 from common.colorize import places, report
-from common.colorize.engine import Engine, threads
+from common.colorize.engine import Engine, started, threads
 from common.colorize.places import Options
 from common.colorize.report import Row
 from common.colorize.room import Room
+from common.colorize.settings import Settings
 from common.colorize.writing import write
 from common.locks import Place
 from common.photos import PhotoError
 
 MEGAPIXELS = 64.0  # read and not yet written; a larger photo is alone. The most is 12 bytes a pixel
+PIECE = 16  # photos at a time, where other processes colour them
 
 
 def colour_folder(options: Options, engine: Engine) -> int:
     """Colour every photo below a folder, write the report; the exit code, 1 if a photo failed."""
     pictures, others = _listed(options.source, options.out, engine.is_picture)
+    _refuse_none(options, pictures, others)
+    if options.overwrite or not all((options.out / name).is_file() for name in pictures):
+        engine.prepare()
+    with cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar:
+        rows = _Run(options, engine, pictures, _known(options, pictures), bar.update).rows()
+    return _reported(options, [rows[name] for name in pictures], others)
+
+
+def colour_apart(options: Options, settings: Settings, shared: engines.Engine) -> int:
+    """As `colour_folder`, by an engine whose workers have processes of their own.
+
+    A worker is a run over a piece of the folder. Every machine must see both folders.
+    """
+    with started(settings, options.isolate) as here:
+        pictures, others = _listed(options.source, options.out, here.is_picture)
+    _refuse_none(options, pictures, others)
+    there = frozenset(path for path in options.out.rglob("*") if path.is_file())
+    known = dataclasses.replace(_known(options, pictures), results=there)
+    load = functools.partial(_Pieces, options, settings, known)
+    rows: list[Row] = []
+    model = ""
+    with (
+        cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar,
+        contextlib.closing(shared.run(load, list(pictures), PIECE, network=True)) as coloured,
+    ):
+        for row in coloured:
+            if row.model and not model:
+                model = row.model
+                cli.say(f"model: {model}")
+            rows.append(row)
+            bar.update()
+    return _reported(options, rows, others)
+
+
+class _Pieces:
+    """The stage from a photo's name to its row; the model stays from one piece to the next."""
+
+    def __init__(self, options: Options, settings: Settings, known: "_Known", cores: int) -> None:
+        self._options, self._known = options, known
+        self._starting = started(settings, options.isolate, threads())
+        self._engine = self._starting.__enter__()  # until this process ends, or drops the stage
+
+    def __call__(self, names: Iterable[Path]) -> Iterator[Row]:
+        names = list(names)
+        rows = _Run(self._options, self._engine, names, self._known, lambda: None).rows()
+        return (rows[name] for name in names)
+
+
+def _refuse_none(options, pictures, others):
     if not pictures:
         left_out = [f" {row.file}: {row.reason}." for row in others if row.reason]
         raise UserError(
             f"There is no photo below {options.source}; of other files there are {len(others)}."
             + "".join(left_out[:1])
         )
-    if options.overwrite or not all((options.out / name).is_file() for name in pictures):
-        engine.prepare()
-    with cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar:
-        rows = _Run(options, engine, pictures, bar.update).rows()
-    for parent in {(options.out / name).parent for name in pictures}:
+
+
+def _reported(options, rows, others):
+    """Write and print the report; the exit code."""
+    for parent in {(options.out / row.file).parent for row in rows}:
         files.clear(parent)  # a killed run may have left half a picture where nothing is left to do
-    table = [*(rows[name] for name in pictures), *others]
+    table = [*rows, *others]
     report.save(options.out, table)
     return report.summarize(options.out, table)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Known:
+    """What is known of all photos of a run: their names, and their files.
+
+    results: those that were there before it, None for whatever is there when a photo is read. Of a
+    piece whose worker died some are there that were not before, and are made again.
+    """
+
+    names: frozenset[Path]
+    originals: frozenset[str]
+    results: frozenset[Path] | None = None
+
+
+def _known(options, pictures):
+    originals = (os.path.realpath(options.source / name) for name in pictures)
+    return _Known(frozenset(pictures), frozenset(originals))
 
 
 class _Run:
     """Photos are read in the calling thread, ahead of those that other threads colour and write."""
 
-    def __init__(self, options, engine, pictures, update):
+    def __init__(self, options, engine, pictures, known, update):
         self._options, self._engine, self._pictures = options, engine, pictures
-        self._places = Place(options.source), Place(options.out)
-        self._originals = {os.path.realpath(options.source / name) for name in pictures}
+        self._places, self._known = (Place(options.source), Place(options.out)), known
         self._room = Room(MEGAPIXELS, 2 * threads())
         self._rows: dict[Path, Row] = {}
         self._adding, self._update = threading.Lock(), update
@@ -119,10 +187,11 @@ class _Run:
                 return functools.partial(_failed, row, error)
 
     def _target(self, name, photo):
-        target, stays = places.target(self._options, name, photo, self._pictures)
-        if os.path.realpath(target) in self._originals:  # possible if IN is inside OUT
+        known = self._known
+        target, stays = places.target(self._options, name, photo, known.names)
+        if os.path.realpath(target) in known.originals:  # possible if IN is inside OUT
             raise PhotoError("its result would replace a photo; choose another OUT=")
-        return target, stays
+        return target, stays and (known.results is None or target in known.results)
 
     def _finished(self, row, photo, pages, target, held):
         """The row of a photo that is coloured and written; then `held` is let go."""

@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from common import cli
+from common import cli, engines
 from common.cli import UserError
 from common.colorize import engine, places, settings
-from common.colorize.folder import colour_folder
+from common.colorize.folder import colour_apart, colour_folder
 from common.colorize.places import Options
 from common.colorize.settings import Settings
 from common.colorize.single import colour_photo, write_variants
@@ -47,10 +47,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     settings.add_flags(parser)
     settings.add_flags_of_prints(parser)
+    engines.add_flags(parser)
     args = parser.parse_args(argv)
     options = Options.of(args)
-    with places.made(options):
-        return run(options, Settings.of(args), variants=args.variants)
+    with (
+        engines.started(args.engine, args.ray_address) as shared,
+        places.made(options),
+    ):
+        if not shared.apart:
+            return run(options, Settings.of(args), variants=args.variants)
+        if args.variants or not options.source.is_dir():
+            raise UserError("ENGINE=ray colours folders. Leave it out for one photo.")
+        return colour_apart(options, Settings.of(args), shared)
 
 
 def run(options: Options, how: Settings, variants: bool = False) -> int:

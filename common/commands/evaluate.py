@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from common import cli, datasets, metrics, photos
+from common import cli, datasets, engines, metrics, photos
 from common.cli import UserError
 from common.colorize import settings
 from common.datasets import records
@@ -41,6 +41,7 @@ class Request:
     split: str | None
     out: Path
     options: Options
+    engine: tuple[str, str | None]  # what `engines.started` takes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,13 +58,14 @@ def main(argv: list[str] | None = None) -> int:
         )
     # A model named on its own must work; an unnamed broken file in models/ is left out.
     keep_going = len(named) + len(folders) != 1 or len(named) < len(paths)
-    evaluation = evaluate(
-        paths,
-        _dataset(request, paths, skip=len(named) != 1),
-        request.split or "test",
-        request.out,
-        dataclasses.replace(request.options, keep_going=keep_going),
-    )
+    with engines.started(*request.engine) as engine:
+        evaluation = evaluate(
+            paths,
+            _dataset(request, paths, len(named) != 1, engine),
+            request.split or "test",
+            request.out,
+            dataclasses.replace(request.options, keep_going=keep_going, engine=engine),
+        )
     report(evaluation, request.out)
     return 1 if evaluation.failed else 0
 
@@ -149,6 +151,7 @@ def parse(argv: list[str] | None) -> Request:
     parser.add_argument(
         "--cut", choices=photos.CUTS, default=None, help=f"else that of all the models, else {CUT}"
     )
+    engines.add_flags(parser)
     args = parser.parse_args(argv)
     preset = presets.PRESETS.get(args.preset)
     if preset:
@@ -189,6 +192,7 @@ def parse(argv: list[str] | None) -> Request:
         split=args.split,
         out=args.out,
         options=options,
+        engine=(args.engine, args.ray_address),
     )
 
 
@@ -204,7 +208,7 @@ def _check_preset(preset, changed):
         raise UserError(f"PRESET={preset.name} fixes {changed[0]}. Leave one of the two away.")
 
 
-def _dataset(request, paths, skip):
+def _dataset(request, paths, skip, engine):
     """The data set, prepared if missing, at the size and cut that all the models share.
 
     If models differ, the data's own size is used if the catalogue has one. skip: ignore models
@@ -213,7 +217,9 @@ def _dataset(request, paths, skip):
     data, weights = request.data, request.options.weights
     if preset := request.options.preset:
         data = None if preset.data and data == "samples" else data
-        return presets.dataset(preset, data, request.embedding, weights, request.options.embed_from)
+        return presets.dataset(
+            preset, data, request.embedding, weights, request.options.embed_from, engine
+        )
     if (Path(data) / "manifest.json").is_file():
         return _shards(data, request.embedding)
     geometries = set()
@@ -231,6 +237,7 @@ def _dataset(request, paths, skip):
         weights,
         embed_from=request.options.embed_from,
         split_by=request.split_by,
+        engine=engine,
     )
 
 

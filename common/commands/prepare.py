@@ -2,7 +2,7 @@
 
 import sys
 
-from common import cli, datasets, photos
+from common import cli, datasets, engines, photos
 from common.networks import embeddings
 
 
@@ -19,19 +19,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
     parser.add_argument("--max-megapixels", type=cli.at_least(0.0, float), default=300)
     parser.add_argument("--overwrite", action="store_true", help="make the shards anew")
+    engines.add_flags(parser)
     args = parser.parse_args(argv)
-    dataset = datasets.prepare(
-        args.data,
-        args.size,
-        args.cut,
-        None if args.embedding == "none" else args.embedding,
-        args.embedding_weights,
-        embed_from=args.embed_from,
-        split_by=args.split_by,
-        seed=args.seed,
-        overwrite=args.overwrite,
-        max_megapixels=args.max_megapixels,
-    )
+    with engines.started(args.engine, args.ray_address) as engine:
+        dataset = datasets.prepare(
+            args.data,
+            args.size,
+            args.cut,
+            None if args.embedding == "none" else args.embedding,
+            args.embedding_weights,
+            embed_from=args.embed_from,
+            split_by=args.split_by,
+            seed=args.seed,
+            overwrite=args.overwrite,
+            max_megapixels=args.max_megapixels,
+            engine=engine,
+        )
     print(
         f"{dataset.folder} is ready: "
         + ", ".join(f"{dataset.count(split)} {split}" for split in datasets.SPLITS)

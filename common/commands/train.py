@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from types import ModuleType
 
-from common import cli, datasets, metrics
+from common import cli, datasets, engines, metrics
 from common.cli import UserError
 from common.evaluation import evaluate, table
 from common.networks import backend, embeddings, model_names, perceptual
@@ -90,6 +90,7 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         help="a name in models/, or a file: an exported model of the same network, whose weights "
         "the training begins from",
     )
+    engines.add_flags(parser)
     parser.add_argument(
         "--devices",
         metavar="N|all",

@@ -8,16 +8,16 @@ import argparse
 import contextlib
 import dataclasses
 import functools
-import os
 import shutil
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common import cli, files, locks, photos, seals
+from common import cli, engines, files, locks, photos, seals
 from common.cli import UserError
 from common.color import lab
 from common.config import FRACTIONS
@@ -25,9 +25,11 @@ from common.datasets import features, plan, records, statistics
 from common.datasets.catalogue import DATA, Source, source_of
 from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
+from common.engines import Engine
 from common.networks.flags import add_weights
 
 UNREADABLE = 0.1  # a larger share of unreadable pictures is an error
+CONVERTED = 64  # pictures at a time, where other processes convert them
 GREY = 0.1  # from this share of grey pictures on there is a warning
 
 
@@ -47,6 +49,7 @@ def prepare(
     folder: str | Path | None = None,
     for_training: bool = True,
     shard_pictures: int = plan.SHARD_PICTURES,
+    engine: Engine = engines.LOCAL,
 ) -> records.Dataset:
     """Make the missing shards and embeddings of a data set.
 
@@ -55,7 +58,7 @@ def prepare(
     embeddings are made from, a value of features.FROM. split_by: "content", "folder", or a file of
     lines "path,split"; None means that of existing shards, else the catalogue's, else "content".
     folder: of the shards, by default in data/tfrecords. for_training: whether it is an error if
-    there is no training picture.
+    there is no training picture. engine: what shares the work out, see `common.engines`.
     Returns the `Dataset`, with that embedding. Raises `UserError`.
     """
     source = data if isinstance(data, Source) else source_of(data)
@@ -112,14 +115,14 @@ def prepare(
             manifest = plan.read(folder)  # another process may have made it in the meantime
             if manifest is None:
                 print(f"Preparing {source.name} at {size} x {size} in {folder}", flush=True)
-                manifest = plan.make(settings_of(None), shard_pictures)
+                manifest = plan.make(settings_of(None), shard_pictures, engine)
                 lock.check()
                 seals.write_json(folder / "manifest.json", manifest)
             plan.check(manifest, settings_of(manifest), folder)
             if not _is_whole(manifest, folder):
-                _build(manifest, writer, embedding, weights, embed_from, for_training)
+                _build(manifest, writer, embedding, weights, embed_from, for_training, engine)
             elif embedding and not has_all(manifest):
-                features.add(manifest, folder, embedding, weights, embed_from)
+                features.add(manifest, folder, embedding, weights, embed_from, engine)
     _tidy(manifest, folder)
     key = features.stored_key(manifest, embedding, weights, embed_from) if embedding else None
     dataset = records.Dataset(folder, key)
@@ -180,20 +183,51 @@ def _mend(manifest, writer, name, error):
         )
 
 
-def _build(manifest, writer, embedding, weights, embed_from, for_training):
-    """Write the missing shards, embedding each while the next is decoded, and finish."""
+def _build(manifest, writer, embedding, weights, embed_from, for_training, engine):
+    """Write the missing shards and finish.
+
+    Each is embedded while the next is decoded; where other processes do that, all together in the
+    end.
+    """
     folder = writer.folder
     embedder = features.load(embedding, weights) if embedding else None
     total = sum(len(shard["files"]["name"]) for shard in manifest["shards"])
+    stopped = threading.Event()
     with cli.progress(total=total, desc="pictures", unit="picture") as bar:
-        # The progress bar follows the slowest step: the embedding, if there is one.
-        advance = bar.update if embedder is None else lambda count: None
+
+        def advance(count):
+            if stopped.is_set():
+                raise KeyboardInterrupt
+            if embedder is None:  # else the progress bar follows the slower step, the embedding
+                bar.update(count)
+
+        def embed(shards):
+            features.write(manifest, folder, shards, embedder, embed_from, bar.update, engine)
+            bar.update(sum(len(shard["unreadable"]) for shard in shards))
+
         planned, manifest["shards"] = manifest["shards"], []
-        for shard in ahead(functools.partial(writer, advance=advance), planned, 2, workers=1):
-            manifest["shards"].append(shard)
-            if embedder:
-                features.write(manifest, folder, shard, embedder, embed_from, bar.update)
-                bar.update(len(shard["unreadable"]))
+        with contextlib.ExitStack() as stack:
+            finished = {}
+            for shard in planned:
+                if entry := writer.finished(shard):
+                    finished[shard["name"]] = entry
+                    advance(len(shard["files"]["name"]))
+            rows = [row for each in planned if each["name"] not in finished for row in _rows(each)]
+            converted = stack.enter_context(
+                contextlib.closing(engine.run(writer.converting, rows, CONVERTED))
+            )
+
+            def made(shard):
+                return finished.get(shard["name"]) or writer(shard, advance, converted)
+
+            written = stack.enter_context(contextlib.closing(ahead(made, planned, 2, workers=1)))
+            stack.callback(stopped.set)  # first of all: else the shard in the making is waited for
+            for shard in written:
+                manifest["shards"].append(shard)
+                if embedder and not engine.apart:
+                    embed([shard])
+        if embedder and engine.apart:
+            embed(manifest["shards"])
     _refuse_unreadable(manifest, total)
     trained = [shard for shard in manifest["shards"] if shard["split"] == "train"]
     pictures = sum(len(shard["offsets"]) for shard in trained)
@@ -211,7 +245,10 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training):
 
 @dataclasses.dataclass(frozen=True)
 class ShardWriter:
-    """Decodes the pictures of planned shards and writes them: `writer(shard, advance)`."""
+    """Decodes the pictures of planned shards and writes them: `writer(shard, advance)`.
+
+    `converting` is the `engines.Load` of its first half, pictures to records.
+    """
 
     folder: Path
     source: Path
@@ -224,24 +261,41 @@ class ShardWriter:
         """The file of a shard."""
         return self.folder / f"{name}.tfrecord"
 
-    def __call__(self, shard: dict[str, Any], advance: Callable[[int], Any]) -> dict[str, Any]:
-        """Write one shard, or reuse it from an earlier run; return its entry of the manifest.
+    def finished(self, shard: dict[str, Any]) -> dict[str, Any] | None:
+        """A shard's entry of the manifest if an earlier run completed it, else None."""
+        return _finished(shard, self.path(shard["name"]), _sidecar(self.folder, shard))
 
-        advance: called with the number of pictures done.
+    def converting(self, cores: int) -> engines.Stage:
+        """The stage from a row of `_rows` to (example, (mean ab, whether grey)).
+
+        That is (None, reason) of an unreadable picture.
+        """
+        return lambda rows: ahead(self._convert, rows, depth=4 * cores, workers=cores)
+
+    def __getstate__(self):
+        return {**vars(self), "lock": None}  # which is this process's
+
+    def __call__(
+        self,
+        shard: dict[str, Any],
+        advance: Callable[[int], Any],
+        converted: Iterator[tuple] | None = None,
+    ) -> dict[str, Any]:
+        """Write one shard; return its entry of the manifest.
+
+        advance: called with the number of pictures done. converted: yields those of its rows, by
+        default converted here.
         """
         path, sidecar = self.path(shard["name"]), _sidecar(self.folder, shard)
         if self.lock:
             self.lock.check()
-        if finished := _finished(shard, path, sidecar):
-            advance(len(shard["files"]["name"]))
-            return finished
-        rows = list(zip(*shard["files"].values(), strict=True))
+        rows = _rows(shard)
+        if converted is None:
+            converted = self.converting(engines.cores())(rows)
         written, unreadable, outcomes = [], list(shard.get("unreadable", [])), []
 
         def examples():
-            cores = os.cpu_count() or 1
-            results = ahead(self._convert, rows, depth=4 * cores, workers=cores)
-            for row, (example, outcome) in zip(rows, results, strict=True):
+            for row, (example, outcome) in zip(rows, converted, strict=False):
                 advance(1)
                 if example is None:
                     unreadable.append([row[0], row[1], outcome])
@@ -290,6 +344,11 @@ class ShardWriter:
             return None, str(error)
         ab = lab.rgb_to_lab(rgb)[..., 1:].mean((0, 1), np.float64)
         return records.encode_example(rgb, name, label), (ab, photos.is_grey(rgb))
+
+
+def _rows(shard):
+    """(name, bytes, SHA-256, label) of each picture that is planned for a shard."""
+    return list(zip(*shard["files"].values(), strict=True))
 
 
 def _sidecar(folder, shard):

@@ -4,22 +4,28 @@
 own size by the data set's cut; or, if asked for, from the stored picture, enlarged.
 """
 
+import contextlib
+import functools
+import itertools
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common import cli, files, photos, seals
+from common import cli, engines, files, photos, seals
 from common.cli import UserError
 from common.color import lab
 from common.datasets import records, rows
 from common.datasets.threads import ahead
-from common.networks import embeddings
+from common.engines import Engine
+from common.networks import backend, embeddings
 
 FROM = ("photo", "shard")  # what embeddings are made from; the manifest's "from"
+
+
+BATCHES = 8  # at a time, where other processes compute them
 
 
 class Photos:
@@ -64,6 +70,9 @@ class Embedded(records.Dataset):
         self._key, self.embedding = None, {**embedder.metadata, "from": "photo"}
         self._embedder, self._photos = embedder, Photos(self.manifest)
         self._entries = {shard["name"]: shard for shard in self.manifest["shards"]}
+
+    def __reduce__(self):
+        return type(self), (self.folder, self._embedder)
 
     def read_embeddings(self, split: str, positions: Sequence[int] | np.ndarray) -> np.ndarray:
         """As `Dataset.read_embeddings`."""
@@ -120,7 +129,12 @@ def stored(
 
 
 def add(
-    manifest: dict[str, Any], folder: Path, embedding: str, weights: str, made_from: str
+    manifest: dict[str, Any],
+    folder: Path,
+    embedding: str,
+    weights: str,
+    made_from: str,
+    engine: Engine = engines.LOCAL,
 ) -> None:
     """Add an embedding to finished shards, or what is missing or damaged of it.
 
@@ -136,10 +150,10 @@ def add(
                 flush=True,
             )
     embedder = load(embedding, weights)
-    total = sum(len(shard["offsets"]) for shard in manifest["shards"])
+    shards = manifest["shards"]
+    total = sum(len(shard["offsets"]) for shard in shards)
     with cli.progress(total=total, desc="embeddings", unit="picture") as bar:
-        for shard in manifest["shards"]:
-            write(manifest, folder, shard, embedder, made_from, bar.update)
+        write(manifest, folder, shards, embedder, made_from, bar.update, engine)
     note(manifest, folder, embedder, weights, made_from)
     seals.write_json(folder / "manifest.json", manifest)
 
@@ -147,32 +161,54 @@ def add(
 def write(
     manifest: dict[str, Any],
     folder: Path,
-    shard: dict[str, Any],
+    shards: list[dict[str, Any]],
     embedder: embeddings.Embedder,
     made_from: str,
     advance: Callable[[int], Any],
+    engine: Engine = engines.LOCAL,
 ) -> None:
-    """Write a shard's embeddings; batches never cross a shard, the last one is padded.
+    """Write the embeddings of shards; batches never cross a shard, the last one is padded.
 
     advance: called with the number of pictures done.
     """
-    count, cores = len(shard["offsets"]), os.cpu_count() or 1
-    target = records.embedding_path(folder, shard["name"], _key(embedder, made_from))
-    if _has_rows(target, count):
-        advance(count)
-        return
-    photos_of = Photos(manifest) if made_from == "photo" else None
+    lacking = {}
+    for shard in shards:
+        path = records.embedding_path(folder, shard["name"], _key(embedder, made_from))
+        if _has_rows(path, len(shard["offsets"])):
+            advance(len(shard["offsets"]))
+        else:
+            lacking[path] = records.parts(shard, embeddings.BATCH)
+    embedding = functools.partial(
+        _embedding, folder, Photos(manifest) if made_from == "photo" else None, embedder
+    )
+    parts = [part for each in lacking.values() for part in each]
+    work = engine.run(embedding, parts, BATCHES, network=True, start=backend.start)
+    with contextlib.closing(work) as made:
+        for path, each in lacking.items():
+            count = sum(len(part["offsets"]) for part in each)
+            with rows.writing(path, (count, embeddings.CLASSES), "<f4") as append:
+                for embedded in itertools.islice(made, len(each)):
+                    append(embedded)
+                    advance(len(embedded))
 
-    def grey(start):
-        stop = min(start + embeddings.BATCH, count)
+
+def _embedding(
+    folder: Path, photos_of: Photos | None, embedder: embeddings.Embedder, cores: int
+) -> engines.Stage:
+    """The stage from a part of a shard to its embeddings, (N, 1000) float32."""
+
+    def grey(part):
         if photos_of:
-            return embedder.grey(photos_of.lightness(shard, range(start, stop), embedder.size))
-        return embedder.grey(records.lightness(folder, shard, slice(start, stop)))
+            l = photos_of.lightness(part, range(len(part["offsets"])), embedder.size)
+        else:
+            l = records.lightness(folder, part)
+        return embedder.grey(l)
 
-    with rows.writing(target, (count, embeddings.CLASSES), "<f4") as append:
-        for pictures in ahead(grey, range(0, count, embeddings.BATCH), 2 * cores, workers=cores):
-            append(embedder.of_grey(pictures, pad=True))
-            advance(len(pictures))
+    def stage(parts):
+        for pictures in ahead(grey, parts, 2 * cores, workers=cores):
+            yield embedder.of_grey(pictures, pad=True)
+
+    return stage
 
 
 def _has_rows(path, count):

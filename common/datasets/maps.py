@@ -6,7 +6,9 @@ maps depend on; the manifest says under it which network and weights that is. Ea
 checksum (`rows`); a file that turns out damaged in a training is made anew.
 """
 
+import contextlib
 import functools
+import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,11 +17,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from common import cli, locks, seals
+from common import cli, engines, locks, seals
 from common.cli import UserError
 from common.datasets import records, rows
 from common.datasets.rows import DamagedError
 from common.datasets.threads import ahead
+from common.engines import Engine
+from common.networks import backend
 from common.networks.frozen import BATCH, Frozen
 
 SHARE = 0.9  # of the free disk that maps may take: a run writes files of its own
@@ -43,8 +47,8 @@ class Maps:
             return self._file(shard, mirrored)[row]
         except DamagedError as error:
             cli.say(f"{cli.first_line(error).partition(' Delete')[0]} It is made anew.")
-            path, folder = self.path(shard, mirrored), self.dataset.folder
-            _write(path, folder, self._shards[shard], self.frozen, mirrored, lambda count: None)
+            damaged = {self.path(shard, mirrored): (self._shards[shard], mirrored)}
+            _write(damaged, self.dataset.folder, self.frozen, lambda count: None)
             self._file.cache_clear()
             return self._file(shard, mirrored)[row]
 
@@ -73,7 +77,9 @@ class Maps:
         )
 
 
-def store(dataset: records.Dataset, frozen: Frozen, mirrored: bool) -> Maps:
+def store(
+    dataset: records.Dataset, frozen: Frozen, mirrored: bool, engine: Engine = engines.LOCAL
+) -> Maps:
     """The maps of every picture, and of the mirror image of those in training if `mirrored`.
 
     What is missing is computed first and noted in the manifest. `UserError`, before anything is
@@ -101,9 +107,7 @@ def store(dataset: records.Dataset, frozen: Frozen, mirrored: bool) -> Maps:
         if lacking:
             _check_room(dataset.folder, frozen, views)
             with cli.progress(total=views, desc="maps", unit="view") as bar:
-                for path, (shard, turned) in lacking.items():
-                    lock.check()
-                    _write(path, dataset.folder, shard, frozen, turned, bar.update)
+                _write(lacking, dataset.folder, frozen, bar.update, engine, lock.check)
         _note(dataset, maps, wanted)
     return maps
 
@@ -155,27 +159,47 @@ def _holds(path, shape, told):
 
 
 def _write(
-    path: Path,
+    wanted: dict[Path, tuple[dict[str, Any], bool]],
     folder: Path,
-    shard: dict[str, Any],
     frozen: Frozen,
-    mirrored: bool,
     advance: Callable[[int], Any],
+    engine: Engine = engines.LOCAL,
+    check: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Write a shard's maps batch by batch: a shard's may be larger than memory."""
-    count = len(shard["offsets"])
-    with rows.writing(path, (count, frozen.size), "<f2") as append:
-        for l in ahead(
-            lambda start: _lightness(folder, shard, slice(start, start + BATCH), mirrored),
-            range(0, count, BATCH),
-        ):
-            append(frozen(l))
-            advance(len(l))
+    """Write the maps of {path: (shard, mirrored)} batch by batch: a shard's may exceed memory.
+
+    check: called before each file.
+    """
+    views = {
+        path: [(part, mirrored) for part in records.parts(shard, BATCH)]
+        for path, (shard, mirrored) in wanted.items()
+    }
+    stage = functools.partial(_mapping, folder, frozen)
+    flat = [view for each in views.values() for view in each]
+    work = engine.run(stage, flat, network=True, start=backend.start)
+    with contextlib.closing(work) as made:
+        for path, each in views.items():
+            check()
+            count = sum(len(part["offsets"]) for part, _ in each)
+            with rows.writing(path, (count, frozen.size), "<f2") as append:
+                for maps in itertools.islice(made, len(each)):
+                    append(maps)
+                    advance(len(maps))
 
 
-def _lightness(folder, shard, part, mirrored):
-    l = records.lightness(folder, shard, part)
-    return np.ascontiguousarray(l[:, :, ::-1]) if mirrored else l
+def _mapping(folder: Path, frozen: Frozen, cores: int) -> engines.Stage:
+    """The stage from (a part of a shard, mirrored) to its maps, (N, F) float16."""
+
+    def lightness(view):
+        part, mirrored = view
+        l = records.lightness(folder, part)
+        return np.ascontiguousarray(l[:, :, ::-1]) if mirrored else l
+
+    def stage(views):
+        for l in ahead(lightness, views):
+            yield frozen(l)
+
+    return stage
 
 
 def _bytes(number):

@@ -5,25 +5,27 @@ continues, and so that changes in the source folder are detected.
 """
 
 import dataclasses
-import os
+import functools
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common import cli, files, photos, seals
+from common import cli, engines, files, photos, seals
 from common.cli import UserError
 from common.config import FRACTIONS
 from common.datasets import catalogue, splits
 from common.datasets.manifest import check as check_manifest
 from common.datasets.records import SCHEMA
 from common.datasets.threads import ahead
+from common.engines import Engine
 
 SHARD_PICTURES, SHARD_BYTES = (
     1024,
     100_000_000,
 )  # a shard ends at either limit; bytes before PNG compression
+HASHED = 256  # pictures at a time, where other processes do it
 NO_PICTURE = "no picture"  # the reason of any other file
 SHOWN = 20  # files that were left out, on the terminal; the manifest has all
 
@@ -49,23 +51,20 @@ class Settings:
         return {"schema": SCHEMA, **values, **lists}
 
 
-def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, Any]:
+def make(
+    settings: Settings, shard_pictures: int = SHARD_PICTURES, engine: Engine = engines.LOCAL
+) -> dict[str, Any]:
     """Hash every picture and assign it to a shard; the manifest of a data set to be built."""
     source = Path(settings.source)
     names, others = _listing(source)
-
-    def measure(name):
-        try:
-            data = (source / name).read_bytes()
-        except OSError as error:
-            others[name] = photos.unreadable(error)
-            return None
-        return splits.File(name, len(data), files.sha256(data))
-
     pictures = []
     with cli.progress(total=len(names), desc="hashing", unit="picture") as bar:
-        for file in ahead(measure, names, depth=64, workers=os.cpu_count() or 1):
-            pictures += [file] if file else []
+        measured = engine.run(functools.partial(_measuring, source), names, HASHED)
+        for name, file in zip(names, measured, strict=True):
+            if isinstance(file, splits.File):
+                pictures.append(file)
+            else:
+                others[name] = file
             bar.update()
     tell([(name, reason) for name, reason in others.items() if reason != NO_PICTURE])
     if not pictures:
@@ -113,6 +112,19 @@ def make(settings: Settings, shard_pictures: int = SHARD_PICTURES) -> dict[str, 
         "shards": shards,
         "embeddings": {},
     }
+
+
+def _measuring(source: Path, cores: int) -> engines.Stage:
+    """The stage from a picture's name to its `splits.File`, or to why it cannot be read."""
+
+    def measure(name):
+        try:
+            data = (source / name).read_bytes()
+        except OSError as error:
+            return photos.unreadable(error)
+        return splits.File(name, len(data), files.sha256(data))
+
+    return lambda names: ahead(measure, names, depth=64, workers=cores)
 
 
 def tell(left_out: list[tuple[str, str]]) -> None:

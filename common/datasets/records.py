@@ -194,13 +194,28 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def lightness(folder: Path, shard: dict[str, Any], part: slice) -> np.ndarray:
-    """L* of some of a shard's pictures, (N, S, S, 1) float32; shard: its entry of the manifest."""
+def parts(shard: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    """A shard's entry of the manifest in parts of `size` pictures, entries as well."""
+    return [
+        {
+            "name": shard["name"],
+            "files": {key: column[start : start + size] for key, column in shard["files"].items()},
+            "offsets": shard["offsets"][start : start + size],
+        }
+        for start in range(0, len(shard["offsets"]), size)
+    ]
+
+
+def lightness(folder: Path, shard: dict[str, Any]) -> np.ndarray:
+    """L* of a shard's pictures, (N, S, S, 1) float32.
+
+    shard: its entry of the manifest, or one of its `parts`.
+    """
     path = folder / f"{shard['name']}.tfrecord"
     return np.stack(
         [
             lab.rgb_to_l(decode_example(read_record(path, offset))["rgb"])
-            for offset in shard["offsets"][part]
+            for offset in shard["offsets"]
         ]
     )[..., None]
 
@@ -258,6 +273,9 @@ class Dataset:
             self._check(shard)
             self._shards[shard["split"]].append(shard)
         self._records = {split: _locations(shards) for split, shards in self._shards.items()}
+
+    def __reduce__(self):
+        return type(self), (self.folder, self._key)  # without what mends it, as another process
 
     def _check(self, shard):
         expected = {self._path(shard["name"]): shard["bytes"]}
@@ -381,13 +399,20 @@ class Dataset:
         return (self._embeddings[shard["name"]].whole() for shard in self._shards[split])
 
     def batches(
-        self, split: str, batch_size: int, embedding: bool = False
+        self,
+        split: str,
+        batch_size: int,
+        embedding: bool = False,
+        starts: Iterable[int] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Yield the split in stored order in batches of `batch_size`; the last may be smaller."""
+        """Yield the split in stored order in batches of `batch_size`; the last may be smaller.
+
+        starts: the positions at which batches begin, where not all are wanted.
+        """
         positions = np.arange(self.count(split))
         return ahead(
             lambda start: self.read(split, positions[start : start + batch_size], embedding),
-            range(0, len(positions), batch_size),
+            range(0, len(positions), batch_size) if starts is None else starts,
         )
 
 

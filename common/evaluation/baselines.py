@@ -61,6 +61,10 @@ class NearestNeighbour:
         """(position in the training split, cosine) of each picture's neighbour."""
         return neighbours(self.dataset, self._split, self._count)
 
+    def __getstate__(self):
+        _ = self._nearest  # searched once, not in every process that is given it
+        return vars(self)
+
     def source(self, digests: list[str], outcomes: list | None = None) -> rows.Neighbours:
         """What its row records."""
         names = self.dataset.names("train")

@@ -7,13 +7,11 @@ split and, if embeddings are stored, the colours of the most similar training pi
 does not beat the mean colour has learned nothing.
 """
 
-import concurrent.futures
 import contextlib
 import csv
 import dataclasses
 import datetime
 import math
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from pathlib import Path
 import cv2
 import skimage
 
-from common import datasets, files, metrics
+from common import datasets, engines, files, metrics
 from common.cli import UserError
 from common.evaluation import (
     baselines,
@@ -56,7 +54,8 @@ class Options:
     against: the row that the others are compared with, picture by picture; None compares all pairs.
     predictions: folders of pictures that other systems made, "folder" or "name=folder".
     preset: the one that the data set belongs to. networks: for the metrics that need networks.
-    of_batches: the metrics of batches, of `metrics.BATCH_METRICS`.
+    of_batches: the metrics of batches, of `metrics.BATCH_METRICS`. engine: what shares the pictures
+    out.
     """
 
     limit: int | None = None
@@ -73,6 +72,7 @@ class Options:
     preset: presets.Preset | None = None
     networks: network_metrics.Request | None = None
     of_batches: tuple[str, ...] = ()
+    engine: engines.Engine = engines.LOCAL
 
 
 def evaluate(
@@ -188,7 +188,6 @@ def _measure(plan, options, networks):
     if keep_going is None:
         keep_going = len(plan.models) + len(plan.folders) > 1
     colours = protocol.weights_of_colours(plan.dataset) if options.rebalance else None
-    of_batches = metrics.of_batches(options.of_batches)
     models, folders, failed = [], [], []
 
     def leave_out(source, error):
@@ -196,29 +195,34 @@ def _measure(plan, options, networks):
             raise error
         failed.append(rows.Failure(str(source), str(error)))
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), "score") as pool:
-        settings = measure.Settings(
-            plan.split, len(plan.pictures), plan.batch_size, pool, colours, networks, of_batches
-        )
-        for name, path in plan.models.items():
-            try:
-                model = Model(
-                    path,
-                    name,
-                    plan.dataset,
-                    plan.batch_size,
-                    options.precision,
-                    options.weights,
-                    options.embed_from,
-                    options.refine,
-                )
-                models += measure.measure([model], settings)
-            except ModelError as error:
-                leave_out(path, error)
-        # Everything that needs no network in one pass, which reads each true picture once.
-        truth, *others = measure.measure(
-            [measure.TruePictures(plan.dataset), *plan.baselines, *plan.folders], settings
-        )
+    settings = measure.Settings(
+        plan.split,
+        len(plan.pictures),
+        plan.batch_size,
+        options.engine,
+        colours,
+        networks,
+        tuple(metrics.of_batches(options.of_batches)),
+    )
+    for name, path in plan.models.items():
+        try:
+            model = Model(
+                path,
+                name,
+                plan.dataset,
+                plan.batch_size,
+                options.precision,
+                options.weights,
+                options.embed_from,
+                options.refine,
+            )
+            models += measure.measure([model], settings)
+        except ModelError as error:
+            leave_out(path, error)
+    # Everything that needs no network in one pass, which reads each true picture once.
+    truth, *others = measure.measure(
+        [measure.TruePictures(plan.dataset), *plan.baselines, *plan.folders], settings
+    )
     for each in others[len(plan.baselines) :]:
         if reason := each.method.unreadable(each.outcomes):
             leave_out(each.method.folder, ModelError(reason))

@@ -11,16 +11,18 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
 
-from common import cli, datasets, metrics
+from common import cli, datasets, engines, metrics
 from common.color import lab
 from common.evaluation import baselines, histograms, network_metrics, predictions, rows
+from common.networks import backend
 
 TRUTH = "truth"
+PIECE = 8  # batches at a time, where other processes score them
 
 
 class TruePictures:
@@ -42,18 +44,18 @@ class TruePictures:
 class Settings:
     """The settings that all passes of an evaluation share.
 
-    count: the first pictures of the split. colours: weights of colours for the balanced AuC,
-    (313,), or None. networks: those of the metrics that need one, or None. of_batches: the
-    metrics of whole batches, {key: metric}.
+    count: the first pictures of the split. engine: what shares the batches out. colours: weights of
+    colours for the balanced AuC, (313,), or None. networks: those of the metrics that need one, or
+    None. of_batches: the keys of metrics of whole batches.
     """
 
     split: str
     count: int
     batch_size: int
-    pool: concurrent.futures.Executor
+    engine: engines.Engine = engines.LOCAL
     colours: np.ndarray | None = None
     networks: network_metrics.Networks | None = None
-    of_batches: Mapping[str, metrics.BatchMetric] = dataclasses.field(default_factory=dict)
+    of_batches: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,23 +84,113 @@ def measure(methods: list, settings: Settings) -> list[Measured]:
     """
     tallies = [_Tally(method, settings) for method in methods]
     title = ", ".join(method.name for method in methods)
-    score = functools.partial(_score, methods, settings.colours)
+    scoring = functools.partial(
+        _scoring,
+        methods,
+        settings.split,
+        settings.count,
+        settings.batch_size,
+        settings.colours,
+        settings.networks,
+        bool(settings.of_batches),
+    )
+    batches = settings.engine.run(
+        scoring,
+        range(0, settings.count, settings.batch_size),
+        PIECE,
+        network=settings.networks is not None or methods[0].kind == rows.MODEL,
+        start=backend.start,
+    )
     with (
         cli.progress(total=settings.count, desc=title, unit="picture") as bar,
-        _batches(methods[0], settings) as batches,
+        contextlib.closing(batches),
     ):
-        for batch in batches:
-            predicted = [tally.pictures_of(tally.method(batch, settings.pool)) for tally in tallies]
-            # Values computed from a true picture are shared by all methods, then dropped.
-            scored = list(
-                settings.pool.map(score, batch.rgb, batch.lab, zip(*predicted, strict=True))
-            )
-            for tally, scores in zip(tallies, zip(*scored, strict=True), strict=True):
-                tally.add(batch, scores)
-            for tally, pictures in zip(tallies, predicted, strict=True):
-                tally.gather(batch, pictures)
-            bar.update(len(batch.rgb))
+        for scored in batches:
+            for tally, part in zip(tallies, scored, strict=True):
+                tally.add(part)
+            bar.update(len(scored[0].values))
     return [tally.measured() for tally in tallies]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What a batch gives of one method: lists by picture.
+
+    values: {metric: value}; histograms: the sum of the pictures'; pairs: (true, predicted) ab where
+    metrics of batches are wanted; seen: what the networks give.
+    """
+
+    values: list[Mapping[str, float | None]]
+    histograms: np.ndarray
+    outcomes: list[predictions.Read]
+    pairs: list[tuple[np.ndarray, np.ndarray]]
+    seen: network_metrics.Seen | None
+
+
+def _scoring(
+    methods: list,
+    split: str,
+    count: int,
+    batch_size: int,
+    colours: np.ndarray | None,
+    networks: network_metrics.Networks | None,
+    pairs: bool,
+    cores: int,
+) -> engines.Stage:
+    """The stage from the position at which a batch begins to a `_Part` of each method."""
+    score = functools.partial(_score, methods, colours)
+
+    def part(method, batch, predicted, pictures, scores):
+        is_truth = method.kind == TRUTH
+        return _Part(
+            values=[values for values, _, _ in scores],
+            histograms=sum((counts for _, counts, _ in scores), histograms.none()),
+            outcomes=[dataclasses.replace(read, picture=None) for read in predicted]
+            if method.kind == rows.PREDICTIONS
+            else [],
+            pairs=list(_pairs(method, batch, pictures)) if pairs and not is_truth else [],
+            seen=networks.see(
+                int(batch.positions[0]),
+                [made for _, _, made in scores],
+                None if is_truth else batch.rgb,
+            )
+            if networks
+            else None,
+        )
+
+    def stage(starts):
+        with (
+            concurrent.futures.ThreadPoolExecutor(cores, "score") as pool,
+            contextlib.closing(
+                _batches(methods[0], split, count, batch_size, starts, pool)
+            ) as batches,
+        ):
+            for batch in batches:
+                made = [method(batch, pool) for method in methods]
+                pictures = [
+                    [read.picture for read in predicted]
+                    if method.kind == rows.PREDICTIONS
+                    else predicted
+                    for method, predicted in zip(methods, made, strict=True)
+                ]
+                # Values computed from a true picture are shared by all methods, then dropped.
+                scored = list(pool.map(score, batch.rgb, batch.lab, zip(*pictures, strict=True)))
+                yield [
+                    part(method, batch, predicted, those, scores)
+                    for method, predicted, those, scores in zip(
+                        methods, made, pictures, zip(*scored, strict=True), strict=True
+                    )
+                ]
+
+    return stage
+
+
+def _pairs(method, batch, pictures):
+    """Yield (true, predicted) ab of the pictures that there are."""
+    for true, picture in zip(batch.lab, pictures, strict=True):
+        if picture is not None:
+            ab = lab.rgb_to_lab(picture)[..., 1:] if method.makes == "rgb" else picture
+            yield true[..., 1:], ab
 
 
 class _Tally:
@@ -108,34 +200,20 @@ class _Tally:
         self.method = method
         self._values, self._counts, self._outcomes = {}, histograms.none(), []
         self._outputs = settings.networks and settings.networks.outputs()
-        self._batches = _Batches({} if method.kind == TRUTH else settings.of_batches)
+        of_batches = () if method.kind == TRUTH else settings.of_batches
+        self._batches = _Batches(metrics.of_batches(of_batches))
 
-    def pictures_of(self, predicted):
-        """A method's predictions, an array or picture each; notes how pictures were read."""
-        if self.method.kind != rows.PREDICTIONS:
-            return predicted
-        self._outcomes += [dataclasses.replace(read, picture=None) for read in predicted]
-        return [read.picture for read in predicted]
-
-    def add(self, batch, scores):
-        """Add a batch's (metrics, histograms, 8-bit picture) by picture."""
-        if self._outputs:
-            is_truth = self.method.kind == TRUTH
-            pictures = [picture for _, _, picture in scores]
-            self._outputs.add(int(batch.positions[0]), pictures, None if is_truth else batch.rgb)
-        for values, counts, _ in scores:
+    def add(self, part):
+        """Add a batch's `_Part`."""
+        for values in part.values:
             for key, value in values.items():
                 self._values.setdefault(key, []).append(value)
-            self._counts += counts
-
-    def gather(self, batch, pictures):
-        """Collect the ab of a batch's predictions for the metrics of batches."""
-        if self._batches.columns:
-            of_rgb = self.method.makes == "rgb"
-            for true, picture in zip(batch.lab, pictures, strict=True):
-                if picture is not None:
-                    ab = lab.rgb_to_lab(picture)[..., 1:] if of_rgb else picture
-                    self._batches.add(true[..., 1:], ab)
+        self._counts += part.histograms
+        self._outcomes += part.outcomes
+        if self._outputs:
+            self._outputs.add(part.seen)
+        for pair in part.pairs:
+            self._batches.add(*pair)
 
     def measured(self):
         counts = dict(zip(histograms.CHANNELS, self._counts.tolist(), strict=True))
@@ -201,22 +279,16 @@ def _score(methods, colours, rgb, true_lab, predicted):
     return scores
 
 
-@contextlib.contextmanager
-def _batches(method, settings) -> Iterator[Iterator[baselines.Batch]]:
-    """An iterator over the first `count` pictures of the split."""
-    count, size = settings.count, settings.batch_size
-
-    def cut(batches):
-        for start, batch in zip(range(0, count, size), batches, strict=False):
+def _batches(method, split, count, size, starts, pool) -> Generator[baselines.Batch, None, None]:
+    """Yield the batches that begin at `starts`, of the first `count` pictures of the split."""
+    with contextlib.closing(
+        method.dataset.batches(split, size, method.takes_embedding, starts)
+    ) as batches:
+        for start, batch in zip(starts, batches, strict=True):
             rgb = batch["rgb"][: count - start]
             embedding = batch["embedding"][: len(rgb)] if method.takes_embedding else None
-            colours = np.stack(list(settings.pool.map(lab.rgb_to_lab, rgb)))
+            colours = np.stack(list(pool.map(lab.rgb_to_lab, rgb)))
             yield baselines.Batch(np.arange(start, start + len(rgb)), rgb, colours, embedding)
-
-    with contextlib.closing(
-        method.dataset.batches(settings.split, size, method.takes_embedding)
-    ) as batches:
-        yield cut(batches)
 
 
 def to_json(values: dict[str, list]) -> dict[str, list]:

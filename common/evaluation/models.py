@@ -40,6 +40,7 @@ class Model:
         refine: str = "none",
     ):
         self.path, self.name = Path(path), name
+        self._given = path, name, dataset, batch_size, precision, weights, embed_from, refine
         try:
             self._colorizer = colorize.Colorizer(
                 path, precision, weights, batch=batch_size, refine=refine
@@ -54,6 +55,9 @@ class Model:
         self._trained_on = data.pop("train_sha256", None)
         # Without the digests of the training files, since there is one for each picture.
         self._metadata = {**metadata, "data": data} if metadata else {}
+
+    def __reduce__(self):
+        return type(self), self._given
 
     def _embedded(self, dataset, embed_from):
         """(the data set with the model's embeddings, what the row says of where they are from)."""

@@ -61,6 +61,19 @@ class Request:
         return Networks(self, names, size)
 
 
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What the networks of an evaluation give of some pictures, at `positions` of the split.
+
+    features: those that are compared, (N, D) float32, of each of `Networks.features_of`, else None.
+    """
+
+    positions: list[int]
+    distances: list[float]
+    features: list[np.ndarray | None]
+    classes: list[int]
+
+
 class Networks:
     """The networks of an evaluation and the columns that they compute.
 
@@ -73,6 +86,7 @@ class Networks:
     def __init__(self, request: Request, names: list[str], size: int):
         self.columns: dict[str, metrics.Metric] = {}
         self.notes: list[str] = []
+        self._request = request
         self._weights, self._size, self._count = request.weights, size, len(names)
         self._lacks: dict[str, str] = {}  # why a column is empty
         self._sets: dict[str, FeatureNetwork] = {}  # whose features a column compares
@@ -107,6 +121,9 @@ class Networks:
             "CLASSIFIER_WEIGHTS",
         )
 
+    def __reduce__(self):
+        return type(self), (self._request, [], self._size)  # to see pictures with, which needs none
+
     def __enter__(self):
         return self
 
@@ -116,11 +133,44 @@ class Networks:
     @property
     def features_of(self) -> dict[FeatureNetwork, bool]:
         """{network: whether its features are compared}, each once."""
-        compared = {*self._sets.values()}
+        compared = dict.fromkeys(self._sets.values())
         networks = dict.fromkeys(compared, True)
         return networks | (
             {self.classifier: self.classifier in compared} if self.classifier else {}
         )
+
+    def see(self, start: int, pictures: list, true: np.ndarray | None) -> Seen:
+        """Apply the networks to pictures from position `start` on, (S, S, 3) uint8 or None each.
+
+        true: the true ones, (N, S, S, 3), or None where `pictures` are the true ones.
+        """
+        present = [at for at, picture in enumerate(pictures) if picture is not None]
+        distances: list[float] = []
+        classes: list[int] = []
+        features: list[np.ndarray | None] = [None] * len(self.features_of)
+        if present:
+            shown = np.stack([pictures[at] for at in present])
+            if self.distance and true is not None:
+                distances = self._distances(shown, true[present])
+            for at, (network, compared) in enumerate(self.features_of.items()):
+                found, logits = network(shown)
+                if compared:
+                    features[at] = np.ascontiguousarray(found, np.float32)
+                if network is self.classifier:
+                    classes = logits.argmax(-1).tolist()
+        return Seen([start + at for at in present], distances, features, classes)
+
+    def _distances(self, pictures, true):
+        (distances,) = feature_networks.in_batches(
+            lambda rgb, other: [
+                keras.ops.convert_to_numpy(
+                    self.distance(np.float32(rgb) / 255, np.float32(other) / 255)
+                )
+            ],
+            pictures,
+            true,
+        )
+        return list(map(float, distances))
 
     def outputs(self) -> "Outputs":
         """New `Outputs`, for the pictures of one row or for the true ones."""
@@ -308,34 +358,14 @@ class Outputs:
     def __exit__(self, *error):
         self._open.close()
 
-    def add(self, start: int, pictures: list, true: np.ndarray | None) -> None:
-        """Apply the networks to pictures from position `start` on, (S, S, 3) uint8 or None each.
-
-        true: the true ones, (N, S, S, 3), or None where `pictures` are the true ones.
-        """
-        present = [at for at, picture in enumerate(pictures) if picture is not None]
-        if not present:
-            return
-        shown = np.stack([pictures[at] for at in present])
-        positions = [start + at for at in present]
-        self.positions += positions
-        if self._networks.distance and true is not None:
-            (distances,) = feature_networks.in_batches(
-                lambda rgb, other: [
-                    keras.ops.convert_to_numpy(
-                        self._networks.distance(np.float32(rgb) / 255, np.float32(other) / 255)
-                    )
-                ],
-                shown,
-                true[present],
-            )
-            self._distances |= zip(positions, map(float, distances), strict=True)
-        for network in self._networks.features_of:
-            features, logits = network(shown)
-            if network in self._files:
-                self._files[network].write(np.ascontiguousarray(features, np.float32).data)
-            if network is self._networks.classifier:
-                self._classes |= zip(positions, logits.argmax(-1).tolist(), strict=True)
+    def add(self, seen: Seen) -> None:
+        """Add what the networks give of further pictures, in the order of their positions."""
+        self.positions += seen.positions
+        self._distances |= zip(seen.positions, seen.distances, strict=False)  # none of true ones
+        for network, features in zip(self._networks.features_of, seen.features, strict=True):
+            if network in self._files and features is not None:
+                self._files[network].write(features.data)
+        self._classes |= zip(seen.positions, seen.classes, strict=False)  # none without classifier
 
     def values(self, true: "Outputs") -> dict[str, list]:
         """{key: values in the pictures' order, None where there is none}."""

@@ -8,7 +8,7 @@ import csv
 import dataclasses
 from pathlib import Path, PurePosixPath
 
-from common import datasets, files, photos
+from common import datasets, engines, files, photos
 from common.cli import UserError
 
 BASELINE = 5000  # pictures beside the tested ones that give the mean colour and the prior
@@ -76,11 +76,12 @@ def dataset(
     embedding: str | None = None,
     weights: str = "auto",
     embed_from: str = "photo",
+    engine: engines.Engine = engines.LOCAL,
 ) -> datasets.Dataset:
     """The data set of a preset, prepared where it is missing; `UserError` where it cannot be.
 
     data: a folder of its pictures, or a name of the catalogue; else the preset's own. embedding,
-    weights, embed_from: as in `datasets.prepare`.
+    weights, embed_from, engine: as in `datasets.prepare`.
     """
     if data is not None and (Path(data) / "manifest.json").is_file():
         raise UserError(f"PRESET={preset.name} makes its own shards. DATA is a folder of pictures.")
@@ -104,6 +105,7 @@ def dataset(
         split_by=split_by,
         folder=folder,
         for_training=False,
+        engine=engine,
     )
     count = made.count(preset.split)
     if preset.pictures not in (None, count):

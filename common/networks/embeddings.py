@@ -54,6 +54,9 @@ class Embedder:
         x = layers.Resizing(size, size, antialias=True, data_format=channels, dtype="float32")(grey)
         self._model = choose_jit(keras.Model(grey, self.logits(x)))
 
+    def __reduce__(self):
+        return type(self), (self.network, self._classifier, self.weights)
+
     def __call__(self, l: np.ndarray, pad: bool = False) -> np.ndarray:
         return self.of_grey(self.grey(l), pad)
 

@@ -81,7 +81,7 @@ class Frozen:
     def __init__(
         self, model: keras.Model, config: Config, sources: Mapping[str, Mapping[str, str]]
     ) -> None:
-        self._config = config
+        self._config, self._sources = config, sources
         self._model = choose_jit(rebuilt(model, "float32"))
         self.shapes = {
             name: tuple(map(int, tensor.shape[1:])) for name, tensor in self._model.output.items()
@@ -101,6 +101,9 @@ class Frozen:
             "sha256": self.sha256,
             "precision": "float32",
         }
+
+    def __reduce__(self):
+        return type(self), (self._model, self._config, self._sources)
 
     def __call__(self, l: np.ndarray) -> np.ndarray:
         rows = np.empty((len(l), self.size), np.float16)

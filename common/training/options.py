@@ -63,6 +63,8 @@ class Options(Named):
     split_by: str | None = None  # content, folder or a file, see common.datasets.prepare
     published: bool = True  # the export goes to models/ too
     overwrite: bool = False  # even over a model of other data
+    engine: str = "local"  # of common.engines.ENGINES: what prepares the data, not what trains
+    ray_address: str | None = None  # of a Ray cluster, see common.engines
     callbacks: Sequence[keras.callbacks.Callback] = ()  # see common.training.callbacks
 
     # What trains, see common.training.devices. None: one device, or all of several hosts.

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import datasets, files, locks, seals
+from common import datasets, engines, files, locks, seals
 from common.cli import UserError
 from common.color import bins
 from common.color.dial import Dial
@@ -94,16 +94,18 @@ def _train(report, config, data, options, stack):
         check_size(report, config)
     policy, why = choose_policy(options.precision)
     print(f"precision: {policy} ({why})", flush=True)
-    dataset = datasets.prepare(
-        data,
-        config.image_size,
-        config.cut,
-        config.embedding,
-        options.weights_of("embedding"),
-        embed_from="shard" if options.embed_views else options.embed_from,
-        split_by=options.split_by,
-        fractions=config.fractions,
-    )
+    with engines.started(options.engine, options.ray_address) as engine:
+        dataset = datasets.prepare(
+            data,
+            config.image_size,
+            config.cut,
+            config.embedding,
+            options.weights_of("embedding"),
+            embed_from="shard" if options.embed_views else options.embed_from,
+            split_by=options.split_by,
+            fractions=config.fractions,
+            engine=engine,
+        )
     if statistics.grey_share(dataset) == 1:
         raise UserError(
             f"Every training picture of {data} is grey or of a single tone: there is no colour to "
@@ -231,7 +233,9 @@ def _train(report, config, data, options, stack):
         )
     if first:
         extractor = frozen.Frozen(first, config, {name: about[name] for name in names})
-        batches.maps = store(dataset, extractor, mirrored="flip" in config.augment)
+        with engines.started(options.engine, options.ray_address) as engine:
+            mirrored = "flip" in config.augment
+            batches.maps = store(dataset, extractor, mirrored=mirrored, engine=engine)
     if hosts.first:
         claim(folder, identity, type(config))  # not before: without room for maps there is no run
     finished = trainer.fit()
