@@ -54,7 +54,7 @@ help:
 	    for (i = 1; i <= n; i++) if (index(all[i], name) == 1) line(all[i], text) }' \
 	  $(firstword $(MAKEFILE_LIST))
 
-setup: .venv/ready ## make .venv; options, each =1: GPU HEADLESS HEIF FILM DEMO LITE RAY LOCKED
+setup: .venv/ready ## make .venv; options (=1): GPU HEADLESS HEIF FILM DEMO LITE RAY LOCKED
 	@echo "set-up: .venv is ready$(if $(OPTIONS),: $(OPTIONS))"
 
 # What these do is in the table of common/commands/__main__.py.

@@ -1,15 +1,17 @@
 """Shared by all commands: errors in one line, exit codes, progress bars."""
 
 import argparse
+import contextlib
 import difflib
 import errno
 import io
 import os
 import re
 import sys
+import tempfile
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from tqdm import tqdm
@@ -191,6 +193,19 @@ def one_line(text: object, longest: int | None = None) -> str:
     words = " ".join(str(text).split())
     line = "".join("?" if unicodedata.category(each) == "Cc" else each for each in words)
     return line if longest is None or len(line) <= longest else f"{line[: longest - 3]}..."
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Without what libraries in C++ write to standard error, whatever their settings."""
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def say(line: str) -> None:

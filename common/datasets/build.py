@@ -202,6 +202,7 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training, engin
                 bar.update(count)
 
         def embed(shards):
+            assert embedder is not None  # it is called only with one
             features.write(manifest, folder, shards, embedder, embed_from, bar.update, engine)
             bar.update(sum(len(shard["unreadable"]) for shard in shards))
 

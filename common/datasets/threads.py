@@ -2,13 +2,13 @@
 
 import collections
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 
 def ahead(
     function: Callable[[Any], Any], arguments: Iterable, depth: int = 4, workers: int = 2
-) -> Iterator:
+) -> Generator[Any, None, None]:
     """Yield function(a) for each argument, in order, computed up to `depth` ahead in threads."""
     with concurrent.futures.ThreadPoolExecutor(workers, "ahead") as pool:
         waiting: collections.deque = collections.deque()

@@ -39,7 +39,8 @@ class Cluster:
     apart = True
 
     def __init__(self, address: str | None = None) -> None:
-        self._address, self._ray = address, None
+        self._address = address
+        self._ray: Any = None  # the module, once Ray runs
         self._handler: Any = None
 
     def close(self) -> None:
@@ -58,11 +59,15 @@ class Cluster:
         network: bool = False,
         start: Start | None = None,
     ) -> Generator[Any, None, None]:
-        """As of `Engine`."""
+        """As of `Engine`. Ray starts here, in the thread that calls: it ends together with it."""
         items = list(items)
+        if items:
+            self._join()
+        return self._results(load, items, piece, network, start)
+
+    def _results(self, load, items, piece, network, start):
         if not items:
             return
-        self._join()
         import ray
         import ray.data
 
@@ -139,7 +144,8 @@ class Cluster:
         }
         if not self._address:
             how |= {"include_dashboard": False, "object_store_memory": MEMORY}
-        ray.init(self._address or "local", **how)
+        with cli.silence():
+            ray.init(self._address or "local", **how)
         self._ray = ray
 
 

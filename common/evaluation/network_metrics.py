@@ -151,7 +151,7 @@ class Networks:
         if present:
             shown = np.stack([pictures[at] for at in present])
             if self.distance and true is not None:
-                distances = self._distances(shown, true[present])
+                distances = _distances(self.distance, shown, true[present])
             for at, (network, compared) in enumerate(self.features_of.items()):
                 found, logits = network(shown)
                 if compared:
@@ -159,18 +159,6 @@ class Networks:
                 if network is self.classifier:
                     classes = logits.argmax(-1).tolist()
         return Seen([start + at for at in present], distances, features, classes)
-
-    def _distances(self, pictures, true):
-        (distances,) = feature_networks.in_batches(
-            lambda rgb, other: [
-                keras.ops.convert_to_numpy(
-                    self.distance(np.float32(rgb) / 255, np.float32(other) / 255)
-                )
-            ],
-            pictures,
-            true,
-        )
-        return list(map(float, distances))
 
     def outputs(self) -> "Outputs":
         """New `Outputs`, for the pictures of one row or for the true ones."""
@@ -331,6 +319,18 @@ _KERNEL = {
     "seed": kernel.SEED,
 }
 _SWITCHES = {"fid": _FRECHET, "frechet": _FRECHET, "kid": _KERNEL, "kernel": _KERNEL}
+
+
+def _distances(distance, pictures, true):
+    """The distance of each of some pictures to the true one."""
+    (distances,) = feature_networks.in_batches(
+        lambda rgb, other: [
+            keras.ops.convert_to_numpy(distance(np.float32(rgb) / 255, np.float32(other) / 255))
+        ],
+        pictures,
+        true,
+    )
+    return list(map(float, distances))
 
 
 class Outputs:

@@ -10,9 +10,8 @@ from typing import Any
 
 import keras
 
-from common.cli import UserError, first_line
+from common.cli import UserError, first_line, silence
 from common.exports import extras, outputs
-from common.networks import backend
 
 KERAS = {"onnx": "3.8", "litert": "3.13"}  # the first versions that export so
 
@@ -61,7 +60,7 @@ def quiet() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL)
     try:
         with (
-            backend.quiet(),
+            silence(),
             warnings.catch_warnings(action="ignore"),
             contextlib.redirect_stdout(io.StringIO()),
         ):

@@ -6,12 +6,11 @@ import json
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from common.cli import UserError, first_line
+from common.cli import UserError, first_line, silence
 
 
 def imported(module: str) -> ModuleType:
@@ -20,26 +19,13 @@ def imported(module: str) -> ModuleType:
     return importlib.import_module(module)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without what TensorFlow's C++ writes to standard error, whatever its settings."""
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
 def start() -> None:
     """Import Keras and its backend, without TensorFlow's greetings; `UserError` if that fails.
 
     TensorFlow writes lines about oneDNN and CUDA while it is imported.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet(), _passed_over(_unneeded()):
+    with silence(), _passed_over(_unneeded()):
         try:
             importlib.import_module("keras")
         except Exception as error:  # whatever a backend or keras.json makes Keras raise

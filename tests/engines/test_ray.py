@@ -3,6 +3,7 @@
 One Ray, started once for all tests here.
 """
 
+import concurrent.futures
 import functools
 import importlib.util
 import os
@@ -95,6 +96,21 @@ def _prepared(home, folder, engine):
     return dataset
 
 
+def refusing(cores):
+    def stage(items):
+        raise UserError(f"no, {list(items)}.")
+        yield
+
+    return stage
+
+
+def test_a_users_mistake_in_a_worker_is_one_here(cluster):
+    """In a thread that ends then: Ray, which later tests need, must not have been its child."""
+    work = cluster.run(refusing, [1, 2])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, pytest.raises(UserError, match="no, "):
+        pool.submit(list, work).result()
+
+
 def test_shards_manifest_embeddings_and_maps_are_the_same(home, local, cluster):
     made = _prepared(home, home / "shared", cluster)
     assert content(made.folder) == content(local.folder)
@@ -144,19 +160,6 @@ def test_a_killed_worker_costs_its_piece_and_not_the_run(tmp_path, cluster):
     results = list(cluster.run(load, range(16), piece=2))
     assert [item for item, _ in results] == list(range(16)) and flag.exists()
     assert len({process for _, process in results}) > 1
-
-
-def refusing(cores):
-    def stage(items):
-        raise UserError(f"no, {list(items)}.")
-        yield
-
-    return stage
-
-
-def test_a_users_mistake_in_a_worker_is_one_here(cluster):
-    with pytest.raises(UserError, match="no, "):
-        list(cluster.run(refusing, [1, 2]))
 
 
 def test_an_address_at_which_no_cluster_answers_is_one_line(monkeypatch):
