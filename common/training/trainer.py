@@ -244,8 +244,9 @@ class Trainer:
     def _steps(self, bar):
         """Train the rest of the epoch; yields whenever the steps' losses have been read.
 
-        That is about once a second, since whoever reads them waits for the device; after every step
-        if a callback looks at each, and at once when a signal asks to stop.
+        That is about once a second, since whoever reads them waits for the device, or as often as
+        there are checkpoints; after every step if a callback looks at each, and at once when a
+        signal asks to stop.
         """
         calls, watched = self.callbacks.calls, self.callbacks.watch_steps
         each = any(self.hosts.exchange(watched))  # all hosts read the losses of the same steps
@@ -265,8 +266,9 @@ class Trainer:
                     step.settle()
                     calls.on_train_batch_end(number, _ours(values[-1]))
                 now = time.monotonic()
-                at_once = max(1, min(AT_ONCE, int(len(waiting) / max(now - began, 1e-3))))
-                at_once = self._agreed(at_once)
+                every = min(1.0, self.checkpoint_seconds)  # seconds between two readings
+                steps = int(len(waiting) * every / max(now - began, 1e-3))
+                at_once = self._agreed(max(1, min(AT_ONCE, steps)))
                 began, waiting = now, []
                 yield
 
