@@ -66,7 +66,7 @@ def measure(counts: Sequence[int]) -> Iterator[Cost]:
             run = Path(home, "runs", "growth")
             half = (count - VALIDATION) // 2
             stages: dict[str, tuple[int, list[str]]] = {
-                "data": (count, ["data", *data]),
+                "data": (count, ["data", *data, "--embedding=none"]),
                 "train": (
                     half,
                     ["train", "feup", *data, "--epochs=1", f"--batch={BATCH}"]
