@@ -2,6 +2,7 @@
 
     cli             one-line errors, exit codes, progress
     config          the base of every report's config
+    drives          folders that a long work writes in: whether they are still there
     files           atomic writes: a file is complete or absent
     locks           one process at a time in a folder, and who that is
     seals           a changed byte of a file is seen

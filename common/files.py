@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common import drives
 from common.cli import UserError
 
 _TEMPORARY = ".writing-"  # begins the names of temporary folders
@@ -25,28 +26,34 @@ def replacing(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
     rename is atomic only within a file system. The folder's name is unique, so that several
     processes may write the same path. After an error nothing remains; what a killed process left is
     removed by the next one that writes beside it. previous: a path in the same folder that what is
-    replaced is renamed to. An `OSError` names `path`; `UserError` where the folder went away.
+    replaced is renamed to. An `OSError` names `path`; `UserError` where the folder went away, or
+    one of those in `drives.watched` that `path` lies in.
     """
     path = Path(path)
     with _naming(path), contextlib.ExitStack() as stack:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _clear(path.parent.resolve())
-        folder = _own_folder(path.parent, stack)
+        around = drives.around(path)
+        folder = None
         try:
+            drives.make(path.parent, around)
+            _clear(path.parent.resolve())
+            folder = _own_folder(path.parent, stack)
+            drives.check(around)  # else this folder is below the drive that was there
             yield folder / path.name
             with open(folder / path.name, "rb+") as file:
                 os.fsync(file.fileno())
+            drives.check(around)
+            if previous:
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(path, previous)
+            os.replace(folder / path.name, path)
         except FileNotFoundError:
-            if folder.exists():
+            drives.check(around)
+            if folder and folder.exists():
                 raise
             raise UserError(
                 f"{path} cannot be written: its folder is gone. A drive taken off? Bring it back "
                 "and start the same command again; it goes on."
             ) from None
-        if previous:
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(path, previous)
-        os.replace(folder / path.name, path)
 
 
 @contextlib.contextmanager

@@ -16,37 +16,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import cli
+from common import cli, drives
 from common.cli import UserError
 
 NAME = ".lock"
 SECONDS = 0.2  # between two looks at a lock that is waited for
 
 
-class Place:
-    """A folder as it is now; `check` in the course of a long work whether it still is there.
-
-    When a drive is taken off, the folder that it was mounted on is left, and what is written would
-    go there.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._found = folder, os.stat(folder)
-
-    def check(self) -> None:
-        """`UserError` where the folder is gone or is another one."""
-        try:
-            same = os.path.samestat(self._found, os.stat(self.folder))
-        except OSError:
-            same = False
-        if not same:
-            raise UserError(
-                f"{self.folder} is gone, or is another folder than when this began: a drive taken "
-                "off? Bring it back and start the same command again; it goes on."
-            )
-
-
-class Lock(Place):
+class Lock(drives.Place):
     """The lock of a folder, which this process holds."""
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +52,8 @@ def held(folder: str | Path, way_out: str | None = None) -> Iterator[Lock]:
             told = True
         time.sleep(SECONDS)
     try:
-        yield Lock(path)
+        with drives.watched(Lock(path)) as lock:
+            yield lock
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
             if _is_at(descriptor, path):

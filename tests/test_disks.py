@@ -4,15 +4,18 @@ The disk is a folder of memory mounted for the test, where that is allowed.
 """
 
 import contextlib
+import itertools
 import os
+import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import cv2
 import pytest
 
-from common import cli, datasets, photos
+from common import cli, datasets, locks, photos
 from common.colorize import folder, places
 from common.colorize.engine import Engine
 from common.datasets import build
@@ -135,6 +138,54 @@ def test_preparing(disk, monkeypatch, capsys, harm, words):
     disk.mend()
     prepare()
     assert contents(disk.folder) == whole
+
+
+class Calls:
+    """Takes the disk off at one call of those that open, make, rename or remove a file on it.
+
+    Counted from where the folder is locked: before that it is not known that there is a disk.
+    """
+
+    EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "tempfile.mkdtemp")
+
+    def __init__(self, disk):
+        self.disk, self.left, self.locked = disk, None, False
+        sys.addaudithook(self._called)  # which stays, and does nothing afterwards
+
+    def _called(self, event, arguments):
+        if self.left is None or event not in self.EVENTS or "disk" not in str(arguments[0]):
+            return
+        if self.locked:
+            self.left -= 1
+            if not self.left:
+                self.left = None
+                self.disk.take_off()
+        self.locked = self.locked or str(arguments[0]).endswith(locks.NAME)
+
+
+def test_a_disk_is_taken_off_at_any_call_of_preparing(disk, capsys):
+    drawn.folder(Path("photos"), 6, 24)
+
+    def prepare():
+        datasets.prepare("photos", 24, "squash", folder="disk/shards", shard_pictures=2)
+
+    prepare()
+    whole, calls = contents(disk.folder), Calls(disk)
+    for number in itertools.count(1):
+        for path in (disk.folder / "shards").iterdir():
+            path.unlink()
+        calls.left, calls.locked = number, False
+        code = cli.run(lambda _: prepare())
+        lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+        if calls.left:  # it ended before a call of that number
+            assert code == 0 and number > 30
+            break
+        if code:  # where it was done already, and read: there are no shards
+            assert code == 2 and re.match(r"error: (.*Bring it back|No shards in)", *lines)
+        disk.mend()
+        prepare()
+        assert contents(disk.folder) == whole, number
+    calls.left = None
 
 
 @each_harm

@@ -90,6 +90,7 @@ def test_common_knows_no_report_and_no_report_a_sibling(package):
 STAGES = [
     "cli",
     "config",
+    "drives",
     "files",
     "locks",
     "seals",

@@ -19,7 +19,7 @@ from common.colorize.report import Row
 from common.colorize.room import Room
 from common.colorize.settings import Settings
 from common.colorize.writing import write
-from common.locks import Place
+from common.drives import Place, watched
 from common.photos import PhotoError
 
 MEGAPIXELS = 64.0  # read and not yet written; a larger photo is alone. The most is 12 bytes a pixel
@@ -125,6 +125,11 @@ class _Run:
 
     def rows(self) -> dict[Path, Row]:
         """Colour all; the row of each."""
+        source, out = self._places
+        with watched(source), watched(out):
+            return self._all()
+
+    def _all(self):
         pool = concurrent.futures.ThreadPoolExecutor(threads(), "colouring")
         running: collections.deque[concurrent.futures.Future] = collections.deque()
         # What another run is colouring is taken up again at the end, where this run waits for it.

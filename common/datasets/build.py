@@ -305,7 +305,7 @@ class ShardWriter:
                 outcomes.append(outcome)
                 yield example
 
-        offsets = records.write_shard(path, examples())
+        written_file = records.write_shard(path, examples())
         columns = zip(*written, strict=True) if written else ([],) * len(shard["files"])
         entry = {
             "name": shard["name"],
@@ -313,9 +313,7 @@ class ShardWriter:
             "files": {
                 key: list(column) for key, column in zip(shard["files"], columns, strict=True)
             },
-            "offsets": offsets,
-            "bytes": path.stat().st_size,
-            "sha256": files.sha256(path),
+            **written_file,
             "unreadable": unreadable,
             "grey": sum(grey for _, grey in outcomes),
             "ab_sum": np.sum([ab for ab, _ in outcomes] or [[0, 0]], axis=0).tolist(),

@@ -13,6 +13,7 @@ any order: the order of training is then a function of (seed, epoch, position).
 
 import concurrent.futures
 import functools
+import hashlib
 import json
 import os
 import struct
@@ -135,16 +136,22 @@ def _masked_crc(data):
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def write_shard(path: str | Path, examples: Iterable[bytes]) -> list[int]:
-    """Write an iterable of encoded examples as one TFRecord file; return where each begins."""
-    offsets = []
+def write_shard(path: str | Path, examples: Iterable[bytes]) -> dict[str, Any]:
+    """Write an iterable of encoded examples as one TFRecord file.
+
+    Returns its entries of the manifest: `offsets`, where each example begins, `bytes`, `sha256`.
+    """
+    offsets, size, hashed = [], 0, hashlib.sha256()
     with files.replacing(path) as temporary, open(temporary, "wb") as file:
         for example in examples:
-            offsets.append(file.tell())
+            offsets.append(size)
             length = struct.pack("<Q", len(example))
-            file.write(length + struct.pack("<I", _masked_crc(length)))
-            file.write(example + struct.pack("<I", _masked_crc(example)))
-    return offsets
+            for part in (length, _masked_crc(length), example, _masked_crc(example)):
+                data = part if isinstance(part, bytes) else struct.pack("<I", part)
+                file.write(data)
+                hashed.update(data)
+                size += len(data)
+    return {"offsets": offsets, "bytes": size, "sha256": hashed.hexdigest()}
 
 
 def read_record(path: str | Path, offset: int) -> bytes:

@@ -46,7 +46,10 @@ def test_an_example_comes_back(rgb, name, label):
 @given(st.lists(st.binary(max_size=60), max_size=6), st.data())
 def test_a_shard_gives_back_its_records_and_finds_a_flipped_bit(tmp_path_factory, contents, data):
     path = tmp_path_factory.getbasetemp() / "property.tfrecord"
-    offsets = records.write_shard(path, contents)
+    written = records.write_shard(path, contents)
+    offsets = written["offsets"]
+    assert written["bytes"] == path.stat().st_size
+    assert written["sha256"] == files.sha256(path)
     assert [records.read_record(path, offset) for offset in offsets] == contents
     if contents:
         stored = bytearray(path.read_bytes())
