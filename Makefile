@@ -168,6 +168,7 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   DATA=    a folder of pictures, or a name in data/sources.toml
 ##   CONFIG=  a report's configuration; EPOCHS= STEPS= BATCH= SIZE= SEED= override it
 ##   DEVICES=all  train on all GPUs of the machine; HOSTS= and others: docs/scale.md
+##   PICTURES=500  train on so many of the training pictures, drawn by seed
 ##   INIT=    an exported model whose weights the training starts from
 ##   MODEL=   a name in models/ or models/shipped/, or a file
 ##   IN= OUT= photos to colour, and the folder for the results; for video, two files

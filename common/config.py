@@ -73,6 +73,7 @@ class Config(Named):
     batch_size: int = 16
     steps: int | None = None  # an epoch; None: once through the training pictures
     epochs: int = 1
+    pictures: int | None = None  # train on so many of the training pictures; None: on all
     unfreeze_after: int | None = None  # epochs after which pretrained layers train too
     unfrozen_rate: float = 1e-5  # the learning rate from then on
     maps: bool = False  # train from the frozen layers' maps, stored once beside the shards

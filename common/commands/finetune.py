@@ -248,6 +248,7 @@ def _command(data, model, keep, general, options):
         "epochs",
         "steps",
         "batch",
+        "pictures",
         "maps",
         "seed",
         "split_by",

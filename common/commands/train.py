@@ -156,6 +156,12 @@ def add_of_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=cli.at_least(1), help="pictures per step, instead of the config's"
     )
+    parser.add_argument(
+        "--pictures",
+        type=cli.at_least(1),
+        help="train on so many of the training pictures, drawn by seed; those of a smaller number "
+        "are among those of a larger",
+    )
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
     parser.add_argument(
         "--deterministic",

@@ -129,6 +129,17 @@ def _move(by_name, digests, moved, split):
             by_name[name] = split
 
 
+def drawn(count: int, some: int | None, seed: int) -> np.ndarray:
+    """The positions of `some` of `count` pictures, drawn by seed, ascending; None for all of them.
+
+    Those of a smaller number are among those of a larger.
+    """
+    if some is None:
+        return np.arange(count)
+    # A stream of its own: [seed, number] is of passes (training.batches) and of views.
+    return np.sort(np.random.default_rng([seed, 0, 2]).permutation(count)[:some])
+
+
 def listed(path: str | Path) -> dict[str, str]:
     """{name: split} from a file of lines "path,split"; raises `UserError`."""
     try:

@@ -7,14 +7,18 @@ import numpy as np
 from common import cli, files, seals
 from common.color import bins, lab
 from common.datasets.records import Dataset
+from common.datasets.threads import ahead
 
 
-def prior(dataset: Dataset) -> np.ndarray:
+def prior(dataset: Dataset, positions: np.ndarray | None = None) -> np.ndarray:
     """The share of each of the 313 bins among all pixels of the training split, (313,) float64.
 
     The sum is 1. It takes one pass over the split and is stored in prior.json; another split makes
-    it be computed again.
+    it be computed again. positions: of the pictures that count, if not all do; of these nothing is
+    stored.
     """
+    if positions is not None:
+        return counted(dataset, positions=positions)
     path = dataset.folder / "prior.json"
     split = files.sha256("".join(dataset.sha256("train")).encode())
     with contextlib.suppress(
@@ -30,11 +34,21 @@ def prior(dataset: Dataset) -> np.ndarray:
     return shares
 
 
-def counted(dataset: Dataset, batch_size: int = 16) -> np.ndarray:
+def counted(
+    dataset: Dataset, batch_size: int = 16, positions: np.ndarray | None = None
+) -> np.ndarray:
     """`prior`, from the pictures."""
     counts = np.zeros(len(bins.CENTRES), np.int64)
-    with cli.progress(total=dataset.count("train"), desc="colours", unit="picture") as bar:
-        for batch in dataset.batches("train", batch_size):
+    if positions is None:
+        total, batches = dataset.count("train"), dataset.batches("train", batch_size)
+    else:
+        total = len(positions)
+        batches = ahead(
+            lambda start: dataset.read("train", positions[start : start + batch_size]),
+            range(0, total, batch_size),
+        )
+    with cli.progress(total=total, desc="colours", unit="picture") as bar:
+        for batch in batches:
             nearest = bins.nearest(lab.rgb_to_lab(batch["rgb"])[..., 1:])
             counts += np.bincount(nearest.ravel(), minlength=len(counts))
             bar.update(len(nearest))

@@ -11,6 +11,7 @@ from keras import ops
 from common import datasets
 from common.color import lab
 from common.config import Config
+from common.datasets import splits
 from common.datasets.maps import Maps
 from common.networks.backend import accelerated
 from common.networks.embeddings import Embedder
@@ -22,11 +23,12 @@ from common.training.teacher import Teacher
 class Batches:
     """`batches(step)`: the inputs and targets of a step of the run, counted from 0.
 
-    The order of the pictures and their views depend only on the seed and the picture's number in
-    the run. embedder: computes embeddings of each view, instead of the stored ones. maps: stored
-    maps of the network's frozen layers, which are then inputs; views are at most mirrored. part:
-    the pictures of each batch that this host reads. teacher: an older network, whose answers are a
-    part of the targets.
+    The pictures, `positions` of the training split, are all or those that `config.pictures` asks
+    for. Their order and their views depend only on the seed and the picture's number in the run.
+    embedder: computes embeddings of each view, instead of the stored ones. maps: stored maps of the
+    network's frozen layers, which are then inputs; views are at most mirrored. part: the pictures
+    of each batch that this host reads. teacher: an older network, whose answers are a part of the
+    targets.
 
     What a step takes is `stored`, and `prepared` makes inputs and targets of it: here, in a thread
     beside the step; or, if `inside`, in the compiled step, where only 8-bit pictures and what was
@@ -51,16 +53,17 @@ class Batches:
         alone = embedder is None and teacher is None
         self.inside = (accelerated() if inside is None else inside) and alone
         self._views = views(network)
+        self.positions = splits.drawn(dataset.count("train"), config.pictures, seed)
         self._order = functools.lru_cache(2)(
-            lambda turn: np.random.default_rng([seed, turn]).permutation(dataset.count("train"))
+            lambda turn: np.random.default_rng([seed, turn]).permutation(self.positions)
         )
 
     def position(self, number: int) -> int:
         """The position in the training split of the run's picture `number`, counted from 0.
 
-        Each pass through the split has an order of its own, drawn from (seed, pass).
+        Each pass through the pictures has an order of its own, drawn from (seed, pass).
         """
-        turn, at = divmod(number, self.dataset.count("train"))
+        turn, at = divmod(number, len(self.positions))
         return self._order(turn)[at]
 
     def __call__(self, step: int) -> tuple[dict[str, np.ndarray], Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from common import files
 from common.cli import UserError
@@ -74,13 +75,19 @@ def exported(trainer: Trainer, path: Path) -> bool:
         return False
 
 
-def described(dataset: Dataset) -> dict[str, Any]:
-    """What a model's metadata say of the data that it was trained on."""
+def described(dataset: Dataset, positions: np.ndarray | None = None) -> dict[str, Any]:
+    """What a model's metadata say of the data that it was trained on.
+
+    positions: of the training pictures that it has seen, if not all.
+    """
+    digests = dataset.sha256("train")
+    if positions is not None:
+        digests = [digests[position] for position in positions]
     return {
         "data": {
             "name": dataset.name,
             "split_sha256": dataset.split_sha256(),
-            "train_sha256": "".join(d[:12] for d in sorted(set(dataset.sha256("train")))),
+            "train_sha256": "".join(d[:12] for d in sorted(set(digests))),
         },
         "image_size": dataset.image_size,
         "cut": dataset.cut,
@@ -102,7 +109,7 @@ def _write(path, trainer, network, dial, identity):
         {
             **identity,
             "epochs": trainer.progress.epoch,
-            **described(dataset),
+            **described(dataset, trainer.batches.positions),
             "metrics": {"split": "validation", "pictures": dataset.count("validation"), **scores},
         },
     )

@@ -32,8 +32,8 @@ from common.training.tuning import (
 # What a config may change of a network's training, but not of the network: see `_from_maps`.
 OF_TRAINING = {
     *("augment", "fractions", "faithful", "vivid", "export_both", "learning_rate", "decay"),
-    *("batch_size", "steps", "epochs", "unfreeze_after", "unfrozen_rate", "maps", "watched"),
-    *("classes", "class_weight", "rebalance"),
+    *("batch_size", "steps", "epochs", "pictures", "unfreeze_after", "unfrozen_rate", "maps"),
+    *("watched", "classes", "class_weight", "rebalance"),
 }
 
 
@@ -136,6 +136,7 @@ def tuned(config: Config, rate: float) -> Config:
         decay="cosine",
         batch_size=min(config.batch_size, BATCH),
         steps=None,
+        pictures=None,
         fractions=FRACTIONS,
         unfreeze_after=None,
         classes=None,  # exports leave out a classification head

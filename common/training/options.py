@@ -33,6 +33,7 @@ class Options(Named):
     epochs: int | None = None  # a larger number extends a finished run
     steps: int | None = None  # steps an epoch
     batch: int | None = None  # pictures a step
+    pictures: int | None = None  # of the training pictures, drawn by seed
     size: int | None = None  # side of the pictures, in pixels
     embedding: str | None = None  # of common.networks.embeddings
     maps: bool | None = None  # train from stored maps of the frozen layers
@@ -140,6 +141,7 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
         "batch_size": options.batch or recipe.get("batch"),
         "embedding": options.embedding,
         "image_size": options.size,
+        "pictures": options.pictures,
         "maps": options.maps,
     }
     changed = {field: value for field, value in changed.items() if value is not None}
@@ -151,9 +153,19 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
 def for_data(config: Config, dataset: datasets.Dataset, least: int = 1) -> Config:
     """The config with what depends on the data: the steps of an epoch, the number of classes.
 
-    least: steps of an epoch, where the config has no number of its own.
+    least: steps of an epoch, where the config has no number of its own. `UserError` where the
+    config asks for more pictures than there are.
     """
-    steps = config.steps or max(least, -(-dataset.count("train") // config.batch_size))
+    count = dataset.count("train")
+    if config.pictures is not None:
+        if not 1 <= config.pictures <= count:
+            raise UserError(
+                f"--pictures: {dataset.name} has {count:,} training pictures. Take 1 to "
+                f"{count:,}, or leave it out. Received: {config.pictures:,}."
+            )
+        print(f"pictures: {config.pictures:,} of {count:,} for training", flush=True)
+        count = config.pictures
+    steps = config.steps or max(least, -(-count // config.batch_size))
     config = dataclasses.replace(config, steps=steps)
     if config.classes is None:
         return config

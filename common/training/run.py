@@ -16,7 +16,7 @@ from common.cli import UserError
 from common.color import bins
 from common.color.dial import Dial
 from common.config import Config
-from common.datasets import statistics
+from common.datasets import splits, statistics
 from common.datasets.maps import store
 from common.networks import determinism, embeddings, frozen, h5, model_names, perceptual
 from common.networks.interface import classifies
@@ -184,7 +184,8 @@ def _train(report, config, data, options, stack):
         prior, dial = tuning.about.get("prior"), tuning.dial
         rarity = np.array(dial.rarity, np.float32)
     elif rebalanced or classifies(network):
-        prior = statistics.prior(dataset)
+        seen = splits.drawn(dataset.count("train"), config.pictures, options.seed)
+        prior = statistics.prior(dataset, seen if config.pictures else None)
         rarity = bins.rarity(prior)
         if classifies(network):
             dial = Dial.of(config, prior, rebalanced)

@@ -19,7 +19,7 @@ from common import cli, datasets, metrics, training
 from common.commands import variants
 from common.evaluation import markdown, table
 from common.evaluation.rows import Evaluation, Row
-from common.networks import embeddings
+from common.networks import embeddings, h5
 from cs230.config import CONFIGS, Config
 
 BASE = "plain"
@@ -33,11 +33,13 @@ class Change(variants.Change):
     """What differs from the report's `plain`.
 
     why: whose failure it might explain, or what it is hoped to mend. A field of None is the
-    embedding that the command names. linear: whether the last layer has no tanh.
+    embedding that the command names. linear: whether the last layer has no tanh. share: of the
+    training pictures, each seen the more often.
     """
 
     why: str = ""
     linear: bool = False
+    share: float = 1.0
 
 
 CHANGES = {
@@ -59,6 +61,10 @@ CHANGES = {
     ),
     "still": Change("no zoom, flip, shear", {"augment": ()}, why="cs230's augmentation"),
     "long": Change("three times as long", why="lee2021, cs230: too short a training", times=3),
+    "tenth": Change("a tenth of the photos, as many steps", why="too few pictures", share=0.1),
+    "hundredth": Change(
+        "a hundredth of the photos, as many steps", why="too few pictures", share=0.01
+    ),
     "fused": Change(
         "a classifier's prediction", {"embedding": None}, why="cs230's hope of `fusion`"
     ),
@@ -78,10 +84,15 @@ def main(argv: list[str] | None = None) -> int:
     names = ("data", "split_by", "size", "embedding_weights")
     flags = variants.passed(args, others, *names, instead=f"changes of {BASE} are")
     base = variants.Variant.of(cs230, [*flags, f"--config={BASE}", "--unpublished"])
-    keys = dict.fromkeys(["base", *(args.changes or CHANGES)])
-    runs = variants.trained({key: _variant(key, base, args) for key in keys})
+    runs = variants.trained({"base": _variant("base", base, args)})
     # All of them have the same pictures, but not all an embedding.
     dataset = datasets.Dataset(runs["base"].dataset.folder)
+    steps = h5.metadata(variants.exports(runs)["base"])["steps"]
+    count = base.options.pictures or dataset.count("train")
+    changed = [key for key in args.changes or CHANGES if key != "base"]
+    runs |= variants.trained(
+        {key: _of_share(_variant(key, base, args), key, count, steps) for key in changed}
+    )
     out = Path("reports", "brown", dataset.name)
     evaluation, rows = variants.measured(variants.exports(runs), dataset, out / "evaluation")
     print("\n" + report(evaluation, rows, dataset).write(out / "brown.md"))
@@ -115,6 +126,16 @@ def _variant(key: str, base: variants.Variant, args: Any) -> variants.Variant:
     if change.linear:
         report = dataclasses.replace(report, build_model=_linear)
     return dataclasses.replace(made, report=report)
+
+
+def _of_share(variant: variants.Variant, key: str, count: int, steps: int) -> variants.Variant:
+    """The variant with the change's share of `count` pictures, in as many steps an epoch."""
+    share = CHANGES[key].share
+    if share == 1:
+        return variant
+    pictures = max(1, round(share * count))
+    options = dataclasses.replace(variant.options, pictures=pictures, steps=steps)
+    return dataclasses.replace(variant, options=options)
 
 
 def _linear(config: Config) -> keras.Model:

@@ -31,16 +31,20 @@ def run(*arguments):
 
 @pytest.mark.slow
 def test_each_run_changes_one_thing(folder, capsys):
-    assert run("--changes=linear,long") == 0
+    assert run("--changes=linear,long,tenth") == 0
     text = next((folder / "reports/brown").glob("*/brown.md")).read_text()
     assert text in capsys.readouterr().out
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     firsts = [line.split(" | ")[0].removeprefix("| ") for line in lines[1:]]
-    changes = [brown.CHANGES[key] for key in ("base", "linear", "long")]
-    assert firsts[-4:] == [*(change.name for change in changes), "true pictures"]
-    assert {"grey", "mean colour"} <= set(firsts[:-4])
+    changes = [brown.CHANGES[key] for key in ("base", "linear", "long", "tenth")]
+    assert firsts[-5:] == [*(change.name for change in changes), "true pictures"]
+    assert {"grey", "mean colour"} <= set(firsts[:-5])
 
-    base, linear, long = (_metadata(folder, key) for key in ("base", "linear", "long"))
+    base, linear, long, tenth = (
+        _metadata(folder, key) for key in ("base", "linear", "long", "tenth")
+    )
+    assert tenth["config"] == base["config"] | {"pictures": round(0.1 * _pictures(base))}
+    assert len(tenth["data"]["train_sha256"]) == 12 * tenth["config"]["pictures"]
     assert linear["config"] == base["config"] | {"ab_scale": 1.0}
     assert long["config"] == base["config"] | {"epochs": 3 * base["config"]["epochs"]}
     assert {key: long[key] for key in ("seed", "split_sha256", "options")} == {
@@ -53,7 +57,7 @@ def test_each_run_changes_one_thing(folder, capsys):
 
 def test_every_change_but_of_the_length_is_of_one_thing():
     for key, change in brown.CHANGES.items():
-        given = [change.fields, change.options, change.times > 1]
+        given = [change.fields, change.options, change.times > 1, change.share < 1]
         assert sum(map(bool, given)) == (key != "base"), key
 
 
@@ -68,6 +72,11 @@ def test_a_config_or_an_unknown_change_is_one_line(folder, capsys):
 def _export(folder, key):
     (path,) = (folder / "runs").glob(f"brown-{key}-*/*.h5")
     return path
+
+
+def _pictures(metadata):
+    """How many pictures a model was trained on."""
+    return len(metadata["data"]["train_sha256"]) // 12
 
 
 def _metadata(folder, key):

@@ -87,6 +87,16 @@ def test_a_tuned_model_is_tuned_further_at_the_rate_of_the_first(begun, monkeypa
     assert tune("tiny-on-photos").learning_rate == pytest.approx(0.3 * 1e-2)
 
 
+def test_how_many_pictures_a_model_was_trained_on_is_not_taken_over(begun, monkeypatch):
+    monkeypatch.chdir(begun)
+    config = finetuning.tuned(drawn.Config(pictures=5000), 1e-2)
+    assert config.pictures is None
+    asked = []
+    monkeypatch.setattr(finetuning, "train", lambda *arguments: asked.append(arguments[-1]))
+    tune(pictures=7)
+    assert asked[0].pictures == 7
+
+
 def test_keeping_more_ends_nearer_to_the_old_model(home, begun):
     """And a model of other data is replaced where that is asked for."""
     of_another(home)

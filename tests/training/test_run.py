@@ -19,6 +19,7 @@ import koala
 from common import seals, training
 from common.cli import UserError
 from common.color import bins
+from common.datasets import splits
 from common.networks import h5
 from tests import drawn, tiny
 from tests.training import home as runs
@@ -231,6 +232,34 @@ def test_cosine_decay_ends_at_zero(home):
 
 def test_steps_may_pass_the_data_many_times(home):
     assert runs.train(epochs=1, steps=70).history[0]["steps"] == 70
+
+
+def test_a_run_on_some_pictures_sees_these_alone_and_says_so(home, capsys):
+    run = runs.train(epochs=2, pictures=5)
+    count = run.dataset.count("train")
+    assert f"pictures: 5 of {count} for training" in capsys.readouterr().out
+    about = h5.metadata(run.model)
+    assert about["config"]["pictures"] == 5 and about["steps"] == 3  # batches of two
+    drawn = splits.drawn(count, 5, seed=0)
+    digests = sorted(run.dataset.sha256("train")[position][:12] for position in drawn)
+    assert about["data"]["train_sha256"] == "".join(digests)
+    with pytest.raises(UserError, match="config.pictures was 5, is None"):
+        runs.train(epochs=2)
+
+
+@pytest.mark.parametrize("pictures", [0, -1, 39])
+def test_more_pictures_than_there_are_is_one_line_before_the_run(home, pictures):
+    with pytest.raises(UserError, match=r"has \d+ training pictures. Take 1 to \d+, or leave"):
+        runs.train(pictures=pictures)
+    assert not (home / "runs").exists()
+
+
+def test_the_prior_is_that_of_the_pictures_in_training(home):
+    whole, some = (
+        h5.metadata(runs.train(epochs=1, steps=1, rebalance=True, pictures=n, run=f"{n}").model)
+        for n in (None, 4)
+    )
+    assert np.count_nonzero(some["prior"]) < np.count_nonzero(whole["prior"])
 
 
 # --- options -----------------------------------------------------------------------------------
