@@ -42,8 +42,9 @@ def held(folder: str | Path, way_out: str | None = None) -> Iterator[Lock]:
     folder = Path(folder)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    around = drives.Place(folder.parent)
     path, told = folder / NAME, False
-    while (descriptor := _taken(path)) is None:
+    while (descriptor := _taken(path, around)) is None:
         holder = f"{folder} is in use by {holder_of(path)}."
         if way_out:
             raise UserError(f"{holder} {way_out}")
@@ -71,10 +72,18 @@ def holder_of(path: Path) -> str:
     return f"process {about['pid']} on {about['host']}, since {about['since']}: {about['command']}"
 
 
-def _taken(path):
-    """The descriptor of a lock file that is now this process's; None if another holds it."""
+def _taken(path, around):
+    """The descriptor of a lock file that is now this process's; None if another holds it.
+
+    around: the place of the folder, which is made again where its last holder removed it.
+    """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            around.check()
+            path.parent.mkdir(exist_ok=True)
+            continue
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,12 +1,13 @@
 """Locks of folders: who holds one is named, and a dead process leaves none."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
+import types
 from pathlib import Path
 
 import pytest
@@ -58,26 +59,41 @@ def test_whoever_is_kept_out_learns_who_holds_it_and_the_dead_hold_nothing(holde
     assert not (folder / locks.NAME).exists()
 
 
-def test_without_a_way_out_it_is_waited_for(tmp_path, capsys):
-    folder, order, held = tmp_path / "a", [], threading.Event()
-    folder.mkdir()
+@pytest.mark.parametrize("made", [False, True], ids=["a folder", "one made for the lock"])
+def test_without_a_way_out_it_is_waited_for(tmp_path, monkeypatch, capsys, made):
+    """Also where whoever had the lock removes its folder, in which it has written nothing."""
+    folder, waits = tmp_path / "a", []
+    if not made:
+        folder.mkdir()
+    with contextlib.ExitStack() as first:
+        first.enter_context(locks.held(folder))
 
-    def first():
+        def sleep(seconds):
+            waits.append(seconds)
+            if len(waits) == 2:
+                first.close()
+                assert folder.exists() is not made
+
+        monkeypatch.setattr(locks, "time", types.SimpleNamespace(sleep=sleep))
         with locks.held(folder):
-            held.set()
-            waiting.wait()
-            order.append("first")
-
-    waiting = threading.Event()
-    thread = threading.Thread(target=first)
-    thread.start()
-    held.wait()
-    threading.Timer(2 * locks.SECONDS, waiting.set).start()
-    with locks.held(folder):
-        order.append("second")
-    thread.join()
-    assert order == ["first", "second"] and not list(folder.iterdir())
+            assert len(waits) == 2
+    assert not list(folder.iterdir())
     assert f"{folder} is in use by process {os.getpid()}" in capsys.readouterr().out
+
+
+def test_what_is_waited_for_on_a_drive_that_is_taken_off_is_one_line(tmp_path, monkeypatch):
+    drive = tmp_path / "drive"
+    with contextlib.ExitStack() as first:
+        first.enter_context(locks.held(drive / "a"))
+
+        def sleep(seconds):
+            drive.rename(tmp_path / "off")
+            drive.mkdir()
+
+        monkeypatch.setattr(locks, "time", types.SimpleNamespace(sleep=sleep))
+        with pytest.raises(UserError, match="Bring it back"), locks.held(drive / "a"):
+            pass
+    assert not list(drive.iterdir())
 
 
 def test_a_folder_that_was_made_for_the_lock_alone_does_not_stay(tmp_path):
@@ -107,10 +123,10 @@ def test_another_folder_in_its_place_is_seen(tmp_path):
 
 @pytest.mark.parametrize(
     ("pid", "host", "lives"),
-    [(1, None, True), (2**22 - 1, None, False), (2**22 - 1, "elsewhere", True)],
+    [(1, None, True), (2**22 + 1, None, False), (2**22 + 1, "elsewhere", True)],
 )
 def test_without_locks_of_the_system_the_file_counts(tmp_path, monkeypatch, pid, host, lives):
-    """pid 1 always lives; 2**22 - 1 is beyond what a system of this size reaches."""
+    """pid 1 always lives; no system gives numbers above 2**22."""
 
     def none(*_):
         raise OSError(38, "Function not implemented")
