@@ -91,6 +91,7 @@ class Helper:
         self._known = {(each.__module__, each.__qualname__): each for each in known}
         pairs = [socket.socketpair() for _ in range(channels)]
         self._sockets = [ours for ours, _ in pairs]
+        self._closing = threading.Lock()
         theirs = [end.detach() for _, end in pairs]
         life, self._life = os.pipe()  # its other end closes with this process, whatever ends it
         given = {
@@ -159,13 +160,14 @@ class Helper:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        self._process.kill()
-        self._process.wait()
-        for each in self._sockets:
-            each.close()
-        if self._life >= 0:
-            os.close(self._life)
-            self._life = -1
+        with self._closing:  # its death is found by every thread that waits for an answer
+            self._process.kill()
+            self._process.wait()
+            for each in self._sockets:
+                each.close()
+            if self._life >= 0:
+                os.close(self._life)
+                self._life = -1
 
 
 # --- In the helper --------------------------------------------------------------------------------

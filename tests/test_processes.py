@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,20 @@ def test_its_death_is_known(mortal, request_, words, lacks_memory):
     assert caught.value.lacks_memory is lacks_memory and not mortal.alive
     with pytest.raises(HelperDied):
         mortal.ask(("pid",))
+
+
+def test_several_threads_that_find_its_death_close_each_descriptor_once(mortal, monkeypatch):
+    closed, close = [], os.close
+
+    def slow(descriptor):
+        closed.append(descriptor)
+        time.sleep(0.05)  # in which the other threads run
+        close(descriptor)
+
+    monkeypatch.setattr(processes.os, "close", slow)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: mortal.close(), range(4)))
+    assert len(closed) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limit of memory")
