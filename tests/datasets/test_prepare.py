@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -351,6 +350,28 @@ def test_the_shards_serve_when_the_source_is_gone(source, tmp_path):
     assert _prepare(source, tmp_path).count("train")  # nothing was lost
 
 
+KILLED = """
+import itertools, os, signal, sys
+from common import datasets
+from common.datasets import records
+
+write, calls = records.write_shard, itertools.count(1)
+
+
+def some(examples):
+    yield from itertools.islice(examples, 7)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def until_the_third(path, examples):
+    return write(path, some(examples) if next(calls) == 3 else examples)
+
+
+records.write_shard = until_the_third
+datasets.prepare(sys.argv[1], 48, "centre", folder=sys.argv[2], shard_pictures=20)
+"""
+
+
 def test_a_killed_build_completes_to_the_bytes_of_an_undisturbed_one(tmp_path):
     source = drawn.folder(tmp_path / "photos", 150, 64, ".jpg")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -359,20 +380,10 @@ def test_a_killed_build_completes_to_the_bytes_of_an_undisturbed_one(tmp_path):
         datasets.prepare(source, 48, "centre", folder=folder, shard_pictures=20)
 
     build(whole)
-    code = (
-        "import sys; from common import datasets\n"
-        "datasets.prepare(sys.argv[1], 48, 'centre', folder=sys.argv[2], shard_pictures=20)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(source), str(stopped)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None and len(list(stopped.glob("*.tfrecord"))) < 2:
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    killed = [sys.executable, "-c", KILLED, str(source), str(stopped)]
+    done = subprocess.run(killed, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(list(stopped.glob("*.tfrecord"))) == 2
     assert not json.loads((stopped / "manifest.json").read_text())["complete"]
     build(stopped)
     assert len(list(whole.glob("*.tfrecord"))) > 5

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -253,22 +252,42 @@ def test_without_pyav_a_line_says_how_to_get_it(tmp_path, source, monkeypatch):
         films.colour(source, tmp_path / "out.mp4")
 
 
+KILLED = """
+import itertools, os, runpy, signal
+from common.film.segments import Segment
+
+write, frames = Segment.write, itertools.count(1)
+
+
+def killed(segment, *frame):
+    if next(frames) == 150:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(segment, *frame)
+
+
+Segment.write = killed
+runpy.run_module("common.commands", run_name="__main__")
+"""
+
+
 @pytest.mark.slow
 def test_a_killed_command_goes_on(tmp_path):
     """As a person meets it: the command, a real model, and no chance to tidy up."""
     source = films.write(tmp_path / "film.mp4", films.shot(0, 400, step=1), sound="aac")
-    command = [sys.executable, "-m", "common.commands", "video", f"--in={source}"]
-    command += [f"--out={tmp_path / 'out.mp4'}", f"--model={ROOT / 'tests' / 'golden.h5'}"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    first = tmp_path / "out.mp4.work" / "segment-000000.npz"
-    while not first.exists() and process.poll() is None:
-        time.sleep(0.05)
-    process.kill()
-    _, error = process.communicate()
-    assert process.returncode == -9, error
-    assert first.exists() and not (tmp_path / "out.mp4").exists()
+    flags = [f"--in={source}", f"--out={tmp_path / 'out.mp4'}"]
+    flags.append(f"--model={ROOT / 'tests' / 'golden.h5'}")
 
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    def run(*program):
+        command = [sys.executable, *program, "video", *flags]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    done = run("-c", KILLED)  # in the second of five segments
+    assert done.returncode == -9, done.stderr
+    work = tmp_path / "out.mp4.work"
+    assert [path.name for path in work.glob("*.npz")] == ["segment-000000.npz"]
+    assert not (tmp_path / "out.mp4").exists()
+
+    done = run("-m", "common.commands")
 
     assert done.returncode == 0, done.stderr
     assert "goes on behind frame" in done.stdout + done.stderr

@@ -54,15 +54,38 @@ def train(config="plain", **options):
     return training.train(tiny.REPORT, config, "photos", **settings)
 
 
-def start(folder, *flags):
-    """The training command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.tiny", *FLAGS, *flags],
+KILLED = """
+import itertools, os, sys
+from common import cli
+from common.training.trainer import Trainer
+from tests import tiny
+
+save, saves = Trainer.save, itertools.count(1)
+
+
+def killed(trainer):
+    if next(saves) == int(sys.argv[2]):
+        os.kill(os.getpid(), int(sys.argv[1]))
+    save(trainer)
+
+
+Trainer.save = killed
+sys.exit(cli.run(tiny.main, sys.argv[3:]))
+"""
+
+
+def killed(folder, number, save):
+    """The training command, which gets a signal before its checkpoint of that number; it ended.
+
+    With a checkpoint after each step, and one more at an epoch's end.
+    """
+    given = [str(int(number)), str(save), *FLAGS, "--checkpoint-seconds=0"]
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, *given],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
     )
 
 
