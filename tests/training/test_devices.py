@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 
@@ -16,7 +15,7 @@ from common.cli import UserError
 from common.networks import h5
 from common.training import devices
 from common.training.hosts import Hosts
-from tests import drawn
+from tests import drawn, ports
 from tests.training import home
 
 WHAT = [
@@ -174,19 +173,13 @@ def ended(processes):
     return [(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
 
 
-def free():
-    """A port at which nothing listens."""
-    with socket.create_server(("", 0)) as server:
-        return server.getsockname()[1]
-
-
 @pytest.mark.slow
 def test_two_hosts_are_one_and_survive_the_death_of_one(trained, tmp_path):
     reference = trained("jax")
     shutil.copytree(reference / "photos", tmp_path / "photos")
     shutil.copytree(reference / "data", tmp_path / "data")
 
-    port = free()
+    port = ports.free()
     first, second = ended(
         [
             start(tmp_path, 0, port, "--checkpoint-seconds=0"),
@@ -200,7 +193,7 @@ def test_two_hosts_are_one_and_survive_the_death_of_one(trained, tmp_path):
     )
     assert home.progress(tmp_path)["step"] >= 2
 
-    port = free()
+    port = ports.free()
     first, second = ended([start(tmp_path, host, port) for host in (0, 1)])
     assert first[0] == second[0] == 0, (first, second)
     assert "goes on after 0 epochs" in first[1] and "exported" not in second[1]

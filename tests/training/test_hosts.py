@@ -3,17 +3,19 @@
 import concurrent.futures
 import socket
 import threading
+import time
+import types
 
 import pytest
 
 from common.cli import UserError
 from common.training import hosts
+from tests import ports
 
 
 def free():
     """host:port of this machine where nothing listens."""
-    with socket.create_server(("localhost", 0)) as server:
-        return f"localhost:{server.getsockname()[1]}"
+    return f"localhost:{ports.free()}"
 
 
 def met(count, lost=None):
@@ -72,9 +74,21 @@ def test_a_host_that_does_not_come():
         hosts.meet(address, 3, 1, 0.002)
 
 
-def test_a_host_learns_that_another_does_not_come():
-    address = free()
-    lines = together(lambda id: hosts.meet(address, 3, id, 0.01), [0, 2])
+def test_a_host_learns_that_another_does_not_come(monkeypatch):
+    address, passed, message = free(), [], hosts._Link.message
+
+    def heard(link, seconds):
+        said = message(link, seconds)
+        if said[0] == "hello":  # of host 2; then an hour passes
+            passed.append(3600)
+        return said
+
+    clock = types.SimpleNamespace(
+        monotonic=lambda: time.monotonic() + sum(passed), sleep=time.sleep
+    )
+    monkeypatch.setattr(hosts, "time", clock)
+    monkeypatch.setattr(hosts._Link, "message", heard)
+    lines = together(lambda id: hosts.meet(address, 3, id, 0.5), [0, 2])
     assert lines[0] == lines[1] and lines[0].startswith("Host 1 did not come")
 
 
@@ -92,9 +106,12 @@ def test_a_number_given_twice_and_another_count_are_refused():
             each.result().close()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         address = free()
-        everyone = [pool.submit(hosts.meet, address, 3, id, 0.02) for id in (0, 1, 1)]
-        lines = [str(each.exception()) for each in everyone]
-    assert any("HOST_ID=1 is there already" in line for line in lines[1:])
+        first, *ones = [pool.submit(hosts.meet, address, 3, id, 0.5) for id in (0, 1, 1)]
+        refused = next(concurrent.futures.as_completed(ones))
+        assert "HOST_ID=1 is there already" in str(refused.exception())
+        hosts.meet(address, 3, 2, 0.5).close()
+        for each in {first, *ones} - {refused}:
+            each.result().close()
 
 
 @pytest.mark.parametrize("address", ["here", "here:", "here:x", ":80", "here:99999"])
