@@ -14,6 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
 
 PROGRAMS = ("chromium", "chromedriver")
 PATIENCE = 60  # seconds until a page or a script counts as hanging
@@ -110,6 +111,22 @@ class Browser:
     def run(self, expression: str):
         """The value of a JavaScript expression, awaited; JavascriptException if it raises."""
         return self.driver.execute_script(f"return ({expression})")
+
+    def downloads(self, folder: Path) -> None:
+        """Downloads of the page go to a folder from here on, unasked."""
+        self.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def downloaded(self, folder: Path, name: str) -> Path:
+        """Wait for a file of this pattern in a folder of `downloads`; its path.
+
+        An empty file stands there until the download is whole.
+        """
+
+        def whole(_):
+            return [path for path in folder.glob(name) if path.stat().st_size]
+
+        (path,) = WebDriverWait(self.driver, PATIENCE, 0.02).until(whole)
+        return path
 
     def find(self, selector: str) -> WebElement:
         """The first element of a CSS selector; NoSuchElementException if there is none."""

@@ -88,7 +88,7 @@ def opened(browser, page, tmp_path, width=None):
     """Load the page anew; downloads go to tmp_path."""
     browser.errors(), browser.requests()
     browser.show(width=width)
-    browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.downloads(tmp_path)
     browser.driver.get(page.address)
     wait(browser, "!!document.querySelector('#photos input[type=file]')")
 
@@ -101,12 +101,6 @@ def coloured(browser):
 def errors(browser):
     """What script, policy and console reported, without a remark of Gradio's own."""
     return [error for error in browser.errors() if "Method not implemented" not in error]
-
-
-def downloaded(browser, path):
-    """Wait for a download, and return its bytes."""
-    wait(browser, path.is_file)
-    return path.read_bytes()
 
 
 @pytest.mark.browser
@@ -134,7 +128,7 @@ def test_uploads_become_the_files_that_the_command_writes(
         " + i.naturalHeight).join() == '90x130,90x130'",  # upright, before and after
     )
     browser.click("#one")
-    result = downloaded(browser, got / "scan.tif")
+    result = browser.downloaded(got, "scan.tif").read_bytes()
     command = [f"--out={made}", f"--model={model}", "--tint=10,-3", "--isolate=no"]
     colorize.main([f"--in={photos[0]}", *command])
     assert result == (made / "scan.tif").read_bytes()
@@ -148,7 +142,7 @@ def test_uploads_become_the_files_that_the_command_writes(
     assert off[..., 0].max() < 0.5 and off[..., 1:].max() > 5
 
     browser.click("#all")
-    assert downloaded(browser, got / "coloured.zip")[:2] == b"PK"
+    assert browser.downloaded(got, "coloured.zip").read_bytes()[:2] == b"PK"
     assert not errors(browser)
     theirs = [url for url in browser.requests() if not url.startswith((page.address, "blob:"))]
     assert not theirs
@@ -168,7 +162,7 @@ def test_the_keyboard_suffices(browser, page, tmp_path):
     wait(browser, f"document.querySelector('#slider img.fixed').style.clipPath != '{where}'")
     _tab_to(browser, "#one")
     browser.press([Keys.ENTER])
-    assert downloaded(browser, tmp_path / "chelsea.png")[:4] == b"\x89PNG"
+    assert browser.downloaded(tmp_path, "chelsea.png").read_bytes()[:4] == b"\x89PNG"
     assert not errors(browser)
 
 

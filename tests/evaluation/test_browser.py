@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from common import datasets
 from common.commands import survey_results as survey_results_command
 from common.evaluation import models, rows
 from common.survey import ask
-from tests import chromium, drawn
+from tests import drawn
 from tests.evaluation.scoring import evaluated
 
 pytestmark = pytest.mark.browser
@@ -389,14 +388,9 @@ def judged(page):
 
 def save(page, folder):
     """Save the verdicts into a folder; their file's content."""
-    page.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    page.downloads(folder)
     page.click("#save")
-
-    def saved(_):  # an empty file stands there until the download is whole
-        return [path for path in folder.glob("verdicts-*.json") if path.stat().st_size]
-
-    (path,) = WebDriverWait(page.driver, chromium.PATIENCE, 0.02).until(saved)
-    return json.loads(path.read_text())
+    return json.loads(page.downloaded(folder, "verdicts-*.json").read_text())
 
 
 def test_a_person_answers_and_the_command_reads_it(browser, asked, tmp_path, capsys):

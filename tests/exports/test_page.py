@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import http.server
 import threading
-import time
 
 import cv2
 import numpy as np
@@ -86,7 +85,7 @@ def said(browser, words):
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_photo_is_coloured_in_the_browser_as_by_us(browser, address, made, tmp_path):
-    browser.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.downloads(tmp_path)
     browser.errors(), browser.requests()
     browser.show(width=390)
     browser.driver.get(address)
@@ -117,9 +116,7 @@ def test_a_photo_is_coloured_in_the_browser_as_by_us(browser, address, made, tmp
 def downloaded(browser, path):
     """The picture that the link downloads, (H, W, 3) uint8; the file is removed again."""
     browser.find("#download").send_keys(Keys.ENTER)
-    deadline = time.monotonic() + chromium.PATIENCE
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    browser.downloaded(path.parent, path.name)
     picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     path.unlink()
     return picture[..., ::-1]
