@@ -44,21 +44,30 @@ def test_too_few_samples_are_an_error():
 
 
 @linux
-def test_what_a_process_and_its_children_hold_is_seen(tmp_path):
-    """A child keeps 40 MB and ten files; its own child waits."""
+def test_what_a_process_and_its_children_hold_is_seen(tmp_path, monkeypatch):
+    """A child keeps 40 MB and ten files; its own child waits until it has been seen three times."""
     script = (
-        "import subprocess, sys, time\n"
+        "import subprocess, sys\n"
         "kept = [open(sys.argv[1] + str(i), 'w') for i in range(10)], b'x' * 40_000_000\n"
-        "with subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1)']): pass\n"
+        "wait = 'import os, sys, time\\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)'\n"
+        "with subprocess.Popen([sys.executable, '-c', wait, sys.argv[2]]): pass\n"
     )
-    samples, code, _ = soak.watch(
-        [sys.executable, "-c", script, str(tmp_path / "file")], tmp_path, every=0.1
-    )
-    most = max(samples, key=lambda sample: sample.memory)
-    assert code == 0 and most.memory > 40e6
-    assert max(sample.handles for sample in samples) >= 13
-    assert max(sample.processes for sample in samples) == 2
-    assert samples[-1].photos == 10
+    out, enough, sample, seen = tmp_path / "out", tmp_path / "enough", soak._sample, []
+    out.mkdir()
+
+    def sampled(*given):
+        found = sample(*given)
+        seen.extend([found] if found.processes == 2 else [])
+        if len(seen) == 3:
+            enough.touch()
+        return found
+
+    monkeypatch.setattr(soak, "_sample", sampled)
+    command = [sys.executable, "-c", script, str(out / "file"), str(enough)]
+    samples, code, _ = soak.watch(command, out, every=0.02)
+    second = seen[1]  # the first may have begun before the child's child did
+    assert code == 0 and second in samples
+    assert second.memory > 40e6 and second.handles >= 13 and second.photos == 10
 
 
 @linux
