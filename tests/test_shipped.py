@@ -23,8 +23,15 @@ FOLDER = model_names.shipped().resolve()
 COLORIZERS = ("wombat", "wombat-vivid", "koala")
 FILES = sorted(FOLDER.rglob("*.h5"))
 MOST = 15_000_000  # bytes
-L = np.stack([color.rgb2lab(drawn.picture(seed, 256))[..., :1] for seed in (1, 2)])
-L = L.astype(np.float32)
+
+
+def lightness(side):
+    """L* of two drawn pictures, (2, side, side, 1) float32."""
+    pictures = (color.rgb2lab(drawn.picture(seed, side))[..., :1] for seed in (1, 2))
+    return np.stack(list(pictures)).astype(np.float32)
+
+
+L = lightness(256)
 BARE = """
 import json, pathlib, sys
 import keras, numpy as np
@@ -34,7 +41,7 @@ for path in json.loads(sys.argv[1]):
     inputs = {tensor.name: tensor.shape for tensor in model.inputs}
     rng = np.random.default_rng(0)
     if "l" in inputs:
-        given = {"l": np.load("l.npy")}
+        given = {"l": np.load(f"l-{inputs['l'][1]}.npy")}
         if "embedding" in inputs:
             given["embedding"] = rng.normal(size=(2, 1000)).astype("float32")
     else:
@@ -72,7 +79,10 @@ def test_a_file_is_small_and_its_weights_as_short_as_it_says(path):
 @pytest.mark.slow
 def test_each_loads_with_keras_alone_in_an_empty_folder(tmp_path):
     """One process for all, which takes seconds to start; the answers are those of our loader."""
-    np.save(tmp_path / "l.npy", L)
+    models = {name: h5.load(FOLDER / f"{name}.h5") for name in COLORIZERS}
+    given = {name: lightness(model.input["l"].shape[1]) for name, model in models.items()}
+    for l in given.values():
+        np.save(tmp_path / f"l-{l.shape[1]}.npy", l)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run(
         [sys.executable, "-c", BARE, json.dumps(list(map(str, FILES)))],
@@ -81,10 +91,11 @@ def test_each_loads_with_keras_alone_in_an_empty_folder(tmp_path):
         env=environment,
     )
     embedding = np.random.default_rng(0).normal(size=(2, 1000)).astype(np.float32)
-    for name in COLORIZERS:
+    for name, model in models.items():
         bare = np.load(tmp_path / f"{name}.npy")
-        assert bare.shape == (2, 256, 256, 2) and np.isfinite(bare).all()
-        ours = predict(h5.load(FOLDER / f"{name}.h5"), {"l": L, "embedding": embedding})
+        l = given[name]
+        assert bare.shape == (*l.shape[:3], 2) and np.isfinite(bare).all()
+        ours = predict(model, {"l": l, "embedding": embedding})
         assert bare == pytest.approx(ours, abs=0.01)  # float32, compiled by other functions
     (network,) = (path for path in FILES if path.parent.name == "embeddings")
     assert np.load(tmp_path / f"{network.stem}.npy").shape == (2, 1000)
