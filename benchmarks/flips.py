@@ -20,7 +20,7 @@ import numpy as np
 
 from common import cli, datasets, training
 from common.cli import UserError
-from common.datasets import maps, plan
+from common.datasets import index, maps, plan
 from common.networks import embeddings, frozen, h5
 from common.training import checkpoint, run
 from tests import drawn, tiny
@@ -146,6 +146,15 @@ def written() -> Iterator[Kind]:
 
     yield Kind("maps", sorted(folder.glob("*.maps-*.npy")), of_maps, mends=True)
     yield Kind("manifest", [folder / "manifest.json"], lambda path: plan.read(path.parent), False)
+
+    def of_index(path):
+        index.kept.cache_clear()  # as a process that begins
+        again = datasets.Dataset(path.parent)
+        return [(listed.name, listed.offsets.tolist()) for listed in again.indices(path.stem[:-6])]
+
+    yield Kind(
+        "index of a shard", [index.path(folder, path.stem) for path in splits], of_index, False
+    )
 
     trained = training.train(tiny.REPORT, "plain", "photos", steps=2, epochs=2, run="r")
     model = tiny.REPORT.build_model(tiny.CONFIGS["plain"])

@@ -50,22 +50,27 @@ def check(path: str | Path) -> bool:
         return _compare(file.read(), hashed.hexdigest(), BINARY)
 
 
-def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Write a dict that has no `checksum` as sealed JSON, whole or not at all."""
+def write_json(path: str | Path, content: dict[str, Any]) -> str:
+    """Write a dict that has no `checksum` as sealed JSON, whole or not at all; returns the seal."""
     before, after = JSON
     body = json.dumps(content, indent=1).removesuffix("\n}")
     digest = files.sha256(body.encode())
     files.write_text(path, body + (before + digest.encode() + after).decode())
+    return digest
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_json(path: str | Path, seal: str | None = None) -> dict[str, Any]:
     """The dict of a JSON file, sealed or of an earlier version, without its seal.
 
-    ValueError where it is no JSON, no dict, or changed since it was sealed.
+    seal: that it must have, if given. ValueError where it is no JSON, no dict, or changed since it
+    was sealed.
     """
     raw = Path(path).read_bytes()
     body, end = raw[: -_length(JSON)], raw[-_length(JSON) :]
-    sealed = _compare(end, files.sha256(body), JSON)
+    digest = files.sha256(body)
+    sealed = _compare(end, digest, JSON)
+    if seal is not None and (not sealed or digest != seal):
+        raise BrokenSealError("it is another than the one that was written")
     content = json.loads(raw)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds {type(content).__name__}, not a dict")
@@ -73,6 +78,19 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise BrokenSealError(f"{path} changed since it was written")
     content.pop(KEY, None)
     return content
+
+
+def of_json(path: str | Path) -> str:
+    """The seal that a JSON file ends with, not compared with its content; "" without one."""
+    before, after = JSON
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _length(JSON)))
+            end = file.read()
+    except FileNotFoundError:
+        return ""
+    digits = end[len(before) : len(end) - len(after)]
+    return digits.decode("ascii", "replace") if _resembles(end, JSON) else ""
 
 
 def _length(around):

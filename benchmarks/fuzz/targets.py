@@ -17,10 +17,10 @@ import keras
 import numpy as np
 
 from benchmarks.fuzz import corpus, mutation
-from common import files, photos
+from common import files, photos, seals
 from common.cli import UserError
 from common.colorize import Colorizer
-from common.datasets import plan, records
+from common.datasets import index, plan, records
 from common.datasets.splits import SPLITS
 from common.networks.metadata import ATTRIBUTE
 from common.survey import answers
@@ -104,38 +104,54 @@ def one_line(message: Any) -> None:
 
 @functools.cache
 def _manifest():
-    manifest = json.loads((corpus.shards() / "manifest.json").read_bytes())
-    manifest.pop("checksum", None)  # without it a manifest is one of an earlier version
-    return manifest
+    return _unsealed(corpus.shards() / "manifest.json")
+
+
+@functools.cache
+def _index():
+    """What lists the pictures of the first shard."""
+    return _unsealed(index.path(corpus.shards(), _manifest()["shards"][0]["name"]))
+
+
+def _unsealed(path):
+    """A JSON file as of an earlier version: it may be changed."""
+    content = json.loads(path.read_bytes())
+    content.pop("checksum", None)
+    return content
 
 
 def _shard(rng):
     """A shard with its bytes, or with its records' contents changed and the checksums right."""
-    entry = _manifest()["shards"][0]
-    path = corpus.shards() / f"{entry['name']}.tfrecord"
+    path = corpus.shards() / f"{_manifest()['shards'][0]['name']}.tfrecord"
     if rng.random() < 0.3:
         return mutation.changed(path.read_bytes(), rng)
-    examples = [records.read_record(path, offset) for offset in entry["offsets"]]
+    examples = [records.read_record(path, offset) for offset in _index()["offsets"]]
     which = int(rng.integers(len(examples)))
     examples[which] = mutation.changed(examples[which], rng, examples)
     return b"".join(map(mutation.record, examples))
 
 
 def _with_shard(path):
-    """The folder of a data set whose first shard is the file, with a manifest that says so."""
+    """The folder of a data set whose first shard is the file, with an index that says so."""
     folder = shutil.copytree(corpus.shards(), path.with_name("shards"))
-    manifest = copy.deepcopy(_manifest())
-    entry = manifest["shards"][0]
+    entry = copy.deepcopy(_manifest()["shards"][0])
     data = path.read_bytes()
     (folder / f"{entry['name']}.tfrecord").write_bytes(data)
     entry |= {"bytes": len(data), "sha256": files.sha256(data)}
     starts, at = [], 0
-    for _ in entry["offsets"]:
-        starts.append(at)
+    for _ in range(entry["count"]):
+        starts.append(min(at, 2**60))
         at += 16 + int.from_bytes(data[at : at + 8], "little")
-    entry["offsets"] = [min(start, 2**60) for start in starts]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    listed = {**_index(), "offsets": starts, "bytes": entry["bytes"], "sha256": entry["sha256"]}
+    entry["seal"] = seals.write_json(index.path(folder, entry["name"]), listed)
+    _write_manifest(folder, entry)
     return folder, entry["split"]
+
+
+def _write_manifest(folder, first):
+    """A manifest with another entry of the first shard."""
+    manifest = {**_manifest(), "shards": [first, *_manifest()["shards"][1:]]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _read_shard(path):
@@ -160,8 +176,37 @@ def _manifest_case(rng):
 def _read_manifest(path):
     folder = shutil.copytree(corpus.shards(), path.with_name("shards"))
     shutil.copy(path, folder / "manifest.json")
+    _read_whole(folder)
+
+
+def _index_case(rng):
+    """An index of which the bytes or an entry are changed; what reads it seals it anew."""
+    name = _manifest()["shards"][0]["name"]
+    if rng.random() < 0.2:
+        return mutation.changed(index.path(corpus.shards(), name).read_bytes(), rng)
+    content = mutation.changed_json(_index(), rng)
+    return json.dumps(content).encode()
+
+
+def _read_index(path):
+    folder = shutil.copytree(corpus.shards(), path.with_name("shards"))
+    entry = copy.deepcopy(_manifest()["shards"][0])
+    target = index.path(folder, entry["name"])
+    shutil.copy(path, target)
     try:
-        plan.read(folder)
+        entry["seal"] = seals.write_json(target, json.loads(path.read_bytes()))
+    except (ValueError, AttributeError):  # no JSON, no dict: it stays as it is
+        entry["seal"] = seals.of_json(target)
+    _write_manifest(folder, entry)
+    _read_whole(folder)
+
+
+def _read_whole(folder):
+    """All of a data set, as preparing and training do."""
+    try:
+        manifest = plan.read(folder)
+        if manifest and not plan.damaged(manifest, folder):
+            list(plan.unreadable(manifest, folder)), plan.left_out(manifest, folder)
     except UserError as error:
         one_line(error)
     dataset = records.Dataset(folder)
@@ -313,6 +358,7 @@ TARGETS = {
     "shard": Target(_shard, _read_shard),
     "shard-tensorflow": Target(_shard, _read_shard_tf, TENSORFLOWS),
     "manifest": Target(_manifest_case, _read_manifest),
+    "index": Target(_index_case, _read_index),
     "checkpoint": Target(_checkpoint, _read_checkpoint),
     "model": Target(_model, _read_model, name="file.h5"),
     "onnx": Target(_onnx, _colour, name="file.onnx"),

@@ -5,7 +5,8 @@ arrays     CIFAR-10 and STL-10 as folders of PNG files
 samples    the built-in sample photos
 splits     training, validation and test: by content, by folder, by a list
 plan       manifest.json: which file goes into which shard
-manifest   what a manifest must hold
+index      the pictures of each shard, in a file beside it
+manifest   what these files must hold
 build      `prepare`: the shards
 features   embeddings beside the shards
 maps       maps of frozen layers beside the shards

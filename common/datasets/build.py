@@ -21,7 +21,7 @@ from common import cli, engines, files, locks, photos, seals
 from common.cli import UserError
 from common.color import lab
 from common.config import FRACTIONS
-from common.datasets import features, plan, records, statistics
+from common.datasets import features, index, plan, records, statistics
 from common.datasets.catalogue import DATA, Source, source_of
 from common.datasets.splits import SPLITS
 from common.datasets.threads import ahead
@@ -115,7 +115,7 @@ def prepare(
             manifest = plan.read(folder)  # another process may have made it in the meantime
             if manifest is None:
                 print(f"Preparing {source.name} at {size} x {size} in {folder}", flush=True)
-                manifest = plan.make(settings_of(None), shard_pictures, engine)
+                manifest = plan.make(settings_of(None), folder, shard_pictures, engine)
                 lock.check()
                 seals.write_json(folder / "manifest.json", manifest)
             plan.check(manifest, settings_of(manifest), folder)
@@ -123,7 +123,7 @@ def prepare(
                 _build(manifest, writer, embedding, weights, embed_from, for_training, engine)
             elif embedding and not has_all(manifest):
                 features.add(manifest, folder, embedding, weights, embed_from, engine)
-    _tidy(manifest, folder)
+    _tidy(folder)
     key = features.stored_key(manifest, embedding, weights, embed_from) if embedding else None
     dataset = records.Dataset(folder, key)
     dataset.mend = functools.partial(_mend, manifest, writer)
@@ -191,7 +191,7 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training, engin
     """
     folder = writer.folder
     embedder = features.load(embedding, weights) if embedding else None
-    total = sum(len(shard["files"]["name"]) for shard in manifest["shards"])
+    total = sum(map(_planned, manifest["shards"]))
     stopped = threading.Event()
     with cli.progress(total=total, desc="pictures", unit="picture") as bar:
 
@@ -204,7 +204,7 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training, engin
         def embed(shards):
             assert embedder is not None  # it is called only with one
             features.write(manifest, folder, shards, embedder, embed_from, bar.update, engine)
-            bar.update(sum(len(shard["unreadable"]) for shard in shards))
+            bar.update(sum(shard["unreadable"] for shard in shards))
 
         planned, manifest["shards"] = manifest["shards"], []
         with contextlib.ExitStack() as stack:
@@ -212,8 +212,13 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training, engin
             for shard in planned:
                 if entry := writer.finished(shard):
                     finished[shard["name"]] = entry
-                    advance(len(shard["files"]["name"]))
-            rows = [row for each in planned if each["name"] not in finished for row in _rows(each)]
+                    advance(_planned(shard))
+            rows = (
+                row
+                for shard in planned
+                if shard["name"] not in finished
+                for row in writer.rows(shard)
+            )
             converted = stack.enter_context(
                 contextlib.closing(engine.run(writer.converting, rows, CONVERTED))
             )
@@ -229,9 +234,9 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training, engin
                     embed([shard])
         if embedder and engine.apart:
             embed(manifest["shards"])
-    _refuse_unreadable(manifest, total)
+    _refuse_unreadable(manifest, folder, total)
     trained = [shard for shard in manifest["shards"] if shard["split"] == "train"]
-    pictures = sum(len(shard["offsets"]) for shard in trained)
+    pictures = sum(shard["count"] for shard in trained)
     if for_training and not pictures:
         raise UserError(f"No picture of {manifest['source']} is in the training split.")
     ab_sum = np.sum([shard["ab_sum"] for shard in trained], axis=0)
@@ -241,6 +246,7 @@ def _build(manifest, writer, embedding, weights, embed_from, for_training, engin
     if embedder:
         features.note(manifest, folder, embedder, weights, embed_from)
     seals.write_json(folder / "manifest.json", manifest)
+    _remove_plans(folder)
     _summarize(manifest, folder)
 
 
@@ -262,12 +268,27 @@ class ShardWriter:
         """The file of a shard."""
         return self.folder / f"{name}.tfrecord"
 
+    def rows(self, shard: dict[str, Any]) -> list[index.Row]:
+        """The pictures to write to a shard, by its entry of the manifest, planned or finished."""
+        if "sha256" in shard:
+            return list(index.read_written(self.folder, shard["name"])[0].rows())
+        return index.read_plan(self.folder, shard)
+
     def finished(self, shard: dict[str, Any]) -> dict[str, Any] | None:
         """A shard's entry of the manifest if an earlier run completed it, else None."""
-        return _finished(shard, self.path(shard["name"]), _sidecar(self.folder, shard))
+        path = self.path(shard["name"])
+        if not path.exists():
+            return None
+        try:
+            listed, seal = index.read_written(self.folder, shard["name"])
+        except UserError:
+            if "sha256" in shard:
+                raise
+            return None  # it is planned, and made from the plan
+        return listed.summary(shard, seal) if listed.sha256 == files.sha256(path) else None
 
     def converting(self, cores: int) -> engines.Stage:
-        """The stage from a row of `_rows` to (example, (mean ab, whether grey)).
+        """The stage from a row of `rows` to (example, (mean ab, whether grey)).
 
         That is (None, reason) of an unreadable picture.
         """
@@ -287,40 +308,42 @@ class ShardWriter:
         advance: called with the number of pictures done. converted: yields those of its rows, by
         default converted here.
         """
-        path, sidecar = self.path(shard["name"]), _sidecar(self.folder, shard)
+        path = self.path(shard["name"])
         if self.lock:
             self.lock.check()
-        rows = _rows(shard)
+        rows = self.rows(shard)
         if converted is None:
             converted = self.converting(engines.cores())(rows)
-        written, unreadable, outcomes = [], list(shard.get("unreadable", [])), []
+        written, outcomes = [], []
+        known = index.read_written(self.folder, shard["name"])[0] if "sha256" in shard else None
+        unreadable = list(known.unreadable) if known else []
 
         def examples():
             for row, (example, outcome) in zip(rows, converted, strict=False):
                 advance(1)
                 if example is None:
-                    unreadable.append([row[0], row[1], outcome])
+                    unreadable.append([row.name, row.bytes, outcome])
                     continue
                 written.append(row)
                 outcomes.append(outcome)
                 yield example
 
-        written_file = records.write_shard(path, examples())
-        columns = zip(*written, strict=True) if written else ([],) * len(shard["files"])
-        entry = {
-            "name": shard["name"],
-            "split": shard["split"],
-            "files": {
-                key: list(column) for key, column in zip(shard["files"], columns, strict=True)
-            },
-            **written_file,
-            "unreadable": unreadable,
-            "grey": sum(grey for _, grey in outcomes),
-            "ab_sum": np.sum([ab for ab, _ in outcomes] or [[0, 0]], axis=0).tolist(),
-        }
-        if "sha256" not in shard:  # else the manifest has it
-            seals.write_json(sidecar, entry)
-        return entry
+        file = records.write_shard(path, examples())
+        if known and known.sha256 == file["sha256"]:
+            return shard
+        listed = index.Index(
+            name=[row.name for row in written],
+            size=[row.bytes for row in written],
+            digest=[row.sha256 for row in written],
+            label=[row.label for row in written],
+            offsets=np.array(file["offsets"], np.int64),
+            unreadable=unreadable,
+            bytes=file["bytes"],
+            sha256=file["sha256"],
+            grey=sum(grey for _, grey in outcomes),
+            ab_sum=np.sum([ab for ab, _ in outcomes] or [[0, 0]], axis=0).tolist(),
+        )
+        return listed.summary(shard, index.write(self.folder, shard["name"], listed))
 
     def _convert(self, row):
         """(example, (mean ab, whether grey)) of a planned file; (None, reason) if unreadable."""
@@ -345,43 +368,31 @@ class ShardWriter:
         return records.encode_example(rgb, name, label), (ab, photos.is_grey(rgb))
 
 
-def _rows(shard):
-    """(name, bytes, SHA-256, label) of each picture that is planned for a shard."""
-    return list(zip(*shard["files"].values(), strict=True))
+def _planned(shard):
+    """How many pictures were planned for a shard."""
+    return shard["count"] + shard.get("unreadable", 0)
 
 
-def _sidecar(folder, shard):
-    """The file with a finished shard's entry, kept until the manifest includes it."""
-    return folder / f"{shard['name']}.json"
-
-
-def _tidy(manifest, folder):
-    """Remove what a build that was killed at its very end left: sidecars, half a file, its lock."""
-    sidecars = {_sidecar(folder, shard).name for shard in manifest["shards"]}
+def _tidy(folder):
+    """Remove what a build that was killed at its very end left: plans, half a file, its lock."""
     with contextlib.suppress(OSError):  # the folder may be read-only
         files.clear(folder)
-        for name in sidecars & {path.name for path in folder.glob("*.json")}:
-            (folder / name).unlink()
-        if (folder / locks.NAME).exists():
+        if (folder / locks.NAME).exists() or index.plans(folder):
             with contextlib.suppress(UserError), locks.held(folder, "It is not left."):
-                pass
+                _remove_plans(folder)
 
 
-def _finished(shard, path, sidecar):
-    """A shard's entry if an earlier run completed it, else None."""
-    if not path.exists():
-        return None
-    if "sha256" not in shard:
-        try:
-            shard = seals.read_json(sidecar)
-        except (FileNotFoundError, ValueError):  # absent or damaged
-            return None
-    return shard if shard["sha256"] == files.sha256(path) else None
+def _remove_plans(folder):
+    """Remove the plans of a data set that is finished, once its lock is held."""
+    manifest = plan.read(folder)
+    if manifest and manifest["complete"]:
+        for path in index.plans(folder):
+            path.unlink()
 
 
-def _refuse_unreadable(manifest, total):
+def _refuse_unreadable(manifest, folder, total):
     """Print the pictures that were left out; `UserError` if there are too many."""
-    unreadable = plan.unreadable(manifest)
+    unreadable = list(plan.unreadable(manifest, folder))
     plan.tell([(name, reason) for name, _, reason in unreadable])
     if len(unreadable) > UNREADABLE * total:
         name, _, reason = unreadable[0]
@@ -394,12 +405,14 @@ def _refuse_unreadable(manifest, total):
 def _summarize(manifest, folder):
     counts = dict.fromkeys(SPLITS, 0)
     for shard in manifest["shards"]:
-        counts[shard["split"]] += len(shard["offsets"])
-    grey = sum(shard["grey"] for shard in manifest["shards"])
+        counts[shard["split"]] += shard["count"]
+    grey, unreadable = (
+        sum(shard[key] for shard in manifest["shards"]) for key in ("grey", "unreadable")
+    )
     print(
         f"{sum(counts.values())} pictures in {folder}: "
         + ", ".join(f"{count} {split}" for split, count in counts.items())
-        + f"; {len(plan.unreadable(manifest))} unreadable, {len(manifest['left_out'])} other files"
+        + f"; {unreadable} unreadable, {manifest['left_out']['count']} other files"
         + (f"; {grey} of the pictures are grey" if grey else ""),
         flush=True,
     )

@@ -17,7 +17,7 @@ import numpy as np
 from common import cli, engines, files, photos, seals
 from common.cli import UserError
 from common.color import lab
-from common.datasets import records, rows
+from common.datasets import index, records, rows
 from common.datasets.threads import ahead
 from common.engines import Engine
 from common.networks import backend, embeddings
@@ -40,17 +40,17 @@ class Photos:
                 f"or EMBED_FROM=shard makes them from the stored pictures of {size} x {size}."
             )
 
-    def lightness(self, shard: dict[str, Any], rows: Iterable[int], size: int) -> np.ndarray:
+    def lightness(self, listed: index.Index, rows: Iterable[int], size: int) -> np.ndarray:
         """L* of some of a shard's photos at another size, (N, size, size, 1) float32.
 
-        shard: its entry of the manifest. `UserError` where a file is not the one it names.
+        `UserError` where a file is not the one that the shard's index names.
         """
-        return np.stack([lab.rgb_to_l(self._read(shard, row, size)) for row in rows])[..., None]
+        return np.stack([lab.rgb_to_l(self._read(listed, row, size)) for row in rows])[..., None]
 
-    def _read(self, shard, row, size):
-        path = self._source / shard["files"]["name"][row]
+    def _read(self, listed, row, size):
+        path = self._source / listed.name[row]
         data = path.read_bytes() if path.is_file() else b""
-        if files.sha256(data) != shard["files"]["sha256"][row]:
+        if files.sha256(data) != listed.digest[row]:
             raise UserError(
                 f"{path} is not the photo that the shards were made from. Bring it back, make them "
                 "anew with OVERWRITE=1, or make the embeddings from the stored pictures: "
@@ -69,7 +69,6 @@ class Embedded(records.Dataset):
         super().__init__(folder)
         self._key, self.embedding = None, {**embedder.metadata, "from": "photo"}
         self._embedder, self._photos = embedder, Photos(self.manifest)
-        self._entries = {shard["name"]: shard for shard in self.manifest["shards"]}
 
     def __reduce__(self):
         return type(self), (self.folder, self._embedder)
@@ -78,9 +77,7 @@ class Embedded(records.Dataset):
         """As `Dataset.read_embeddings`."""
         l = list(
             self._pool.map(
-                lambda at: self._photos.lightness(
-                    self._entries[at[0]], [at[1]], self._embedder.size
-                ),
+                lambda at: self._photos.lightness(self._index(at[0]), [at[1]], self._embedder.size),
                 self.locate(split, positions),
             )
         )
@@ -123,7 +120,7 @@ def stored(
     if key is None or weights == "auto" and manifest["embeddings"][key]["weights"] != "imagenet":
         return False  # `auto` takes ImageNet's as soon as there are any
     return all(
-        _has_rows(records.embedding_path(folder, shard["name"], key), len(shard["offsets"]))
+        _has_rows(records.embedding_path(folder, shard["name"], key), shard["count"])
         for shard in manifest["shards"]
     )
 
@@ -151,7 +148,7 @@ def add(
             )
     embedder = load(embedding, weights)
     shards = manifest["shards"]
-    total = sum(len(shard["offsets"]) for shard in shards)
+    total = sum(shard["count"] for shard in shards)
     with cli.progress(total=total, desc="embeddings", unit="picture") as bar:
         write(manifest, folder, shards, embedder, made_from, bar.update, engine)
     note(manifest, folder, embedder, weights, made_from)
@@ -174,10 +171,10 @@ def write(
     lacking = {}
     for shard in shards:
         path = records.embedding_path(folder, shard["name"], _key(embedder, made_from))
-        if _has_rows(path, len(shard["offsets"])):
-            advance(len(shard["offsets"]))
+        if _has_rows(path, shard["count"]):
+            advance(shard["count"])
         else:
-            lacking[path] = records.parts(shard, embeddings.BATCH)
+            lacking[path] = index.parts(shard, embeddings.BATCH)
     embedding = functools.partial(
         _embedding, folder, Photos(manifest) if made_from == "photo" else None, embedder
     )
@@ -185,7 +182,7 @@ def write(
     work = engine.run(embedding, parts, BATCHES, network=True, start=backend.start)
     with contextlib.closing(work) as made:
         for path, each in lacking.items():
-            count = sum(len(part["offsets"]) for part in each)
+            count = sum(len(part.rows) for part in each)
             with rows.writing(path, (count, embeddings.CLASSES), "<f4") as append:
                 for embedded in itertools.islice(made, len(each)):
                     append(embedded)
@@ -199,7 +196,8 @@ def _embedding(
 
     def grey(part):
         if photos_of:
-            l = photos_of.lightness(part, range(len(part["offsets"])), embedder.size)
+            listed = index.read(folder, part.shard)
+            l = photos_of.lightness(listed, part.rows, embedder.size)
         else:
             l = records.lightness(folder, part)
         return embedder.grey(l)

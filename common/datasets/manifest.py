@@ -1,6 +1,6 @@
-"""What a manifest must hold: types, ranges, names that stay within their folders.
+"""What a manifest and the files beside it must hold: types, ranges, names within their folders.
 
-It is checked whenever one is read: a file that was damaged, or made by somebody else, is then
+They are checked whenever one is read: a file that was damaged, or made by somebody else, is then
 refused by one line, and no name in it leads out of the folder of the shards or of the photos.
 """
 
@@ -12,7 +12,7 @@ from common import photos
 from common.cli import one_line
 from common.datasets.splits import SPLITS
 
-_SHARD = re.compile(rf"({'|'.join(SPLITS)})-[0-9]{{5,9}}")
+SHARD = re.compile(rf"({'|'.join(SPLITS)})-[0-9]{{5,9}}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[0-9a-f]{1,64}(-[a-z]+)?")  # of `records.embedding_key`
 _LARGEST = 1 << 62  # of sizes and offsets
@@ -21,19 +21,12 @@ _LARGEST = 1 << 62  # of sizes and offsets
 def check(manifest: Any) -> None:
     """ValueError names the first entry of a manifest, as JSON, that is missing or not sound."""
     _held(manifest, "", _ENTRIES)
+    _held(manifest["left_out"], "left_out.", _LEFT_OUT)
     for number, shard in enumerate(manifest["shards"]):
         where = f"shards[{number}]."
         _held(shard, where, _SHARD_ENTRIES)
-        _held(shard["files"], f"{where}files.", _COLUMNS)
-        count = len(shard["files"]["name"])
-        if manifest["complete"] or "offsets" in shard:  # else it is planned alone
-            _held(shard, where, _WRITTEN)
-            if len(shard["offsets"]) != count:
-                raise ValueError(f"{where}offsets has another length than its files")
-        if any(len(column) != count for column in shard["files"].values()):
-            raise ValueError(f"{where}files has columns of several lengths")
-        if max(shard["files"]["label"], default=-1) >= len(manifest["labels"]):
-            raise ValueError(f"{where}files.label is none of the labels")
+        if manifest["complete"]:  # else it is planned alone
+            _held(shard, where, {**_WRITTEN, "unreadable": _is_natural})
     shards = [shard["name"] for shard in manifest["shards"]]
     if len(set(shards)) < len(shards):
         raise ValueError("two shards have one name")
@@ -47,6 +40,29 @@ def check(manifest: Any) -> None:
     _held(maps, "maps.", {})
     for key, entry in maps.items():
         _held(entry, f"maps.{one_line(key, 60)}.", {"bytes": _is_of_sizes})
+
+
+def check_index(index: Any, labels: int | None = None) -> None:
+    """`check`, of the index of a shard (`datasets.index`); labels: how many the manifest has."""
+    check_files(index)
+    _held(index, "", {**_WRITTEN, "offsets": _every(_is_natural), "unreadable": _UNREADABLE})
+    if len(index["offsets"]) != len(index["files"]["name"]):
+        raise ValueError("offsets has another length than its files")
+    if labels is not None and max(index["files"]["label"], default=-1) >= labels:
+        raise ValueError("files.label is none of the labels")
+
+
+def check_files(plan: Any) -> None:
+    """`check`, of the plan of a shard."""
+    _held(plan, "", {"files": lambda value: isinstance(value, dict)})
+    _held(plan["files"], "files.", _COLUMNS)
+    if len({len(column) for column in plan["files"].values()}) > 1:
+        raise ValueError("files has columns of several lengths")
+
+
+def check_left_out(listed: Any) -> None:
+    """`check`, of the list of files that are in no shard."""
+    _held(listed, "", {"files": _every(_row(_is_inside, _is_text))})
 
 
 def _held(holder, where, entries: Mapping[str, Callable[[Any], bool]]):
@@ -112,26 +128,27 @@ _ENTRIES = {
     "complete": lambda value: isinstance(value, bool),
     "labels": _every(_is_text),
     "mean_ab": _row(_is_finite, _is_finite),
-    "left_out": _every(_row(_is_inside, _is_text)),
+    "left_out": lambda value: isinstance(value, dict),
     "shards": lambda value: isinstance(value, list),
     "embeddings": lambda value: isinstance(value, dict),
 }
 _SHARD_ENTRIES = {
-    "name": _matches(_SHARD),
+    "name": _matches(SHARD),
     "split": lambda value: _is_text(value) and value in SPLITS,
-    "files": lambda value: isinstance(value, dict),
+    "count": _is_natural,
+    "seal": _matches(_SHA256),
 }
+_LEFT_OUT = {"count": _is_natural, "seal": _matches(_SHA256)}
 _COLUMNS = {
     "name": _every(_is_inside),
     "bytes": _every(_is_natural),
     "sha256": _every(_matches(_SHA256)),
     "label": _every(lambda value: value == -1 or _is_natural(value)),
 }
+_UNREADABLE = _every(_row(_is_inside, _is_natural, _is_text))
 _WRITTEN = {
-    "offsets": _every(_is_natural),
     "bytes": _is_natural,
     "sha256": _matches(_SHA256),
-    "unreadable": _every(_row(_is_inside, _is_natural, _is_text)),
     "grey": _is_natural,
     "ab_sum": _row(_is_finite, _is_finite),
 }

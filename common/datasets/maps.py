@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from common import cli, engines, locks, seals
 from common.cli import UserError
-from common.datasets import records, rows
+from common.datasets import index, records, rows
 from common.datasets.rows import DamagedError
 from common.datasets.threads import ahead
 from common.engines import Engine
@@ -38,7 +38,7 @@ class Maps:
         self._file = functools.cache(self._opened)
 
     def _opened(self, shard, mirrored):
-        shape = (len(self._shards[shard]["offsets"]), self.frozen.size)
+        shape = (self._shards[shard]["count"], self.frozen.size)
         return rows.Rows(self.path(shard, mirrored), shape, "<f2")
 
     def _row(self, shard, row, mirrored):
@@ -96,14 +96,14 @@ def store(
         return {
             path: (shard, turned)
             for path, (shard, turned) in wanted.items()
-            if not _holds(path, (len(shard["offsets"]), frozen.size), told)
+            if not _holds(path, (shard["count"], frozen.size), told)
         }
 
     if not missing(told=False) and _noted(dataset.manifest, maps, wanted):
         return maps
     with locks.held(dataset.folder) as lock:
         lacking = missing(told=True)  # another process may have made some of them in the meantime
-        views = sum(len(shard["offsets"]) for shard, _ in lacking.values())
+        views = sum(shard["count"] for shard, _ in lacking.values())
         if lacking:
             _check_room(dataset.folder, frozen, views)
             with cli.progress(total=views, desc="maps", unit="view") as bar:
@@ -171,7 +171,7 @@ def _write(
     check: called before each file.
     """
     views = {
-        path: [(part, mirrored) for part in records.parts(shard, BATCH)]
+        path: [(part, mirrored) for part in index.parts(shard, BATCH)]
         for path, (shard, mirrored) in wanted.items()
     }
     stage = functools.partial(_mapping, folder, frozen)
@@ -180,7 +180,7 @@ def _write(
     with contextlib.closing(work) as made:
         for path, each in views.items():
             check()
-            count = sum(len(part["offsets"]) for part, _ in each)
+            count = sum(len(part.rows) for part, _ in each)
             with rows.writing(path, (count, frozen.size), "<f2") as append:
                 for maps in itertools.islice(made, len(each)):
                     append(maps)

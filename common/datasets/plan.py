@@ -1,12 +1,14 @@
-"""The plan of a data set, its manifest.json: which file goes into which split and shard.
+"""The plan of a data set: which file goes into which split and shard.
 
-It is written before the first shard, so that an interrupted build produces the same bytes when it
-continues, and so that changes in the source folder are detected.
+manifest.json has a summary, a file beside it the pictures of each shard (`index`), left-out.json
+the files that are in none. They are written before the first shard, so that an interrupted build
+produces the same bytes when it continues, and so that changes in the source folder are detected.
 """
 
 import dataclasses
 import functools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ import numpy as np
 from common import cli, engines, files, photos, seals
 from common.cli import UserError
 from common.config import FRACTIONS
-from common.datasets import catalogue, splits
+from common.datasets import catalogue, index, splits
 from common.datasets.manifest import check as check_manifest
+from common.datasets.manifest import check_left_out
 from common.datasets.records import SCHEMA
 from common.datasets.threads import ahead
 from common.engines import Engine
@@ -27,6 +30,7 @@ SHARD_PICTURES, SHARD_BYTES = (
 )  # a shard ends at either limit; bytes before PNG compression
 HASHED = 256  # pictures at a time, where other processes do it
 NO_PICTURE = "no picture"  # the reason of any other file
+LEFT_OUT = "left-out.json"
 SHOWN = 20  # files that were left out, on the terminal; the manifest has all
 
 
@@ -52,9 +56,15 @@ class Settings:
 
 
 def make(
-    settings: Settings, shard_pictures: int = SHARD_PICTURES, engine: Engine = engines.LOCAL
+    settings: Settings,
+    folder: Path,
+    shard_pictures: int = SHARD_PICTURES,
+    engine: Engine = engines.LOCAL,
 ) -> dict[str, Any]:
-    """Hash every picture and assign it to a shard; the manifest of a data set to be built."""
+    """Hash every picture and assign it to a shard; the manifest of a data set to be built.
+
+    The plan of each shard and the list of what is in none are written to `folder`.
+    """
     source = Path(settings.source)
     names, others = _listing(source)
     pictures = []
@@ -86,29 +96,28 @@ def make(
     order = np.random.default_rng(settings.seed).permutation(len(pictures))
     per_shard = max(1, min(shard_pictures, SHARD_BYTES // (3 * settings.image_size**2)))
     shards = []
+    index.clear(folder)  # of a plan that did not come to its manifest, or whose manifest is gone
     for split in splits.SPLITS:
         members = [pictures[i] for i in order if by_name[pictures[i].name] == split]
         for start in range(0, len(members), per_shard):
             part = members[start : start + per_shard]
+            name = f"{split}-{start // per_shard:05d}"
             classes = [_class_of(file.name) for file in part]
-            shards.append(
-                {
-                    "name": f"{split}-{start // per_shard:05d}",
-                    "split": split,
-                    "files": {
-                        "name": [file.name for file in part],
-                        "bytes": [file.bytes for file in part],
-                        "sha256": [file.sha256 for file in part],
-                        "label": [labels.index(x) if x in labels else -1 for x in classes],
-                    },
-                }
+            rows = (
+                index.Row(
+                    file.name, file.bytes, file.sha256, labels.index(x) if x in labels else -1
+                )
+                for file, x in zip(part, classes, strict=True)
             )
+            seal = index.write_plan(folder, name, rows)
+            shards.append({"name": name, "split": split, "count": len(part), "seal": seal})
+    seal = seals.write_json(folder / LEFT_OUT, {"files": left_out})
     return {
         **settings.to_json(),
         "complete": False,
         "labels": labels,
         "mean_ab": [0.0, 0.0],
-        "left_out": left_out,
+        "left_out": {"count": len(left_out), "seal": seal},
         "shards": shards,
         "embeddings": {},
     }
@@ -198,13 +207,8 @@ def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:
             f"The source folder {source} is gone or empty and {folder} is not finished. Bring it "
             "back and run the same command again; it goes on."
         )
-    planned = {
-        name: size
-        for shard in manifest["shards"]
-        for name, size in zip(shard["files"]["name"], shard["files"]["bytes"], strict=True)
-    }
-    planned |= {name: size for name, size, _ in unreadable(manifest)}
-    excluded = {name for name, _ in manifest["left_out"]}
+    planned = dict(_planned(manifest, folder))
+    excluded = {name for name, _ in left_out(manifest, folder)}
     now = {name: (source / name).stat().st_size for name in listed if name not in excluded}
     if now != planned:
         changed = sorted(
@@ -228,12 +232,45 @@ def _way_anew(manifest, folder):
     )
 
 
+def _planned(manifest, folder):
+    """Yield (name, bytes) of every picture that was planned."""
+    for shard in manifest["shards"]:
+        if manifest["complete"]:
+            listed, _ = index.read_written(folder, shard["name"])
+            yield from zip(listed.name, listed.size, strict=True)
+            yield from ((name, size) for name, size, _ in listed.unreadable)
+        else:
+            yield from ((row.name, row.bytes) for row in index.read_plan(folder, shard))
+
+
 def damaged(manifest: dict[str, Any], folder: Path) -> bool:
-    """Whether a shard of a finished data set is missing or has another size."""
-    sizes = ((folder / f"{shard['name']}.tfrecord", shard["bytes"]) for shard in manifest["shards"])
-    return any(not path.exists() or path.stat().st_size != size for path, size in sizes)
+    """Whether a shard of a finished data set is missing or has another size, or another index."""
+    return any(
+        not _is_of_size(folder / f"{shard['name']}.tfrecord", shard["bytes"])
+        or seals.of_json(index.path(folder, shard["name"])) != shard["seal"]
+        for shard in manifest["shards"]
+    )
 
 
-def unreadable(manifest: dict[str, Any]) -> list[list]:
-    """[name, bytes, reason] of every picture that could not be read."""
-    return [item for shard in manifest["shards"] for item in shard.get("unreadable", [])]
+def _is_of_size(path, size):
+    return path.exists() and path.stat().st_size == size
+
+
+def left_out(manifest: dict[str, Any], folder: Path) -> list[list[str]]:
+    """[name, reason] of every file of the source that is in no shard; `UserError`."""
+    path = folder / LEFT_OUT
+    try:
+        listed = seals.read_json(path, manifest["left_out"]["seal"])
+        check_left_out(listed)
+        return listed["files"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(
+            f"{path} is corrupt ({cli.first_line(error)}). Delete {folder}; it is then made anew."
+        ) from None
+
+
+def unreadable(manifest: dict[str, Any], folder: Path) -> Iterator[list]:
+    """Yield [name, bytes, reason] of every picture of a built data set that could not be read."""
+    for shard in manifest["shards"]:
+        if shard["unreadable"]:
+            yield from index.read(folder, shard).unreadable

@@ -7,14 +7,14 @@ A data set is a folder of shards. Each shard is a TFRecord file of `Example`s
     label  int64   index into the manifest's `labels`, -1 where the source has no classes
 
 and beside it, for every embedding that was computed, `<shard>.<key>.npy` (N, 1000) float32.
-`manifest.json` lists what is in them and where every record begins, so that records can be read in
-any order: the order of training is then a function of (seed, epoch, position).
+`<shard>.json` (`index`) lists what is in it and where every record begins, so that records can be
+read in any order: the order of training is then a function of (seed, epoch, position).
+`manifest.json` has a summary of each shard.
 """
 
 import concurrent.futures
 import functools
 import hashlib
-import json
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ import numpy as np
 from common import files, photos, seals
 from common.cli import UserError, first_line, one_line
 from common.color import lab
-from common.datasets import rows
+from common.datasets import index, rows
 from common.datasets.manifest import check as check_manifest
 from common.datasets.rows import DamagedError
 from common.datasets.splits import SPLITS
@@ -36,7 +36,7 @@ from common.datasets.threads import ahead
 from common.networks.embeddings import CLASSES
 from common.photos.pixels import from_opencv
 
-SCHEMA = 1
+SCHEMA = 2
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # up to the width and the height
 
 
@@ -201,29 +201,12 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def parts(shard: dict[str, Any], size: int) -> list[dict[str, Any]]:
-    """A shard's entry of the manifest in parts of `size` pictures, entries as well."""
-    return [
-        {
-            "name": shard["name"],
-            "files": {key: column[start : start + size] for key, column in shard["files"].items()},
-            "offsets": shard["offsets"][start : start + size],
-        }
-        for start in range(0, len(shard["offsets"]), size)
-    ]
-
-
-def lightness(folder: Path, shard: dict[str, Any]) -> np.ndarray:
-    """L* of a shard's pictures, (N, S, S, 1) float32.
-
-    shard: its entry of the manifest, or one of its `parts`.
-    """
-    path = folder / f"{shard['name']}.tfrecord"
+def lightness(folder: Path, part: index.Part) -> np.ndarray:
+    """L* of a part of a shard's pictures, (N, S, S, 1) float32."""
+    path = folder / f"{part.shard['name']}.tfrecord"
+    offsets = index.read(folder, part.shard).offsets[part.rows]
     return np.stack(
-        [
-            lab.rgb_to_l(decode_example(read_record(path, offset))["rgb"])
-            for offset in shard["offsets"]
-        ]
+        [lab.rgb_to_l(decode_example(read_record(path, offset))["rgb"]) for offset in offsets]
     )[..., None]
 
 
@@ -279,7 +262,13 @@ class Dataset:
         for shard in manifest["shards"]:
             self._check(shard)
             self._shards[shard["split"]].append(shard)
-        self._records = {split: _locations(shards) for split, shards in self._shards.items()}
+        # Where each shard of a split begins, and where the last one ends.
+        self._starts = {
+            split: np.cumsum([0, *(shard["count"] for shard in shards)])
+            for split, shards in self._shards.items()
+        }
+        self._entries = {shard["name"]: shard for shard in manifest["shards"]}
+        self._offsets = functools.cache(lambda shard: self._index(shard).offsets)
 
     def __reduce__(self):
         return type(self), (self.folder, self._key)  # without what mends it, as another process
@@ -296,24 +285,48 @@ class Dataset:
                 raise UserError(
                     f"{path} {state}. Run the same `make data` again: only this file is made anew."
                 )
+        listed = index.path(self.folder, shard["name"])
+        if not listed.exists():
+            raise UserError(
+                f"{listed} is missing. Delete {self.folder} and run `make data` again; it is then "
+                "made anew."
+            )
+
+    def _index(self, shard):
+        return index.read(self.folder, self._entries[shard], len(self.labels))
+
+    def indices(self, split: str) -> Iterator[index.Index]:
+        """Yield what is in each shard of a split, in stored order; read one by one."""
+        return (self._index(shard["name"]) for shard in self._shards[split])
 
     def count(self, split: str) -> int:
         """The number of pictures in a split."""
-        return len(self._records[split][0])
+        return int(self._starts[split][-1])
 
-    def names(self, split: str) -> list[str]:
-        """The pictures' file names, in stored order."""
-        return [name for shard in self._shards[split] for name in shard["files"]["name"]]
+    def names(self, split: str, positions: Sequence[int] | np.ndarray | None = None) -> list[str]:
+        """The names of the pictures' files, in stored order; or of those at `positions`."""
+        if positions is None:
+            return [name for listed in self.indices(split) for name in listed.name]
+        return self._of(split, positions, "name")
 
-    def sha256(self, split: str) -> list[str]:
-        """The SHA-256 of the pictures' files, in stored order."""
-        return [digest for shard in self._shards[split] for digest in shard["files"]["sha256"]]
+    def sha256(self, split: str, positions: Sequence[int] | np.ndarray | None = None) -> list[str]:
+        """The SHA-256 of the pictures' files, in stored order; or of those at `positions`."""
+        if positions is None:
+            return [digest for listed in self.indices(split) for digest in listed.digest]
+        return self._of(split, positions, "digest")
+
+    def _of(self, split, positions, column):
+        """A column of the index at some positions, each shard of which is read once."""
+        values: dict[int, str] = {}
+        located = zip(self.locate(split, positions), positions, strict=True)
+        for (shard, row), position in sorted(located):
+            values[position] = getattr(self._index(shard), column)[row]
+        return [values[position] for position in positions]
 
     def labels_of(self, split: str) -> np.ndarray:
         """The pictures' indices into `labels`, (N,) int64 in stored order; -1 without a class."""
-        return np.array(
-            [label for shard in self._shards[split] for label in shard["files"]["label"]], np.int64
-        )
+        columns = [np.array(listed.label, np.int64) for listed in self.indices(split)]
+        return np.concatenate([*columns, np.empty(0, np.int64)])
 
     def paths(self, split: str) -> list[Path]:
         """The TFRecord files of a split, in stored order."""
@@ -323,8 +336,26 @@ class Dataset:
         return self.folder / f"{shard}.tfrecord"
 
     def split_sha256(self) -> str:
-        """One hash for what is in which split, whatever the pictures' size and cut."""
-        return files.sha256(json.dumps([sorted(self.sha256(split)) for split in SPLITS]).encode())
+        """One hash for what is in which split, whatever the pictures' size and cut.
+
+        SHA-256 of a JSON list of each split's sorted list of hashes.
+        """
+        hashed = hashlib.sha256()
+        for before, split in zip(("[[", "], [", "], ["), SPLITS, strict=True):
+            hashed.update(before.encode())
+            for at, digest in enumerate(self._sorted_digests(split)):
+                hashed.update(f'{", " * bool(at)}"{digest.hex()}"'.encode())
+        hashed.update(b"]]")
+        return hashed.hexdigest()
+
+    def _sorted_digests(self, split):
+        """Yield each picture's SHA-256, sorted, 32 bytes each."""
+        digests = np.empty(self.count(split), "S32")
+        for start, listed in zip(self._starts[split], self.indices(split), strict=False):
+            digests[start : start + len(listed)] = [bytes.fromhex(each) for each in listed.digest]
+        digests.sort()
+        raw = digests.tobytes()  # which keeps the zeros at an end
+        return (raw[at : at + 32] for at in range(0, len(raw), 32))
 
     @functools.cached_property
     def _pool(self):
@@ -336,7 +367,7 @@ class Dataset:
         return {
             shard["name"]: rows.Rows(
                 embedding_path(self.folder, shard["name"], self._key),
-                (len(shard["offsets"]), CLASSES),
+                (shard["count"], CLASSES),
                 "<f4",
             )
             for shards in self._shards.values()
@@ -345,8 +376,15 @@ class Dataset:
 
     def locate(self, split: str, positions: Sequence[int] | np.ndarray) -> list[tuple[str, int]]:
         """(name of the shard, row in it) of the pictures at `positions` of a split."""
-        shard_of, row_of, _ = self._records[split]
-        return [(self._shards[split][shard_of[p]]["name"], int(row_of[p])) for p in positions]
+        starts, shards = self._starts[split], self._shards[split]
+        positions = np.asarray(positions, np.int64)
+        if len(positions) and not 0 <= positions.min() <= positions.max() < starts[-1]:
+            raise IndexError(f"{split} has the positions 0 to {starts[-1] - 1}: {positions}")
+        of = np.searchsorted(starts, positions, "right") - 1
+        return [
+            (shards[shard]["name"], int(row))
+            for shard, row in zip(of, positions - starts[of], strict=True)
+        ]
 
     def read(
         self, split: str, positions: Sequence[int] | np.ndarray, embedding: bool = False
@@ -356,12 +394,8 @@ class Dataset:
         Returns {"rgb": (N, S, S, 3) uint8, "name": list of str, "label": (N,) int64} and, if
         asked for, {"embedding": (N, 1000) float32}.
         """
-        located, offset_of = self.locate(split, positions), self._records[split][2]
-        examples = list(
-            self._pool.map(
-                lambda at, p: self._example(at[0], int(offset_of[p])), located, positions
-            )
-        )
+        located = self.locate(split, positions)
+        examples = list(self._pool.map(lambda at: self._example(*at), located))
         batch = {
             "rgb": np.stack([example["rgb"] for example in examples]),
             "name": [example["name"] for example in examples],
@@ -371,8 +405,9 @@ class Dataset:
             batch["embedding"] = self.read_embeddings(split, positions)
         return batch
 
-    def _example(self, shard, offset):
+    def _example(self, shard, row):
         """A decoded record; `UserError` where it is none, although its checksum is right."""
+        offset = int(self._offsets(shard)[row])
         try:
             return decode_example(self._record(shard, offset), self.image_size)
         except ValueError as error:
@@ -421,16 +456,6 @@ class Dataset:
             lambda start: self.read(split, positions[start : start + batch_size], embedding),
             range(0, len(positions), batch_size) if starts is None else starts,
         )
-
-
-def _locations(shards):
-    """(shard index, row in the shard, byte offset) of every record of a split, three arrays."""
-    counts = [len(shard["offsets"]) for shard in shards]
-    return (
-        np.repeat(np.arange(len(shards), dtype=np.int32), counts),
-        np.concatenate([np.arange(n, dtype=np.int32) for n in counts] or [np.empty(0, np.int32)]),
-        np.array([offset for shard in shards for offset in shard["offsets"]], np.int64),
-    )
 
 
 def _after(stored):
@@ -493,7 +518,7 @@ def tf_dataset(folder: str | Path, split: str, embedding: str | bool = False) ->
     shards = tf.data.Dataset.from_tensor_slices(tuple(columns)).interleave(
         of_shard,
         cycle_length=AT_ONCE,
-        block_length=max((len(each["offsets"]) for each in dataset._shards[split]), default=1),
+        block_length=max((each["count"] for each in dataset._shards[split]), default=1),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )

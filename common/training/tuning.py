@@ -52,7 +52,7 @@ class Tuning:
         """`UserError` where a data set is too small, or has not the model's embeddings."""
         shards = dataset.manifest["shards"]
         grey = sum(shard["grey"] for shard in shards)
-        coloured = sum(len(shard["offsets"]) for shard in shards) - grey
+        coloured = sum(shard["count"] for shard in shards) - grey
         if coloured < NEEDED:
             raise UserError(too_few(dataset.manifest["source"], coloured))
         ours, theirs = dataset.embedding, self.about.get("embedding")

@@ -36,6 +36,10 @@ def _prepare(source, tmp_path, name="shards", **options):
     return datasets.prepare(source, 32, "squash", folder=tmp_path / name, **options)
 
 
+def _left_out(dataset):
+    return plan.left_out(dataset.manifest, dataset.folder)
+
+
 def test_nested_folders_odd_names_and_classes(tmp_path):
     source = tmp_path / "my photos é"
     for folder in ("cats", "dogs.and more"):
@@ -116,7 +120,7 @@ def test_so_many_pictures_and_no_more(tmp_path, monkeypatch):
     faces = dataclasses.replace(datasets.source_of("faces"), counts=(9, 4, 3))
     dataset = datasets.prepare(faces, 8, "squash", fractions=(0.95, 0.025, 0.025))
     assert [dataset.count(split) for split in datasets.SPLITS] == [9, 4, 3]
-    assert [reason for _, reason in dataset.manifest["left_out"]] == ["beyond the counts"] * 4
+    assert [reason for _, reason in _left_out(dataset)] == ["beyond the counts"] * 4
     faces = dataclasses.replace(faces, counts=(19, 1, 1))
     with pytest.raises(UserError, match="counts=.* not .19, 1, 1"):
         datasets.prepare(faces, 8, "squash")
@@ -131,7 +135,7 @@ def test_split_by_list(source, tmp_path):
     (tmp_path / "split.csv").write_text("path,split\n" + "\n".join(rows))
     dataset = _prepare(source, tmp_path, split_by=str(tmp_path / "split.csv"))
     assert [dataset.count(split) for split in datasets.SPLITS] == [14, 2, 4]
-    assert ["picture-022.png", "not in the split list"] in dataset.manifest["left_out"]
+    assert ["picture-022.png", "not in the split list"] in _left_out(dataset)
     # Once made, the split is the data set's: it need not be named again.
     assert _prepare(source, tmp_path).split_sha256() == dataset.split_sha256()
     with pytest.raises(UserError, match="made with split_by=.*split.csv, not folder"):
@@ -166,7 +170,7 @@ def test_bad_files_are_left_out_listed_and_counted(tmp_path, capsys):
     for name in ("empty.jpg", "cut.png", "text.jpg"):
         assert f"left out: {name}: " in output.err
     assert "3 unreadable, 1 other files" in output.out
-    assert ["notes.txt", "no picture"] in dataset.manifest["left_out"]
+    assert ["notes.txt", "no picture"] in _left_out(dataset)
 
 
 def test_links_pipes_and_what_vanishes_are_left_out_with_the_reason(tmp_path, monkeypatch, capsys):
@@ -182,9 +186,9 @@ def test_links_pipes_and_what_vanishes_are_left_out_with_the_reason(tmp_path, mo
     dataset = _prepare(source, tmp_path)
     assert sum(dataset.count(split) for split in datasets.SPLITS) == len(listed) == 12
     errors = capsys.readouterr().err
-    for name, reason in dataset.manifest["left_out"]:
+    for name, reason in _left_out(dataset):
         assert f"left out: {name}: {reason}\n" in errors
-    assert dict(dataset.manifest["left_out"]) == {
+    assert dict(_left_out(dataset)) == {
         "broken.png": "a broken link",
         "gone.png": "cannot be read (no such file or directory)",
         "linked": "a link to a folder, which is not followed",
@@ -308,10 +312,10 @@ def test_a_shard_that_turns_out_damaged_is_made_anew_as_it_is_read(source, tmp_p
 
 
 def test_what_a_build_left_that_was_killed_at_its_very_end_is_removed(source, tmp_path):
-    """Its sidecars, half a file, and its lock."""
+    """Its plans, half a file, and its lock."""
     folder = _prepare(source, tmp_path).folder
     whole = sorted(folder.iterdir())
-    for name in ("train-00000.json", locks.NAME, ".writing-abc"):
+    for name in ("train-00000.plan.json", locks.NAME, ".writing-abc"):
         (folder / name).touch()
     (folder / ".writing-abc").unlink()
     (folder / ".writing-abc").mkdir()
@@ -321,6 +325,47 @@ def test_what_a_build_left_that_was_killed_at_its_very_end_is_removed(source, tm
     (folder / locks.NAME).touch()
     _prepare(source, tmp_path)
     assert sorted(folder.iterdir()) == whole
+
+
+def test_without_the_manifest_all_is_planned_anew(source, tmp_path):
+    folder = _prepare(source, tmp_path).folder
+    whole = _bytes(folder)
+    (folder / "manifest.json").unlink()
+    (folder / "train-00007.json").write_text("of an earlier plan")
+    _prepare(source, tmp_path)
+    assert _bytes(folder) == whole
+
+
+def test_without_an_index_one_line_says_what_to_delete(source, tmp_path):
+    folder = _prepare(source, tmp_path).folder
+    (folder / "train-00000.json").unlink()
+    with pytest.raises(UserError, match="train-00000.json is corrupt .it is missing.. Delete"):
+        _prepare(source, tmp_path)
+
+
+def test_a_build_goes_on_from_an_index_or_a_plan_and_a_damaged_plan_is_one_line(
+    source, tmp_path, monkeypatch
+):
+    whole = _bytes(_prepare(source, tmp_path, "whole", shard_pictures=8).folder)
+    made = ShardWriter.__call__
+
+    def stops(writer, shard, *given):
+        if shard["name"] != "train-00001":
+            return made(writer, shard, *given)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(ShardWriter, "__call__", stops)
+        _prepare(source, tmp_path, shard_pictures=8)
+    folder = tmp_path / "shards"
+    _flip(folder / "train-00000.json")  # the shard is made anew from its plan
+    plan_ = (folder / "train-00001.plan.json").read_bytes()
+    _flip(folder / "train-00001.plan.json")
+    with pytest.raises(UserError, match="train-00001.plan.json is corrupt .*Delete"):
+        _prepare(source, tmp_path)
+    (folder / "train-00001.plan.json").write_bytes(plan_)
+    _prepare(source, tmp_path)
+    assert _bytes(folder) == whole
 
 
 def test_two_builds_at_once_wait_for_each_other(source, tmp_path):
@@ -392,14 +437,15 @@ def test_a_killed_build_completes_to_the_bytes_of_an_undisturbed_one(tmp_path):
 
 def test_a_file_that_changes_under_a_build_is_named(source, tmp_path):
     settings = plan.Settings("x", str(source), 32, "squash", "content", datasets.FRACTIONS, seed=0)
-    (shard, *_) = plan.make(settings)["shards"]
-    name = shard["files"]["name"][0]
+    (shard, *_) = plan.make(settings, tmp_path / "shards")["shards"]
+    writer = ShardWriter(tmp_path / "shards", source, 32, "squash")
+    name = writer.rows(shard)[0].name
     data = bytearray((source / name).read_bytes())
     data[-1] ^= 1
     (source / name).write_bytes(data)
     with pytest.raises(UserError, match=f"{name} changed while"):
-        ShardWriter(tmp_path, source, 32, "squash")(shard, advance=lambda count: None)
-    assert not list(tmp_path.glob("*.tfrecord"))
+        writer(shard, advance=lambda count: None)
+    assert not list((tmp_path / "shards").glob("*.tfrecord"))
 
 
 def test_samples_are_distinct_views_that_are_made_again_to_the_same_bytes(tmp_path):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from common import datasets, seals
+from common import datasets, files, seals
 from common.cli import UserError
 from common.datasets import records
 from tests import drawn
@@ -139,6 +139,40 @@ def test_a_mismatch_is_refused_in_one_line(dataset, tmp_path, change, message):
     change(folder)
     with pytest.raises(UserError, match=message):
         datasets.Dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.unlink(), "is missing. Delete .* it is then made anew"),
+        (lambda path: path.write_text("{"), "is corrupt .* Delete .* it is then made anew"),
+        (lambda path: seals.write_json(path, seals.read_json(path) | {"grey": 1}), "another than"),
+    ],
+)
+def test_an_index_that_is_not_what_was_written_is_refused_in_one_line(
+    dataset, tmp_path, change, message
+):
+    folder = _copy(dataset, tmp_path / "copy")
+    change(folder / "train-00000.json")
+    with pytest.raises(UserError, match=f"{folder / 'train-00000.json'} .*{message}"):
+        datasets.Dataset(folder).names("train")
+
+
+def test_names_and_hashes_of_some_positions_come_in_their_order(tmp_path):
+    source = drawn.folder(tmp_path / "photos", 30, 8)
+    made = datasets.prepare(source, 8, "squash", folder=tmp_path / "shards", shard_pictures=4)
+    positions = [made.count("train") - 1, 0, 9, 5, 0]
+    for column in (made.names, made.sha256):
+        assert column("train", positions) == [column("train")[at] for at in positions]
+    assert made.names("train", np.array([], int)) == []
+    with pytest.raises(IndexError, match="train has the positions 0 to"):
+        made.names("train", [made.count("train")])
+
+
+def test_the_hash_of_a_split_is_that_of_its_sorted_hashes_as_json(dataset):
+    """It is in models and tables, and in those of earlier versions."""
+    content = json.dumps([sorted(dataset.sha256(split)) for split in datasets.SPLITS])
+    assert dataset.split_sha256() == files.sha256(content.encode())
 
 
 def _edit(folder, **changes):

@@ -101,7 +101,7 @@ def test_what_is_stored_and_where_it_says_so(home, capsys):
     dataset, (_, extractor) = datasets.prepare("photos", 32, "squash"), _frozen()
     maps.store(dataset, extractor, mirrored=True)
     shards = dataset.manifest["shards"]
-    views = sum(len(s["offsets"]) * (1 + (s["split"] == "train")) for s in shards)
+    views = sum(s["count"] * (1 + (s["split"] == "train")) for s in shards)
     assert f"{views:,} views" in capsys.readouterr().out
     assert {np.load(path).dtype for path in _stored(dataset)} == {np.dtype("f2")}
     assert sum(np.load(path).nbytes for path in _stored(dataset)) == views * SIZE
