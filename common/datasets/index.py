@@ -138,11 +138,8 @@ def read(folder: Path, shard: dict[str, Any], labels: int | None = None) -> Inde
     """
     try:
         index = kept(path(folder, shard["name"]), shard["seal"], labels)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename} is gone: a drive taken off? Bring it back and run the same command "
-            "again."
-        ) from None
+    except FileNotFoundError:
+        raise missing(path(folder, shard["name"])) from None
     if len(index) != shard["count"]:
         raise _corrupt(path(folder, shard["name"]), f"it lists {len(index)} pictures")
     return index
@@ -154,7 +151,7 @@ def read_written(folder: Path, shard: str) -> tuple[Index, str]:
     try:
         return _index(where, None, None), seals.of_json(where)
     except FileNotFoundError:
-        raise _corrupt(where, "it is missing") from None
+        raise missing(where) from None
 
 
 def _index(where, seal, labels):
@@ -179,7 +176,7 @@ def read_plan(folder: Path, shard: dict[str, Any]) -> list[Row]:
     try:
         files = _read(where, shard["seal"], manifests.check_files)["files"]
     except FileNotFoundError:
-        raise _corrupt(where, "it is missing") from None
+        raise missing(where) from None
     return list(map(Row, *(files[key] for key in Row._fields)))
 
 
@@ -192,6 +189,15 @@ def _read(where, seal, check):
         raise
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _corrupt(where, cli.first_line(error)) from None
+
+
+def missing(where: Path) -> UserError:
+    """The error that a file of a data set is not there, alone or with all that was beside it."""
+    if (where.parent / "manifest.json").exists():
+        return _corrupt(where, "it is missing")
+    return UserError(
+        f"{where} is gone: a drive taken off? Bring it back and run the same command again."
+    )
 
 
 def _corrupt(where, reason):

@@ -263,7 +263,9 @@ def left_out(manifest: dict[str, Any], folder: Path) -> list[list[str]]:
         listed = seals.read_json(path, manifest["left_out"]["seal"])
         check_left_out(listed)
         return listed["files"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except FileNotFoundError:
+        raise index.missing(path) from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{path} is corrupt ({cli.first_line(error)}). Delete {folder}; it is then made anew."
         ) from None

@@ -287,10 +287,7 @@ class Dataset:
                 )
         listed = index.path(self.folder, shard["name"])
         if not listed.exists():
-            raise UserError(
-                f"{listed} is missing. Delete {self.folder} and run `make data` again; it is then "
-                "made anew."
-            )
+            raise index.missing(listed)
 
     def _index(self, shard):
         return index.read(self.folder, self._entries[shard], len(self.labels))

@@ -144,7 +144,7 @@ def test_a_mismatch_is_refused_in_one_line(dataset, tmp_path, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.unlink(), "is missing. Delete .* it is then made anew"),
+        (lambda path: path.unlink(), "is missing.*Delete .* it is then made anew"),
         (lambda path: path.write_text("{"), "is corrupt .* Delete .* it is then made anew"),
         (lambda path: seals.write_json(path, seals.read_json(path) | {"grey": 1}), "another than"),
     ],
