@@ -4,6 +4,7 @@
     config          the base of every report's config
     drives          folders that a long work writes in: whether they are still there
     files           atomic writes: a file is complete or absent
+    memory          how much of it a process may still take
     locks           one process at a time in a folder, and who that is
     seals           a changed byte of a file is seen
     processes       helper processes: what may crash or hang costs one task

@@ -92,6 +92,7 @@ STAGES = [
     "config",
     "drives",
     "files",
+    "memory",
     "locks",
     "seals",
     "processes",

@@ -177,6 +177,13 @@ def add_of_runs(parser: argparse.ArgumentParser) -> None:
         help="time between checkpoints",
     )
     parser.add_argument(
+        "--cache",
+        type=cli.at_least(0),
+        metavar="MB",
+        help="how much memory may keep decoded pictures for later epochs; 0 for none; by default "
+        "a quarter of what is free, at most 4,000",
+    )
+    parser.add_argument(
         "--unpublished",
         action="store_true",
         help="leave the export in the run's folder, and models/ as it is",

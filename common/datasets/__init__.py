@@ -11,6 +11,7 @@ build      `prepare`: the shards
 features   embeddings beside the shards
 maps       maps of frozen layers beside the shards
 rows       the files of both, with a checksum of each row
+cache      decoded pictures kept in memory
 records    the TFRecord schema, and `Dataset`, which reads it
 statistics the colours' prior, stored beside the shards; the share of grey pictures
 threads    computing ahead in threads

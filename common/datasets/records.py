@@ -29,6 +29,7 @@ from common import files, photos, seals
 from common.cli import UserError, first_line, one_line
 from common.color import lab
 from common.datasets import index, rows
+from common.datasets.cache import About, Cache
 from common.datasets.manifest import check as check_manifest
 from common.datasets.rows import DamagedError
 from common.datasets.splits import SPLITS
@@ -234,10 +235,12 @@ class Dataset:
     `name`, `labels`, `image_size`, `cut`, `mean_ab` (2,) float32 in Lab units: of its manifest.
     `embedding`: {"network", "weights", "sha256", "precision", "from"} of the embedding, or None.
     `mend`: called with the name of a damaged shard and the error before it is read again; by
-    default there is none, and the error passes.
+    default there is none, and the error passes. `cache`: keeps decoded pictures for the next time
+    that they are read; by default there is none.
     """
 
     mend: Callable[[str, DamagedError], None] | None = None
+    cache: Cache | None = None
 
     def __init__(self, folder: str | Path, embedding: str | None = None) -> None:
         self.folder = Path(folder).expanduser()
@@ -271,7 +274,8 @@ class Dataset:
         self._offsets = functools.cache(lambda shard: self._index(shard).offsets)
 
     def __reduce__(self):
-        return type(self), (self.folder, self._key)  # without what mends it, as another process
+        # As another process: without what mends it, and without what it keeps in memory.
+        return type(self), (self.folder, self._key)
 
     def _check(self, shard):
         expected = {self._path(shard["name"]): shard["bytes"]}
@@ -391,16 +395,32 @@ class Dataset:
         Returns {"rgb": (N, S, S, 3) uint8, "name": list of str, "label": (N,) int64} and, if
         asked for, {"embedding": (N, 1000) float32}.
         """
-        located = self.locate(split, positions)
-        examples = list(self._pool.map(lambda at: self._example(*at), located))
-        batch = {
-            "rgb": np.stack([example["rgb"] for example in examples]),
-            "name": [example["name"] for example in examples],
-            "label": np.array([example["label"] for example in examples], np.int64),
-        }
+        rgb = np.empty((len(positions), self.image_size, self.image_size, 3), np.uint8)
+        about: list[About | None] = [None] * len(positions)
+        if self.cache is not None:
+            about = self.cache.read(split, positions, rgb)
+        self._decode(split, positions, rgb, about)
+        names, labels = zip(*about, strict=True) if about else ((), ())
+        batch = {"rgb": rgb, "name": list(names), "label": np.array(labels, np.int64)}
         if embedding:
             batch["embedding"] = self.read_embeddings(split, positions)
         return batch
+
+    def _decode(self, split, positions, rgb, about):
+        """Fill in the pictures of which `about` is None, and keep them where there is a cache."""
+        missing = [place for place, known in enumerate(about) if known is None]
+        if not missing:
+            return
+        located = self.locate(split, [positions[place] for place in missing])
+
+        def decode(place, at):
+            example = self._example(*at)
+            rgb[place], about[place] = example["rgb"], (example["name"], example["label"])
+            if self.cache is not None:
+                self.cache.add(split, positions[place], rgb[place], about[place])
+
+        for _ in self._pool.map(decode, missing, located):  # raises what a thread has raised
+            pass
 
     def _example(self, shard, row):
         """A decoded record; `UserError` where it is none, although its checksum is right."""

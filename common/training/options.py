@@ -61,6 +61,7 @@ class Options(Named):
     seed: int = 0
     deterministic: bool = False  # the same bits from the same seed, also on a GPU
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    cache: int | None = None  # MB of decoded pictures kept in memory; None: as much as is sensible
     split_by: str | None = None  # content, folder or a file, see common.datasets.prepare
     published: bool = True  # the export goes to models/ too
     overwrite: bool = False  # even over a model of other data

@@ -17,6 +17,7 @@ from common.color import bins
 from common.color.dial import Dial
 from common.config import Config
 from common.datasets import splits, statistics
+from common.datasets.cache import Cache, default_limit
 from common.datasets.maps import store
 from common.networks import determinism, embeddings, frozen, h5, model_names, perceptual
 from common.networks.interface import classifies
@@ -201,6 +202,8 @@ def _train(report, config, data, options, stack):
     part = trained_on.share(config.batch_size)
     teacher = Teacher(rest, keep, policy) if keep else None
     batches = Batches(network, config, dataset, options.seed, embedder, part=part, teacher=teacher)
+    _keep_pictures(batches, options.cache)
+    stack.callback(setattr, dataset, "cache", None)  # `Run` holds the data set, not its pictures
     best = Best(folder) if tuning else None
     trainer = Trainer(
         rest,
@@ -255,6 +258,25 @@ def _train(report, config, data, options, stack):
             trainer, network, title, identity, overwrite=options.overwrite, published=published
         )
     return Run(folder, path, trainer.progress.history, h5.metadata(path)["metrics"], dataset)
+
+
+def _keep_pictures(batches, megabytes):
+    """Have the data set keep decoded pictures, if any is read twice; a line says how many."""
+    config, dataset, count = batches.config, batches.dataset, len(batches.positions)
+    if config.epochs * config.steps * config.batch_size <= count:
+        return
+    limit = default_limit() if megabytes is None else megabytes * 10**6
+    cache = Cache(dataset.image_size, limit)
+    if not cache.room:
+        return
+    dataset.cache = cache
+    count += dataset.count("validation")
+    kept = min(count, cache.room)
+    print(
+        f"cache: {kept:,} of {count:,} pictures stay in memory once they are decoded, "
+        f"{cache.size(kept) / 1e6:,.0f} MB",
+        flush=True,
+    )
 
 
 def _whose_maps_serve(network, config, pretrained):

@@ -65,13 +65,18 @@ def test_a_killed_process_goes_on_to_the_same_bits(undisturbed, home, kill, caps
     _is_undisturbed(home, undisturbed)
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bits(undisturbed, home):
-    """SIGINT; the run returned has no model yet, but its history so far."""
-    run = runs.train(callbacks=(runs.Stop(30, signal.SIGINT),))
+def test_an_interrupted_run_goes_on_to_the_same_bits(undisturbed, home, capsys):
+    """SIGINT; the run returned has no model yet, but its history so far.
+
+    It decodes every picture anew, the one that goes on and the undisturbed one keep them in memory.
+    """
+    run = runs.train(callbacks=(runs.Stop(30, signal.SIGINT),), cache=0)
+    assert "stay in memory" not in capsys.readouterr().out
     assert run.stopped_by == signal.SIGINT and run.model is None and len(run.history) == 1
     assert runs.progress(home)["step"] == 30 - 19  # an epoch has 19 steps
     run = runs.train()
     assert run.stopped_by is None and len(run.history) == 4 and run.model.exists()
+    assert "pictures stay in memory" in capsys.readouterr().out and run.dataset.cache is None
     _is_undisturbed(home, undisturbed)
 
 
