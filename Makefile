@@ -39,7 +39,7 @@ run = set --; for name in $(GIVEN); do \
 # An error, before anything is set up, unless the variable is given.
 need-%:
 	@$(if $(and $(filter $*,$(GIVEN)),$(value $*)),,\
-	  $(error $*= is missing: make $(firstword $(MAKECMDGOALS)) $*=folder)):
+	  $(error $*= is missing: make $(firstword $(MAKECMDGOALS)) $*=$(or $(EXAMPLE),folder))):
 
 ## Usage: make TARGET [NAME=value ...]
 ##
@@ -71,7 +71,9 @@ survey-%: ## write a page that asks people which pictures are recoloured
 survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
 finetune: need-DATA .venv/ready ## tune MODEL= to the style of a folder of pictures: DATA=, KEEP=
+colorize: EXAMPLE = photo.jpg
 colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
+video: EXAMPLE = film.mp4
 video: need-IN .venv/ready ## colour a film: IN=film.mp4, OUT=film-colour.mp4 (docs/film.md)
 page: .venv/ready ## write a page that colours photos in the browser: reports/page
 demo: .venv/ready ## serve a page to drop photos on: HOST=, PORT= (docs/demo.md)

@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 import unicodedata
@@ -60,9 +61,11 @@ class Parser(argparse.ArgumentParser):
             word = re.sub(r"(?:^|(?<==))~[^/=]*", lambda home: os.path.expanduser(home[0]), word)
             flag, _, value = word.partition("=")
             action = self._option_string_actions.get(flag)
-            if value not in ("0", "1") or action is None or action.nargs != 0:
+            if flag == word or action is None or action.nargs != 0:
                 words.append(word)
                 continue
+            if value not in ("0", "1"):
+                self.error(f"{flag}: 1 turns it on and 0 leaves it off. Received: {value}.")
             words = [earlier for earlier in words if earlier != flag]  # the last one counts
             if value == "1":
                 words.append(flag)
@@ -74,10 +77,8 @@ class Parser(argparse.ArgumentParser):
         """As argparse's; for an unknown argument the error names the nearest known one."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            flag = unknown[0].partition("=")[0]
-            self.error(
-                f"unknown argument {unknown[0]}.{nearest(flag, self._option_string_actions)}"
-            )
+            meant = nearest(unknown[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unknown argument {unknown[0]}{'.' * bool(meant)}{meant}")
         return parsed
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -90,7 +91,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line on standard error and exit with code 2."""
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+        name, *rest = self.prog.split(" ")
+        if name == "colorization" and not shutil.which(name):  # make needs no installation
+            name = f"{os.path.relpath(sys.executable)} -m common.commands"
+        self.exit(2, f"error: {message} (see {' '.join([name, *rest])} --help)\n")
 
 
 def at_least(minimum: float, kind: Callable[[str], Any] = int) -> Callable[[str], Any]:

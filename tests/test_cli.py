@@ -2,6 +2,8 @@
 
 import argparse
 import errno
+import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +75,30 @@ def test_a_switch_is_set_and_left_by_numbers_and_the_last_counts(words, chosen):
     parser = cli.Parser("p")
     parser.add_argument("--bins", action="store_true")
     assert parser.parse_args(words).bins is chosen
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("--bins=yes", "--bins: 1 turns it on and 0 leaves it off. Received: yes."),
+        ("--bin=1", "unknown argument --bin=1. Did you mean --bins?"),
+        ("--x=1", "unknown argument --x=1"),
+    ],
+)
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_wrong_argument_is_one_line_that_ends_in_a_command_that_works(
+    word, line, installed, monkeypatch, capsys
+):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if installed else None)
+    parser = cli.Parser("colorization train koala")
+    parser.add_argument("--bins", action="store_true")
+    with pytest.raises(SystemExit):
+        parser.parse_args([word])
+    program = "colorization"
+    if not installed:
+        program = f"{os.path.relpath(sys.executable)} -m common.commands"
+    expected = f"error: {line} (see {program} train koala --help)\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_help_names_the_defaults_that_there_are():

@@ -28,7 +28,8 @@ def colour_photo(options: Options, engine: Engine) -> None:
         raise UserError(f"{source}: {error}") from None
     except OSError as error:
         raise UserError(f"{source}: {cli.reason(error)}") from None
-    print("; ".join([str(target), *dict.fromkeys(photo.notes)]))
+    notes = "; ".join(dict.fromkeys(photo.notes))
+    print(f"{target}: {notes}" if notes else target)
 
 
 def write_variants(options: Options, engine: Engine, settings: Settings) -> None:

@@ -28,8 +28,9 @@ WEIGHTS = {  # network: help text of the flag for its weights
 class Request:
     """What the flags ask for.
 
-    models: files or names in models/; empty means every model there. data, size, cut, split_by,
-    embedding: as for `datasets.prepare`; None leaves size and cut to the models and the data.
+    models: files or names in models/; empty means every model there and the shipped default. data,
+    size, cut, split_by, embedding: as for `datasets.prepare`; None leaves size and cut to the
+    models and the data.
     """
 
     models: tuple[str, ...]
@@ -48,7 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     """The command `colorization eval`: the exit code is 1 where something was left out."""
     request = parse(argv)
     named = [model_names.named(name) for name in request.models]
-    paths = named or model_names.available() or model_names.available(model_names.shipped())
+    asked = named or model_names.available() or model_names.available(model_names.shipped())
+    # Beside models of one's own, the one that colours where none is named.
+    beside = [] if named else [path for path in model_names.default() if path not in asked]
+    paths = asked + beside
     folders = request.options.predictions
     for path in paths:
         print(f"model: {path}", flush=True)
@@ -61,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     with engines.started(*request.engine) as engine:
         evaluation = evaluate(
             paths,
-            _dataset(request, paths, len(named) != 1, engine),
+            _dataset(request, asked, len(named) != 1, engine),
             request.split or "test",
             request.out,
             dataclasses.replace(request.options, keep_going=keep_going, engine=engine),
@@ -87,7 +91,8 @@ def parse(argv: list[str] | None) -> Request:
         "--model",
         nargs="+",
         metavar="MODEL",
-        help="files, or names in models/ or of shipped models; default: every model in models/",
+        help="files, or names in models/ or of shipped models; default: every model in models/ "
+        "and the shipped wombat; where there is none, all shipped models",
     )
     parser.add_argument(
         "--predictions",

@@ -93,9 +93,9 @@ def main(argv: list[str] | None = None) -> None:
     datasets.add_arguments(parser)
     parser.add_argument("--config", help="one recipe instead of all")
     parser.add_argument("--embedding", choices=list(embeddings.NETWORKS))
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto")
-    for flag in ("epochs", "steps", "batch", "size", "seed"):
-        parser.add_argument(f"--{flag}", type=int, help="instead of the recipe's")
+    parser.add_argument("--precision", choices=PRECISIONS)
+    for flag, least in {"epochs": 1, "steps": 1, "batch": 1, "size": 8, "seed": 0}.items():
+        parser.add_argument(f"--{flag}", type=cli.at_least(least), help="instead of the recipe's")
     args, others = parser.parse_known_args(argv)  # other flags are passed on to the training
     passed = [
         f"--{name.replace('_', '-')}={value}"
@@ -121,10 +121,8 @@ def main(argv: list[str] | None = None) -> None:
         lines += [
             f"| {name} | {row.what} | {row.reported} | {row.ours(result)} |" for row in claims[name]
         ]
-        lines.append(
-            f"| {name} | command | | `make train-{report} CONFIG={name} "
-            f"DATA={shlex.quote(args.data)}`: {result.folder} |"
-        )
+        command = as_make(f"train-{report}", [f"--config={name}", *passed])
+        lines.append(f"| {name} | command | | `{command}`: {result.folder} |")
     path = Path("reports", "reproduce", f"{report}.md")
     files.write_text(path, "\n".join(lines) + "\n")
     print("\n" + "\n".join(lines))
@@ -134,6 +132,19 @@ def main(argv: list[str] | None = None) -> None:
             "On the built-in samples: this shows that the recipes run. For the report's own data "
             "see the package's README."
         )
+
+
+def as_make(target: str, flags: list[str]) -> str:
+    """The make command with these flags: --name=value, --name value, or a switch."""
+    words: list[str] = []
+    for flag in flags:
+        if not flag.startswith("--"):
+            words[-1] = f"{words[-1].partition('=')[0]}={shlex.quote(flag)}"
+            continue
+        name, given, value = flag[2:].partition("=")
+        value = shlex.quote(value) if given else "1"
+        words.append(f"{name.replace('-', '_').upper()}={value}")
+    return " ".join(["make", target, *words])
 
 
 def _run(report, name, passed, data, parameters):

@@ -43,12 +43,8 @@ def main(argv: list[str] | None, *, report: ModuleType | Report) -> int:
             of_batches=tuple(metrics.of_batches(config.watched)), keep_going=False
         )
         # Beside the new model, the one that colours where none is named.
-        shipped = [
-            path
-            for path in model_names.available(model_names.shipped())
-            if path.stem == model_names.DEFAULT
-        ]
-        evaluation = evaluate.evaluate([run.model, *shipped], run.dataset, "test", out, options)
+        paths = [run.model, *model_names.default()]
+        evaluation = evaluate.evaluate(paths, run.dataset, "test", out, options)
         print(table.table(evaluation))
         print(f"pictures to look at: {out}/index.html, {run.folder}/grid.png")
     return 0

@@ -413,6 +413,6 @@ def _summarize(manifest, folder):
         f"{sum(counts.values())} pictures in {folder}: "
         + ", ".join(f"{count} {split}" for split, count in counts.items())
         + f"; {unreadable} unreadable, {manifest['left_out']['count']} other files"
-        + (f"; {grey} of the pictures are grey" if grey else ""),
+        + (f"; grey: {grey}" if grey else ""),
         flush=True,
     )

@@ -100,7 +100,7 @@ def _written(path: Path, weights: str | Path | None) -> Path:
     with _alone(target.parent):
         if not target.is_file():
             print(
-                f"writing {target}, once: later starts need no Keras (RUNTIME=keras never does)",
+                f"writing {target}, once: later starts need no Keras (RUNTIME=keras: no file)",
                 file=sys.stderr,
                 flush=True,
             )

@@ -220,14 +220,14 @@ def load(
 ) -> tuple[keras.Model, str]:
     """(classifier of 1000 classes, the source of its weights), as `pretrained.load`.
 
-    weights: `auto`, the installed package, else those in the box (`shipped`), else seeded random
+    weights: `auto`, the installed package, else the shipped ones (`shipped`), else seeded random
     ones after a warning; `imagenet`, the package or `UserError`; `random`; or a file: a state_dict
     of PyTorch, or a Keras file of `build(name)`. variable, consequence: for the messages.
     """
     boxed = shipped(name)
     if weights == "auto" and boxed and not _installed(name):
         print(
-            f"{name}: ImageNet's weights as they are in the box, rounded to 10 bits of mantissa; "
+            f"{name}: ImageNet's weights as they are shipped, rounded to 10 bits of mantissa; "
             f"`{install(name)}` brings the exact ones.",
             file=sys.stderr,
             flush=True,

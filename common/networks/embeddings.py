@@ -23,7 +23,7 @@ from common.networks.precision import choose_jit
 
 APPLICATIONS = {name: imagenet.NETWORKS[name] for name in ("inception_resnet_v2", "mobilenet_v2")}
 NETWORKS: dict[str, imagenet.Network] = {**APPLICATIONS, **efficientnet_lite.NETWORKS}
-STAND_IN = "efficientnet_lite2"  # its weights come from the package index
+STAND_IN = "efficientnet_lite2"  # its weights are among the shipped models
 VARIABLE = "EMBEDDING_WEIGHTS"
 CLASSES = 1000
 BATCH = 16  # one size, so that a picture's embedding has the same bits at any position
@@ -130,8 +130,8 @@ def load(network: str, weights: str = "auto") -> Embedder:
         imagenet=lambda: _imagenet(network),
         read=lambda path: _from_file(network, path),
         consequence=consequence,
-        remedy="connect to the internet, or take another network, "
-        f"EMBEDDING={STAND_IN} after `{efficientnet_lite.install(STAND_IN)}`",
+        remedy="connect to the internet, or take another network, whose weights come with this "
+        f"library: EMBEDDING={STAND_IN}",
     )
     return Embedder(network, classifier, source)
 

@@ -22,6 +22,11 @@ def shipped() -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
+def default() -> list[Path]:
+    """A list of the shipped `DEFAULT` alone, for comparison; empty where it is not shipped."""
+    return [path for path in available(shipped()) if path.stem == DEFAULT]
+
+
 def named(name: str | Path | None = None, folder: str | Path = "models") -> Path:
     """The path of a model given by its path, or by its name in `folder` or else among the shipped.
 

@@ -175,7 +175,8 @@ def test_survey_results_takes_a_folder(ready):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["colorize"], "IN= is missing"),
+        (["colorize"], "IN= is missing: make colorize IN=photo.jpg"),
+        (["video"], "IN= is missing: make video IN=film.mp4"),
         (["colorize", "IN="], "IN= is missing"),
         (["setup", "HEIFF=1"], "make setup has no HEIFF=. There are: PYTHON GPU"),
         (["colorise", "IN=photo.jpg"], "There is no colorise. `make` alone lists all targets"),

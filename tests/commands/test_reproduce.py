@@ -44,6 +44,7 @@ def test_reproduce_eval_and_colorize(tmp_path, colorization):
     assert "| lee2021 | parameters | 6,541,202 | 6,541,202 |" in output
     table = (tmp_path / "reports" / "reproduce" / "koala.md").read_text()
     assert table in output and " -> " in table and "mean colour" in table
+    assert "`make train-koala CONFIG=lee2021 DATA=photos" in table
 
     metadata = h5.metadata(tmp_path / "models" / "koala.h5")
     assert metadata["embedding"]["weights"] == "random" and metadata["config_name"] == "lee2021"
@@ -55,6 +56,7 @@ def test_reproduce_eval_and_colorize(tmp_path, colorization):
         "mean colour",
         "nearest neighbour",
         "koala",
+        "wombat",
     ]
     assert (tmp_path / "reports" / "eval" / "index.html").exists()
 
@@ -104,3 +106,10 @@ def test_a_column_of_the_history_is_short(losses, text):
 def test_parameters_have_separators():
     result = reproduce.Result(Path("runs/x"), [], None, peak_bytes=0, parameters=6_541_202)
     assert reproduce.parameters(result) == "6,541,202"
+
+
+def test_the_command_of_a_result_has_all_its_flags():
+    flags = ["--data=my photos", "--size=32", "--embedding-weights", "a.h5", "--rebalance"]
+    assert reproduce.as_make("train-koala", flags) == (
+        "make train-koala DATA='my photos' SIZE=32 EMBEDDING_WEIGHTS=a.h5 REBALANCE=1"
+    )

@@ -22,7 +22,7 @@ from common.color import bins, lab
 from common.commands import evaluate as evaluate_command
 from common.datasets import catalogue, statistics
 from common.evaluation import rows, table
-from common.networks import embeddings, h5
+from common.networks import embeddings, h5, model_names
 from tests.evaluation.scoring import evaluated
 
 SIDE = 32
@@ -603,8 +603,12 @@ def test_an_empty_split_is_an_error(source):
 
 @pytest.fixture
 def run(dataset, tmp_path, monkeypatch, capsys):
-    """run(*arguments) -> (exit code, stdout, stderr without bars), in an empty folder."""
+    """run(*arguments) -> (exit code, stdout, stderr without bars), in an empty folder.
+
+    No models come with the library.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(model_names, "shipped", lambda: tmp_path / "shipped")
 
     def run(*arguments, data=dataset.folder):
         code = cli.run(evaluate_command.main, ["--data", str(data), *map(str, arguments)])
@@ -620,7 +624,6 @@ def data_of(folder):
     return rows.read(folder / "reports/eval/metrics.json").data
 
 
-@pytest.mark.usefixtures("nothing_shipped")
 def test_without_models_the_baselines_are_evaluated(run, tmp_path):
     code, out, _ = run()
     assert code == 0 and "make train-koala" in out and "mean colour" in out
@@ -686,6 +689,19 @@ def test_models_of_one_size_are_measured_at_it_though_none_is_named(run, source,
     assert code == 0 and data_of(tmp_path).image_size == 32
     table = (tmp_path / "reports/eval/index.html").read_text()
     assert "data:image/png" in table and "image-rendering: pixelated" in table
+
+
+def test_the_shipped_default_is_measured_beside_models_of_ones_own_at_their_size(
+    run, source, tmp_path
+):
+    save(tmp_path / "models/own.h5", size=16)
+    save(tmp_path / f"shipped/{model_names.DEFAULT}.h5")
+    save(tmp_path / "shipped/further.h5")
+    code, out, _ = run("--split-by", "folder", "--limit", 2, data=source)
+    assert code == 0 and f"{model_names.DEFAULT} against own" in out and "further" not in out
+    assert data_of(tmp_path).image_size == 16
+    code, out, _ = run("--model=own", "--split-by", "folder", "--limit", 2, data=source)
+    assert code == 0 and model_names.DEFAULT not in out
 
 
 def test_models_that_differ_are_measured_at_the_datas_own_size(run, source, tmp_path, monkeypatch):
