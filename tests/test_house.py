@@ -383,3 +383,22 @@ def test_no_file_names_a_machine():
         if path.is_file() and path.suffix != ".h5":
             match = machine.search(path.read_bytes())
             assert not match, f"{name}: {match.group().decode()}"
+
+
+def test_links_between_documents_lead_somewhere():
+    """Files by their path, headings by the anchor that GitHub makes of them."""
+    names = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md").split("\0")
+    texts = {ROOT / name: (ROOT / name).read_text("utf-8") for name in filter(None, names)}
+    prose = {path: re.sub(r"```.*?```", "", text, flags=re.DOTALL) for path, text in texts.items()}
+    for path, text in prose.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            place, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            target = (path.parent / place).resolve() if place else path
+            assert target.exists(), f"{path.name}: {link}"
+            headings = re.findall(r"^#+ (.*)", prose.get(target, ""), re.MULTILINE)
+            anchors = {
+                re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+            }
+            assert not anchor or target.suffix != ".md" or anchor in anchors, f"{path.name}: {link}"

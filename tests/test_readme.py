@@ -1,4 +1,4 @@
-"""README's example runs as printed, in another folder, with nothing of ours importable."""
+"""The documents' scripts run as printed, in another folder, with nothing of ours importable."""
 
 import dataclasses
 import importlib
@@ -19,6 +19,7 @@ from common.networks import embeddings, h5
 from tests import drawn
 
 README = Path(__file__).parent.parent / "README.md"
+SCRIPTS = README.parent / "docs" / "models-in-scripts.md"
 
 
 def test_every_config_has_a_row_of_what_was_run():
@@ -30,12 +31,16 @@ def test_every_config_has_a_row_of_what_was_run():
             assert rows & {f"| {report} `{name}`", f"| {report} `{name}`, ours"}, (report, name)
 
 
-def test_the_example_colours_a_grey_photo(tmp_path):
-    """By the shipped model, as the example has it, from the folder of a clone."""
+@pytest.mark.parametrize(
+    ("document", "model"),
+    [(README, "wombat"), pytest.param(SCRIPTS, "koala", marks=pytest.mark.slow)],
+)
+def test_an_example_colours_a_grey_photo(tmp_path, document, model):
+    """By the shipped model that it names, from the folder of a clone."""
     folder = tmp_path / "models" / "shipped"
     folder.parent.mkdir()
     folder.symlink_to(README.parent / "models" / "shipped")
-    check_example(tmp_path, folder / "koala.h5")
+    check_example(document, tmp_path, folder / f"{model}.h5")
 
 
 @pytest.mark.slow
@@ -58,12 +63,13 @@ def test_the_example_takes_a_network_of_keras(tmp_path):
             "embedding": {**embedder.metadata, "from": "photo"},
         },
     )
-    check_example(tmp_path, folder / "koala.h5")
+    check_example(SCRIPTS, tmp_path, folder / "koala.h5")
 
 
-def check_example(folder, model):
-    """Run the example in a folder; its picture is nearly what a `Colorizer` gives."""
-    (example,) = re.findall(r"run as printed.*?```python\n(.*?)```", README.read_text(), re.DOTALL)
+def check_example(document, folder, model):
+    """Run a document's example in a folder; its picture is nearly what a `Colorizer` gives."""
+    text = document.read_text(encoding="utf-8")
+    (example,) = re.findall(r"run as printed.*?```python\n(.*?)```", text, re.DOTALL)
     cv2.imwrite(str(folder / "photo.jpg"), 60 + drawn.picture(3, 300, 420)[..., 0] // 2)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     (folder / "script.py").write_text(example)

@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     path, numbers = model_names.named(args.model), export.numbers_of(args)
     browser.write(export.Source.of(path), args.out, numbers, args.calibrate, args.archive)
-    print(f"{args.out}/index.html: python -m http.server --bind 127.0.0.1 --directory {args.out}")
+    print(f"{args.out}/index.html: python3 -m http.server --bind 127.0.0.1 --directory {args.out}")
     return 0
 
 

@@ -33,7 +33,10 @@ _KEPT = ("loop", "icc_profile", "exif", "xmp", "comment")
 
 
 def colour(options: Options, load: Callable[[], "Colorizer"]) -> Result:
-    """Colour an animation in memory; load: returns the `Colorizer`. Raises UserError."""
+    """Colour an animation in memory; load: returns the `Colorizer`, for every frame.
+
+    Raises UserError.
+    """
     source, out = options.source, options.out
     notes = collections.Counter[str]()
     kind = _KINDS[out.suffix.lower()]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def colour(options: Options, load: Callable[[], "Colorizer"]) -> Result:
-    """Colour a film; load: returns the `Colorizer`, called when the first frame needs it.
+    """Colour a film; load: returns the `Colorizer`, called once, when the first frame needs it.
 
     Raises UserError; what is done by then is kept in the work folder, for the same call later.
     """
@@ -31,13 +31,14 @@ def colour(options: Options, load: Callable[[], "Colorizer"]) -> Result:
         encoding.check_name(options.out, options.lossless)
     if options.out.exists() and not options.overwrite:
         raise UserError(f"{options.out} is there already and stays; OVERWRITE=1 replaces it.")
+    load = functools.cache(load)
     if is_animation:
         return animation.colour(options, load)
     film = Film(options.source)
     coded = encoding.choose(film, options.out, options.lossless)
     work = Work(options.out, _about(options, film, coded), options.overwrite)
     with work.held():
-        run = _Run(options, film, coded, work, functools.cache(load))
+        run = _Run(options, film, coded, work, load)
         done = run.all_segments()
         pts = np.concatenate([each.pts for each in done])
         stated = np.concatenate([each.durations for each in done])

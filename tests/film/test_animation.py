@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from common import film
 from common.cli import UserError
 from common.color import lab
 from tests.film import films
@@ -61,9 +62,15 @@ def test_an_animation_keeps_its_times_loops_and_transparency(tmp_path, suffix, a
     assert (result.difference == 0) == (suffix != ".gif")
 
 
-def test_a_gif_that_plays_once_plays_once(tmp_path):
-    out = tmp_path / "out.gif"
-    films.colour(animation(tmp_path / "in.gif"), out)
+def test_a_gif_that_plays_once_plays_once_and_its_model_is_loaded_once(tmp_path):
+    out, loaded = tmp_path / "out.gif", []
+
+    def load():
+        loaded.append(films.Waves())
+        return loaded[-1]
+
+    film.colour(film.Options(animation(tmp_path / "in.gif"), out), load)
+    assert len(loaded) == 1 and loaded[0].calls == len(SHOWN)
     with Image.open(out) as image:
         assert "loop" not in image.info
 
