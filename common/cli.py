@@ -51,13 +51,15 @@ class Parser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", _Help)
         kwargs["allow_abbrev"] = False
         super().__init__(*args, **kwargs)
+        self._words: Sequence[str] = ()  # of the command line
 
     def parse_known_args(  # type: ignore[override]  # argparse's stub has overloads
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """As argparse's, with the values of switches and `~` taken as the class describes."""
         words = []
-        for word in sys.argv[1:] if args is None else args:
+        self._words = sys.argv[1:] if args is None else args
+        for word in self._words:
             word = re.sub(r"(?:^|(?<==))~[^/=]*", lambda home: os.path.expanduser(home[0]), word)
             flag, _, value = word.partition("=")
             action = self._option_string_actions.get(flag)
@@ -91,6 +93,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line on standard error and exit with code 2."""
+        flag = message.removeprefix("the following arguments are required: ")
+        if flag != message:
+            message = f"{flag} is missing"
+            if self._words and not self._words[0].startswith("-"):
+                message += f": {flag}={self._words[0]}"
         name, *rest = self.prog.split(" ")
         if name == "colorization" and not shutil.which(name):  # make needs no installation
             name = f"{os.path.relpath(sys.executable)} -m common.commands"

