@@ -3,10 +3,10 @@
     python -m benchmarks.growth                                        # 1,000, 10,000 and 100,000
     python -m benchmarks.growth --pictures 1000 10000 --plot=docs/growth.png
 
-The pictures are drawn, 32 x 32, and the commands are those that make calls: `data`, one epoch of
-`train feup`, `eval` of what was trained, each in a process of its own. Half of the pictures are for
-training, half for the evaluation. Time and memory that do not depend on the number, a process's
-start, show at the smallest.
+The pictures are drawn, 32 x 32, and the commands are those that make calls, each in a process of
+its own: `data`; `train cs230` for a number of steps that is the same for all, on pictures from the
+whole data set; `eval` of what was trained on a quarter of them. Time and memory that do not depend
+on the number, a process's start among them, show at the smallest.
 """
 
 import dataclasses
@@ -24,8 +24,9 @@ import numpy as np
 from common import cli, files
 
 ROOT = Path(__file__).parents[1]
-SIZE, BATCH = 32, 64
-VALIDATION = 64  # pictures: a fixed number, since an epoch ends with all of them
+SIZE, BATCH, STEPS = 32, 32, 100
+HELD_OUT = 64  # pictures for validation and for test, with which a training ends
+SHARE = 4  # one in so many training pictures is evaluated
 STAGES = ("data", "train", "eval")
 
 
@@ -50,7 +51,7 @@ def make(folder: Path, count: int) -> Path:
         corners = rng.integers(0, 256, (2, 2, 3), np.uint8)
         picture = cv2.resize(corners, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
         path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-        split = "validation" if number < VALIDATION else ("train", "test")[number % 2]
+        split = ("validation", "test", "train")[min(number // HELD_OUT, 2)]
         lines.append(f"{name},{split}\n")
     splits = folder.with_suffix(".csv")
     splits.write_text("".join(lines), encoding="utf-8")
@@ -64,15 +65,19 @@ def measure(counts: Sequence[int]) -> Iterator[Cost]:
             splits = make(Path(home, "pictures"), count)
             data = [f"--data={Path(home, 'pictures')}", f"--split-by={splits}", f"--size={SIZE}"]
             run = Path(home, "runs", "growth")
-            half = (count - VALIDATION) // 2
+            evaluated = (count - 2 * HELD_OUT) // SHARE
             stages: dict[str, tuple[int, list[str]]] = {
                 "data": (count, ["data", *data, "--embedding=none"]),
                 "train": (
-                    half,
-                    ["train", "feup", *data, "--epochs=1", f"--batch={BATCH}"]
-                    + ["--run=growth", "--unpublished"],
+                    STEPS * BATCH,
+                    ["train", "cs230", "--config=plain", *data, "--epochs=1", f"--steps={STEPS}"]
+                    + [f"--batch={BATCH}", "--run=growth", "--unpublished"],
                 ),
-                "eval": (half, ["eval", *data, f"--model={run / 'feup.h5'}"]),
+                "eval": (
+                    evaluated,
+                    ["eval", *data, f"--model={run / 'cs230-plain.h5'}", "--split=train"]
+                    + [f"--limit={evaluated}"],
+                ),
             }
             for stage, (handled, words) in stages.items():
                 yield Cost(count, stage, handled, *_cost(words, Path(home)))
