@@ -134,5 +134,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    """Write `content` as JSON, whole or not at all, without a copy of its text in memory."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.write("\n")

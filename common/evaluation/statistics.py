@@ -13,6 +13,7 @@ from common.evaluation.rows import Comparison, Delta, Pair, Row, Truth
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
 BLOCK = 1 << 19  # counts in memory at a time
+KEPT = 1 << 26  # bytes of draws that are kept; more are drawn anew each time, by the same seed
 
 
 class Bootstrap:
@@ -20,7 +21,8 @@ class Bootstrap:
 
     Pictures are drawn with replacement, as many as there are, `resamples` times. Every column uses
     the same draws, so that two columns of equal values have equal intervals. block: counts
-    processed at a time, which bounds the memory and changes no result.
+    processed at a time, kept: bytes of draws that stay in memory; both bound the memory and change
+    no result.
     """
 
     def __init__(
@@ -30,13 +32,25 @@ class Bootstrap:
         seed: int = SEED,
         level: float = LEVEL,
         block: int = BLOCK,
+        kept: int = KEPT,
     ):
-        self._percentiles, self._block = (50 * (1 - level), 50 * (1 + level)), block
-        random = np.random.default_rng(seed)
-        # How often each picture was drawn. The expected number is 1, so that a byte suffices.
-        self._drawn = np.empty((resamples, count), np.uint8)
-        for drawn in self._drawn:
-            drawn[:] = np.bincount(random.integers(0, count, count), minlength=count)
+        self._percentiles = 50 * (1 - level), 50 * (1 + level)
+        self._count, self._resamples, self._seed = count, resamples, seed
+        self._step = max(1, block // count)
+        self._drawn = list(self._draw()) if count * resamples <= kept else None
+
+    def _draw(self):
+        """Yield how often each picture was drawn, (some of the resamples, count) uint8.
+
+        The expected number is 1, so that a byte suffices.
+        """
+        random = np.random.default_rng(self._seed)
+        for start in range(0, self._resamples, self._step):
+            drawn = np.empty((min(self._step, self._resamples - start), self._count), np.uint8)
+            for each in drawn:
+                picked = random.integers(0, self._count, self._count)
+                each[:] = np.bincount(picked, minlength=self._count)
+            yield drawn
 
     def intervals(
         self, values: np.ndarray, weights: np.ndarray | None = None
@@ -50,11 +64,10 @@ class Bootstrap:
         used = np.isfinite(values)
         weights = used * (1.0 if weights is None else np.asarray(weights, np.float64))
         weighted = np.where(used, values, 0) * weights
-        step = max(1, self._block // len(values))
         means = []
         with np.errstate(invalid="ignore"):  # 0 / 0, where only left-out pictures were drawn
-            for start in range(0, len(self._drawn), step):
-                drawn = self._drawn[start : start + step].astype(np.float64)
+            for counts in self._drawn or self._draw():
+                drawn = counts.astype(np.float64)
                 means.append((drawn @ weighted) / (drawn @ weights))
         intervals = []
         for column, enough in zip(np.concatenate(means).T, (weights > 0).sum(0) > 1, strict=True):

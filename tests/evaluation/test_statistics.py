@@ -44,6 +44,14 @@ def test_intervals_are_seeded_and_the_pictures_the_same_for_every_column():
     )
 
 
+def test_draws_that_are_not_kept_are_the_same_again():
+    values = np.random.default_rng(3).normal(size=(50, 2))
+    kept, anew = (statistics.Bootstrap(50, 300, block=700, kept=kept) for kept in (15_000, 14_999))
+    for _ in range(2):
+        assert kept.intervals(values) == anew.intervals(values)
+    assert kept._drawn and not anew._drawn
+
+
 def test_what_is_not_finite_is_left_out():
     values = np.array([[1.0, np.inf, np.nan], [2.0, 1.0, np.nan], [np.nan, 1.0, 5.0]])
     intervals = statistics.Bootstrap(3).intervals(values)
