@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy as np
 from common import cli, engines, files, photos, seals
 from common.cli import UserError
 from common.config import FRACTIONS
-from common.datasets import catalogue, index, splits
+from common.datasets import catalogue, index, listing, splits
+from common.datasets.listing import File, Names, Pictures
 from common.datasets.manifest import check as check_manifest
 from common.datasets.manifest import check_left_out
 from common.datasets.records import SCHEMA
@@ -31,7 +32,7 @@ SHARD_PICTURES, SHARD_BYTES = (
 HASHED = 256  # pictures at a time, where other processes do it
 NO_PICTURE = "no picture"  # the reason of any other file
 LEFT_OUT = "left-out.json"
-SHOWN = 20  # files that were left out, on the terminal; the manifest has all
+SHOWN = 20  # files that were left out, on the terminal; left-out.json has all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,49 +67,44 @@ def make(
     The plan of each shard and the list of what is in none are written to `folder`.
     """
     source = Path(settings.source)
-    names, others = _listing(source)
-    pictures = []
+    others: dict[str, str] = {}
+    names = Names(_listing(source, others))
+    pictures = Pictures()
     with cli.progress(total=len(names), desc="hashing", unit="picture") as bar:
         measured = engine.run(functools.partial(_measuring, source), names, HASHED)
         for name, file in zip(names, measured, strict=True):
-            if isinstance(file, splits.File):
+            if isinstance(file, File):
                 pictures.append(file)
             else:
                 others[name] = file
             bar.update()
-    tell([(name, reason) for name, reason in others.items() if reason != NO_PICTURE])
-    if not pictures:
+    tell([(name, reason) for name, reason in sorted(others.items()) if reason != NO_PICTURE])
+    if not len(pictures):
         raise UserError(
             f"There is no picture in {source}. DATA is a folder of photos, nested folders included."
         )
 
-    by_name = splits.assign(
+    split_of = splits.assign(
         pictures, settings.split_by, settings.fractions, settings.counts, settings.validation
     )
-    left_out = [[name, reason] for name, reason in others.items()]
     reason = "beyond the counts" if settings.counts else "not in the split list"
-    left_out += [[file.name, reason] for file in pictures if file.name not in by_name]
-    pictures = [file for file in pictures if file.name in by_name]
-    labels = _labels([file.name for file in pictures])
+    unused = (pictures.names[at] for at in np.flatnonzero(split_of == splits.NONE).tolist())
+    left_out = sorted([*map(list, others.items()), *([name, reason] for name in unused)])
+    labels, label_of = _labels(pictures.names, split_of != splits.NONE)
 
     # Sorted by content, then shuffled by the seed: shards do not depend on the order of a listing.
-    pictures.sort(key=lambda file: (file.sha256, file.name))
-    order = np.random.default_rng(settings.seed).permutation(len(pictures))
+    order = pictures.by_content()
+    order = order[split_of[order] != splits.NONE]
+    order = order[np.random.default_rng(settings.seed).permutation(len(order))]
     per_shard = max(1, min(shard_pictures, SHARD_BYTES // (3 * settings.image_size**2)))
     shards = []
     index.clear(folder)  # of a plan that did not come to its manifest, or whose manifest is gone
-    for split in splits.SPLITS:
-        members = [pictures[i] for i in order if by_name[pictures[i].name] == split]
+    for number, split in enumerate(splits.SPLITS):
+        members = order[split_of[order] == number]
         for start in range(0, len(members), per_shard):
-            part = members[start : start + per_shard]
+            part = members[start : start + per_shard].tolist()
             name = f"{split}-{start // per_shard:05d}"
-            classes = [_class_of(file.name) for file in part]
-            rows = (
-                index.Row(
-                    file.name, file.bytes, file.sha256, labels.index(x) if x in labels else -1
-                )
-                for file, x in zip(part, classes, strict=True)
-            )
+            rows = (index.Row(*pictures[at], label=int(label_of[at])) for at in part)
             seal = index.write_plan(folder, name, rows)
             shards.append({"name": name, "split": split, "count": len(part), "seal": seal})
     seal = seals.write_json(folder / LEFT_OUT, {"files": left_out})
@@ -124,14 +120,14 @@ def make(
 
 
 def _measuring(source: Path, cores: int) -> engines.Stage:
-    """The stage from a picture's name to its `splits.File`, or to why it cannot be read."""
+    """The stage from a picture's name to its `File`, or to why it cannot be read."""
 
     def measure(name):
         try:
             data = (source / name).read_bytes()
         except OSError as error:
             return photos.unreadable(error)
-        return splits.File(name, len(data), files.sha256(data))
+        return File(name, len(data), files.sha256(data))
 
     return lambda names: ahead(measure, names, depth=64, workers=cores)
 
@@ -141,33 +137,45 @@ def tell(left_out: list[tuple[str, str]]) -> None:
     for name, reason in left_out[:SHOWN]:
         print(f"left out: {name}: {reason}", file=sys.stderr)
     if len(left_out) > SHOWN:
-        print(f"left out: {len(left_out) - SHOWN} more, all in the manifest", file=sys.stderr)
+        print(
+            f"left out: {len(left_out) - SHOWN} more, listed beside the shards",
+            file=sys.stderr,
+        )
 
 
-def _listing(source: Path) -> tuple[list[str], dict[str, str]]:
-    """(pictures, {other: why it is none}) below `source`, by relative POSIX name, sorted."""
-    others: dict[Path, str] = {}
-    pictures = []
-    for path in photos.find(source, others):
+def _listing(source: Path, others: dict[str, str] | None = None) -> Iterator[str]:
+    """Yield the pictures below `source` by relative POSIX name.
+
+    others: receives what is none, by such a name, with the reason, when all are yielded.
+    """
+    skipped: dict[Path, str] = {}
+    for path in photos.walk(source, skipped):
         if photos.is_picture(path):
-            pictures.append(path.relative_to(source).as_posix())
-        else:
-            others[path] = NO_PICTURE
-    return sorted(pictures), {
-        path.relative_to(source).as_posix(): others[path] for path in sorted(others)
-    }
+            yield path.relative_to(source).as_posix()
+        elif others is not None:
+            skipped[path] = NO_PICTURE
+    if others is not None:
+        others |= {path.relative_to(source).as_posix(): skipped[path] for path in skipped}
+
+
+def _labels(names, used):
+    """(the sorted class folders of the names that are used, the number of each name's).
+
+    [] where those lie in one folder; -1 where a name has none of them.
+    """
+    numbers: dict[str, int] = {}
+    of = np.fromiter((numbers.setdefault(_class_of(name), len(numbers)) for name in names), int)
+    found = [name for name in numbers if name and (of[used] == numbers[name]).any()]
+    labels = sorted(found) if len(found) > 1 else []
+    label_of = {number: labels.index(name) for name, number in numbers.items() if name in labels}
+    by_number = np.array([label_of.get(number, -1) for number in range(len(numbers))])
+    return labels, by_number[of]
 
 
 def _class_of(name):
     """The class folder of a picture: the one it lies in, "" at the top or in a split's folder."""
-    folder = Path(name).parent.name
+    folder = PurePosixPath(name).parent.name
     return "" if folder.lower() in splits.NAMES else folder
-
-
-def _labels(names):
-    """The sorted class folders; [] where the pictures lie in one folder."""
-    classes = sorted({_class_of(name) for name in names} - {""})
-    return classes if len(classes) > 1 else []
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -199,26 +207,41 @@ def check(manifest: dict[str, Any], settings: Settings, folder: Path) -> None:
                 + _way_anew(manifest, folder)
             )
     source = Path(settings.source)
-    listed = _listing(source)[0] if source.is_dir() else []
-    if not listed:  # gone, or a folder on which a drive is no longer mounted
+    now = _sizes_now(source)
+    if not len(now):  # gone, or a folder on which a drive is no longer mounted
         if manifest["complete"] and not damaged(manifest, folder):
             return  # finished shards do not need their source
         raise UserError(
             f"The source folder {source} is gone or empty and {folder} is not finished. Bring it "
             "back and run the same command again; it goes on."
         )
-    planned = dict(_planned(manifest, folder))
-    excluded = {name for name, _ in left_out(manifest, folder)}
-    now = {name: (source / name).stat().st_size for name in listed if name not in excluded}
-    if now != planned:
-        changed = sorted(
-            name for name in now.keys() | planned.keys() if now.get(name) != planned.get(name)
-        )
+    excluded = listing.keys(name for name, _ in left_out(manifest, folder))
+    now = now[~np.isin(now["key"], excluded)]
+    planned = listing.sizes(_planned(manifest, folder))
+    if not np.array_equal(now, planned):
+        changed = _changed(manifest, folder, source)
         shown = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
         raise UserError(
             f"{source} changed since {folder} was planned: {len(changed)} files "
             f"({shown}). {_way_anew(manifest, folder)}"
         )
+
+
+def _sizes_now(source):
+    """`listing.sizes` of the pictures that are there."""
+    names = _listing(source) if source.is_dir() else ()
+    return listing.sizes((name, (source / name).stat().st_size) for name in names)
+
+
+def _changed(manifest, folder, source):
+    """The names of pictures that are new, gone or of another size, sorted."""
+    planned = dict(_planned(manifest, folder))
+    excluded = {name for name, _ in left_out(manifest, folder)}
+    names = [name for name in _listing(source) if name not in excluded]
+    now = {name: (source / name).stat().st_size for name in names}
+    return sorted(
+        name for name in now.keys() | planned.keys() if now.get(name) != planned.get(name)
+    )
 
 
 def _way_anew(manifest, folder):

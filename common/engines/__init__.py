@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Protocol
 
 from common.cli import UserError
@@ -39,7 +39,7 @@ class Engine(Protocol):
     def run(
         self,
         load: Load,
-        items: Sequence[Any],
+        items: Iterable[Any],
         piece: int = 1,
         network: bool = False,
         start: Start | None = None,
@@ -61,7 +61,7 @@ class Local:
     def run(
         self,
         load: Load,
-        items: Sequence[Any],
+        items: Iterable[Any],
         piece: int = 1,
         network: bool = False,
         start: Start | None = None,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Cluster:
     def run(
         self,
         load: Load,
-        items: Sequence[Any],
+        items: Iterable[Any],
         piece: int = 1,
         network: bool = False,
         start: Start | None = None,

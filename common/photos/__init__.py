@@ -32,7 +32,7 @@ sRGB, whatever its file was: palette, 1 bit, CMYK, MinIsWhite, turned, with a co
 
 from common.photos import border, cleaning
 from common.photos.decoder import Decoder
-from common.photos.formats import WRITTEN, PhotoError, find, is_picture, unreadable
+from common.photos.formats import WRITTEN, PhotoError, find, is_picture, unreadable, walk
 from common.photos.geometry import CUTS, fit, frame, unfit
 from common.photos.reading import MAX_MEGAPIXELS, About, Page, Photo, decode, flat, opaque, read
 from common.photos.tone import is_grey
@@ -61,5 +61,6 @@ __all__ = [
     "read",
     "unfit",
     "unreadable",
+    "walk",
     "write",
 ]

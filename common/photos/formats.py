@@ -90,7 +90,12 @@ class PhotoError(UserError):
 
 
 def find(folder: str | Path, skipped: dict[Path, str] | None = None) -> list[Path]:
-    """Every file below `folder`, sorted; hidden files and folders are left out.
+    """Every file below `folder`, sorted; as of `walk`."""
+    return sorted(walk(folder, skipped))
+
+
+def walk(folder: str | Path, skipped: dict[Path, str] | None = None) -> Iterator[Path]:
+    """Yield every file below `folder`, in any order; hidden files and folders are left out.
 
     Links to files are followed. skipped: receives whatever else is there, with the reason: links to
     folders, which may lead back, broken ones, pipes and the like, and what cannot be read. Raises
@@ -103,7 +108,6 @@ def find(folder: str | Path, skipped: dict[Path, str] | None = None) -> list[Pat
             raise error
         skipped[Path(error.filename)] = unreadable(error)
 
-    paths = []
     for parent, folders, names in os.walk(folder, onerror=skip):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for path in (Path(parent, name) for name in folders):
@@ -113,8 +117,7 @@ def find(folder: str | Path, skipped: dict[Path, str] | None = None) -> list[Pat
             if reason := _why_no_file(path):
                 skipped[path] = reason
             else:
-                paths.append(path)
-    return sorted(paths)
+                yield path
 
 
 def _why_no_file(path):

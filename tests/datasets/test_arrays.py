@@ -9,8 +9,10 @@ import pytest
 
 from common import datasets
 from common.cli import UserError
-from common.datasets import arrays, splits
+from common.datasets import arrays
+from common.datasets.listing import File
 from tests import drawn
+from tests.datasets.splitting import assigned
 
 
 def small(count, seed, size=32):
@@ -57,10 +59,10 @@ def test_the_catalogue_holds_out_so_many_for_validation(tmp_path, cifar, monkeyp
 
 
 def test_copies_are_held_out_together_and_the_number_is_kept():
-    pictures = [splits.File(f"train/{i}", 1, digest) for i, digest in enumerate("aabccdef")]
-    test = splits.File("test/0", 1, "0")
-    by_name = splits.assign([*pictures, test], "folder", datasets.FRACTIONS, validation=4)
-    held = [file.sha256 for file in pictures if by_name[file.name] == "validation"]
+    pictures = [File(f"train/{i}", 1, digest * 64) for i, digest in enumerate("aabccdef")]
+    test = File("test/0", 1, "0" * 64)
+    by_name = assigned([*pictures, test], "folder", datasets.FRACTIONS, validation=4)
+    held = [file.sha256[0] for file in pictures if by_name[file.name] == "validation"]
     assert held == ["a", "a", "b", "d"]  # two of "c" would be five
     assert by_name["test/0"] == "test"
 

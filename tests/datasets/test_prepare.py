@@ -182,7 +182,7 @@ def test_links_pipes_and_what_vanishes_are_left_out_with_the_reason(tmp_path, mo
     os.mkfifo(source / "pipe.png")
     listed = photos.find(source)
     (source / "gone.png").write_bytes(b"gone")
-    monkeypatch.setattr(photos, "find", _found_with(source / "gone.png", photos.find))
+    monkeypatch.setattr(photos, "walk", _found_with(source / "gone.png", photos.walk))
     dataset = _prepare(source, tmp_path)
     assert sum(dataset.count(split) for split in datasets.SPLITS) == len(listed) == 12
     errors = capsys.readouterr().err
@@ -197,11 +197,11 @@ def test_links_pipes_and_what_vanishes_are_left_out_with_the_reason(tmp_path, mo
     }
 
 
-def _found_with(vanishing, find):
-    """`find`, after which a file vanishes."""
+def _found_with(vanishing, walk):
+    """`walk`, after which a file vanishes."""
 
     def found(folder, skipped=None):
-        paths = find(folder, skipped)
+        paths = list(walk(folder, skipped))
         vanishing.unlink(missing_ok=True)
         return paths
 

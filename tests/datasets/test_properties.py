@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from common import files, photos
-from common.datasets import records, splits
+from common.datasets import listing, records, splits
+from common.datasets.listing import File
 from common.datasets.rows import DamagedError
+from tests.datasets.splitting import assigned
 
 # Text in any script, and the bytes of a file system that are no UTF-8.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -88,7 +90,18 @@ def test_a_list_of_splits_takes_any_name(tmp_path_factory, wanted):
         table = csv.writer(file)
         table.writerow(["path", "split"])
         table.writerows(wanted.items())
-    assert splits.listed(path) == wanted
+    known = listing.Listed(splits.listed(path))
+    assert {name: splits.SPLITS[known.get(name, -1)] for name in wanted} == wanted
+    assert "another" in wanted or known.get("another", -1) == -1
+
+
+@given(st.lists(st.tuples(NAMES, st.integers(0, 2**40), HASHES), max_size=20))
+def test_a_listing_gives_back_its_files_and_sorts_them_by_hash_and_name(files_):
+    pictures = listing.Pictures(File(*each) for each in [*files_, *files_[:3]])
+    found = [pictures[at] for at in range(len(pictures))]
+    assert found == [*files_, *files_[:3]] and list(pictures.names) == [each[0] for each in found]
+    by_content = [found[at] for at in pictures.by_content()]
+    assert by_content == sorted(found, key=lambda file: (file.sha256, file.name))
 
 
 # --- splits by content ------------------------------------------------------------------------
@@ -101,10 +114,10 @@ def sets_of_files(draw):
     rng = np.random.default_rng(seed)
     digests = [rng.bytes(32).hex() for _ in range(count)]
     digests += digests[: draw(st.integers(0, 5))]
-    pictures = [splits.File(f"{i}.png", 1, digest) for i, digest in enumerate(digests)]
+    pictures = [File(f"{i}.png", 1, digest) for i, digest in enumerate(digests)]
     test, validation = draw(st.floats(0.1, 0.4)), draw(st.floats(0.1, 0.4))
     fractions = (1 - test - validation, validation, test)
-    by_name = splits.assign(pictures, "content", fractions)
+    by_name = assigned(pictures, "content", fractions)
     assume(set(map(splits_of_hash(fractions), digests)) == set(splits.SPLITS))
     return pictures, fractions, by_name
 
@@ -131,11 +144,11 @@ def test_the_hash_alone_decides(drawn):
 @given(sets_of_files(), st.lists(HASHES, max_size=20), st.randoms(use_true_random=False))
 def test_additions_and_renames_move_no_picture(drawn, added, random):
     pictures, fractions, by_name = drawn
-    more = [splits.File(f"new/{i}.png", 1, digest) for i, digest in enumerate(added)]
+    more = [File(f"new/{i}.png", 1, digest) for i, digest in enumerate(added)]
     shuffled = random.sample(pictures + more, len(pictures) + len(more))
-    assert splits.assign(shuffled, "content", fractions).items() >= by_name.items()
+    assert assigned(shuffled, "content", fractions).items() >= by_name.items()
     renamed = [file._replace(name=f"other/{file.name}") for file in pictures]
-    assert splits.assign(renamed, "content", fractions) == {
+    assert assigned(renamed, "content", fractions) == {
         f"other/{name}": split for name, split in by_name.items()
     }
 
@@ -144,8 +157,8 @@ def test_additions_and_renames_move_no_picture(drawn, added, random):
 def test_a_few_pictures_are_shared_out_with_copies_together(count, seed):
     rng = np.random.default_rng(seed)
     kinds = [rng.bytes(32).hex() for _ in range(max(1, count // 2))]
-    pictures = [splits.File(f"{i}.png", 1, kinds[i % len(kinds)]) for i in range(count)]
-    by_name = splits.assign(pictures, "content", (0.9, 0.05, 0.05))
+    pictures = [File(f"{i}.png", 1, kinds[i % len(kinds)]) for i in range(count)]
+    by_name = assigned(pictures, "content", (0.9, 0.05, 0.05))
     assert by_name.keys() == {file.name for file in pictures}
     for digest in kinds:
         assert len({by_name[file.name] for file in pictures if file.sha256 == digest}) <= 1
@@ -153,9 +166,9 @@ def test_a_few_pictures_are_shared_out_with_copies_together(count, seed):
 
 @given(st.sets(HASHES, min_size=3, max_size=30), st.data())
 def test_counts_are_met_exactly(digests, data):
-    pictures = [splits.File(f"{i}.png", 1, digest) for i, digest in enumerate(sorted(digests))]
+    pictures = [File(f"{i}.png", 1, digest) for i, digest in enumerate(sorted(digests))]
     first = data.draw(st.integers(0, len(pictures)))
     second = data.draw(st.integers(0, len(pictures) - first))
     counts = (first, second, len(pictures) - first - second)
-    by_name = splits.assign(pictures, "content", (0.9, 0.05, 0.05), counts)
+    by_name = assigned(pictures, "content", (0.9, 0.05, 0.05), counts)
     assert tuple(list(by_name.values()).count(split) for split in splits.SPLITS) == counts
