@@ -3,6 +3,7 @@
 catalogue  data/sources.toml, and which pictures a data set consists of
 arrays     CIFAR-10 and STL-10 as folders of PNG files
 samples    the built-in sample photos
+listing    many names, sizes and hashes in little memory
 splits     training, validation and test: by content, by folder, by a list
 plan       manifest.json: which file goes into which shard
 index      the pictures of each shard, in a file beside it
