@@ -20,7 +20,8 @@ from common.networks.interface import predict
 from tests import drawn
 
 FOLDER = model_names.shipped().resolve()
-COLORIZERS = ("wombat", "wombat-vivid", "koala")
+COLORIZERS = ("wombat", "wombat-vivid", "koala", "feup")
+SMALL = ("feup",)  # of the reports, without an embedding
 FILES = sorted(FOLDER.rglob("*.h5"))
 MOST = 15_000_000  # bytes
 
@@ -136,6 +137,14 @@ def test_koalas_embedding_is_the_one_beside_it(tmp_path, monkeypatch):
     assert koala.embedder.sha256 == sha256 == embeddings.find(about, folder=FOLDER).sha256
     ab = koala.predict_ab(L)
     assert ab.shape == (2, 256, 256, 2) and np.abs(ab).mean() > 1
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_one_needs_nothing_beside_it(name):
+    about = h5.metadata(FOLDER / f"{name}.h5")
+    assert about["embedding"] is None
+    ab = Colorizer(name).predict_ab(lightness(about["image_size"]))
+    assert np.abs(ab).mean() > 1
 
 
 def test_it_colours_a_photo_and_says_by_which_model(tmp_path, monkeypatch, capsys):
