@@ -1,4 +1,4 @@
-"""wombat: the colorizer in the box, ours: EfficientNet-Lite and a decoder for the 313 bins."""
+"""wombat: the shipped colorizer, our own: EfficientNet-Lite and a decoder for the 313 bins."""
 
 from wombat.config import CONFIGS
 from wombat.model import build_model
