@@ -41,7 +41,7 @@ def held(folder: str | Path, way_out: str | None = None) -> Iterator[Lock]:
     """
     folder = Path(folder)
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    drives.make(folder, drives.around(folder))
     around = drives.Place(folder.parent)
     path, told = folder / NAME, False
     while (descriptor := _taken(path, around)) is None:

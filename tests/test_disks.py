@@ -4,23 +4,27 @@ The disk is a folder of memory mounted for the test, where that is allowed.
 """
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
-from common import cli, datasets, locks, photos
+from common import cli, datasets, locks, photos, training
 from common.colorize import folder, places
 from common.colorize.engine import Engine
 from common.datasets import build
 from common.networks import h5
-from tests import drawn
+from tests import drawn, tiny
+from tests.evaluation.scoring import evaluated
 from tests.training import home as runs
 
 
@@ -28,7 +32,7 @@ class Disk:
     """A file system of 4 MB at `folder`."""
 
     def __init__(self, folder: Path):
-        self.folder, self.store = folder, folder.with_name("store")
+        self.folder, self.store = folder, folder.with_name(f"{folder.name}-store")
         self.store.mkdir()
         self.folder.mkdir()
         self.mounted = contextlib.ExitStack()
@@ -51,7 +55,7 @@ class Disk:
 
     def make_read_only(self):
         # Read-only beside it, then over it: one that is written in cannot be made read-only.
-        aside = self.folder.with_name("aside")
+        aside = self.folder.with_name(f"{self.folder.name}-aside")
         aside.mkdir()
         self.call("mount", "--bind", str(self.store), str(aside))
         self.call("mount", "-o", "remount,bind,ro", str(aside))
@@ -71,19 +75,35 @@ class Disk:
         self.bring_back()
 
 
-@pytest.fixture
-def disk(tmp_path, monkeypatch):
-    """A `Disk`; the current folder is beside it."""
-    monkeypatch.chdir(tmp_path)
-    disk = Disk(tmp_path / "disk")
+@contextlib.contextmanager
+def mounted(folder):
+    """A `Disk` at a folder; the test is skipped where mounting is refused."""
+    disk = Disk(folder)
     with disk.mounted:
         try:
             disk.mount()
         except (OSError, subprocess.CalledProcessError):
             pytest.skip("mounting is refused here")
+        try:
+            yield disk
+        finally:
+            while os.path.ismount(disk.folder):
+                disk.take_off()
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    """A `Disk`; the current folder is beside it."""
+    monkeypatch.chdir(tmp_path)
+    with mounted(tmp_path / "disk") as disk:
         yield disk
-        while os.path.ismount(disk.folder):
-            disk.take_off()
+
+
+@pytest.fixture
+def other(disk):
+    """A second `Disk`."""
+    with mounted(disk.folder.with_name("other")) as other:
+        yield other
 
 
 HARMS = {
@@ -141,26 +161,57 @@ def test_preparing(disk, monkeypatch, capsys, harm, words):
 
 
 class Calls:
-    """Takes the disk off at one call of those that open, make, rename or remove a file on it.
+    """Takes a disk off at one call of those that open, make, rename or remove a file on it.
 
-    Counted from where the folder is locked: before that it is not known that there is a disk.
+    Counted from where `begun` is set: before that it is not known that there is a disk.
     """
 
     EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "tempfile.mkdtemp")
 
     def __init__(self, disk):
-        self.disk, self.left, self.locked = disk, None, False
+        self.disk, self.left, self.begun = disk, None, False
+        self.path = re.compile(rf"(^|/){disk.folder.name}(/|$)")
         sys.addaudithook(self._called)  # which stays, and does nothing afterwards
 
     def _called(self, event, arguments):
-        if self.left is None or event not in self.EVENTS or "disk" not in str(arguments[0]):
+        if self.left is None or event not in self.EVENTS:
             return
-        if self.locked:
+        path = os.fsdecode(arguments[0]) if isinstance(arguments[0], (str, bytes)) else ""
+        if not self.path.search(path):
+            return
+        if self.begun:
             self.left -= 1
             if not self.left:
                 self.left = None
                 self.disk.take_off()
-        self.locked = self.locked or str(arguments[0]).endswith(locks.NAME)
+        self.begun = self.begun or path.endswith(locks.NAME)
+
+
+def at_each_call(disk, work, again, capsys, others=(), least=5, every=1):
+    """Take a disk off at each of its calls, or at one in `every`; then do the work again.
+
+    work: is given the `Calls`, and begins anew. again: the same with what is there, and what is
+    checked. others: lines in which an error may end beside that of a disk that is gone.
+    """
+    calls = Calls(disk)
+    for number in itertools.count(1, every):
+        calls.left, calls.begun = number, False
+        capsys.readouterr()
+        code = cli.run(lambda _: work(calls))
+        lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+        if calls.left:  # it ended before a call of that number
+            assert code == 0 and number > least
+            break
+        if code:
+            assert code == 2 and re.match("|".join(["error: .*Bring it back", *others]), *lines)
+        disk.mend()
+        again(number)
+    calls.left = None
+
+
+def emptied(folder):
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def test_a_disk_is_taken_off_at_any_call_of_preparing(disk, capsys):
@@ -169,23 +220,44 @@ def test_a_disk_is_taken_off_at_any_call_of_preparing(disk, capsys):
     def prepare():
         datasets.prepare("photos", 24, "squash", folder="disk/shards", shard_pictures=2)
 
-    prepare()
-    whole, calls = contents(disk.folder), Calls(disk)
-    for number in itertools.count(1):
-        for path in (disk.folder / "shards").iterdir():
-            path.unlink()
-        calls.left, calls.locked = number, False
-        code = cli.run(lambda _: prepare())
-        lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
-        if calls.left:  # it ended before a call of that number
-            assert code == 0 and number > 30
-            break
-        if code:  # where it was done already, and read: there are no shards
-            assert code == 2 and re.match(r"error: (.*Bring it back|No shards in)", *lines)
-        disk.mend()
+    def anew(calls):
+        emptied(disk.folder / "shards")
+        prepare()
+
+    def again(number):
         prepare()
         assert contents(disk.folder) == whole, number
-    calls.left = None
+
+    prepare()
+    whole = contents(disk.folder)
+    # "No shards": where it was done already, and read.
+    at_each_call(disk, anew, again, capsys, ["error: No shards in"], least=30)
+
+
+@pytest.mark.parametrize("taken", ["disk", "other"], ids=["its photos", "its results"])
+def test_a_disk_is_taken_off_at_any_call_of_colorizing(disk, other, capsys, taken):
+    drawn.folder(disk.folder / "photos", 3, 24, ".tif")
+    options = places.Options(disk.folder / "photos", other.folder / "coloured")
+    here = Engine(
+        photos.read, photos.is_picture, lambda x, notes: 255 - x, lambda: None, lambda: None
+    )
+
+    def colorize(calls=None):
+        with places.made(options):
+            if calls:
+                emptied(options.out)
+                calls.begun = True
+            return folder.colour_folder(options, here)
+
+    def again(number):
+        assert colorize() == 0
+        found = contents(other.folder)
+        assert found.pop(report) and found == whole, number
+
+    assert colorize() == 0
+    report, whole = "colorize-report.csv", contents(other.folder)
+    whole.pop(report)
+    at_each_call({"disk": disk, "other": other}[taken], colorize, again, capsys)
 
 
 @each_harm
@@ -247,6 +319,65 @@ def test_training(disk, monkeypatch, capsys):
     assert f"goes on after {len(HARMS)} epochs and 0 steps" in capsys.readouterr().out
     runs.train(run="whole", **options)
     assert runs.state(Path()) == runs.state(Path(), "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["runs", "data"])
+def test_a_disk_is_taken_off_at_calls_of_training(tmp_path, monkeypatch, capsys, name):
+    """Of its checkpoints, logs and export; and of the shards that it reads, once it has begun."""
+    monkeypatch.chdir(runs.make(tmp_path))
+
+    def train(calls=None):
+        def build_model(config):
+            if calls and name == "data":
+                calls.begun = True
+            return drawn.build_model(config)
+
+        report = dataclasses.replace(tiny.REPORT, build_model=build_model)
+        training.train(report, "plain", "photos", **options)
+        return runs.state(tmp_path), h5.load("runs/r/tiny.h5").get_weights()
+
+    def anew(calls):
+        shutil.rmtree("runs") if name == "data" else emptied(disk.folder)
+        train(calls)
+
+    def again(number):
+        (state, weights), (its_state, its_weights) = train(), whole
+        assert state == its_state, number
+        for ours, theirs in zip(weights, its_weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    options = {"epochs": 2, "steps": 2, "precision": "float32", "run": "r", "published": False}
+    with mounted(tmp_path / name) as disk:
+        whole = train()
+        at_each_call(disk, anew, again, capsys, every=EVERY)
+
+
+EVERY = int(os.environ.get("EVERY", 9))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("taken", ["disk", "other"], ids=["its pictures", "its results"])
+def test_a_disk_is_taken_off_at_calls_of_an_evaluation(disk, other, capsys, taken):
+    drawn.folder(Path("photos"), 40, 24)
+    folder, out = disk.folder / "shards", other.folder / "out"
+    dataset = datasets.prepare("photos", 32, "squash", folder=folder, fractions=(0.5, 0.25, 0.25))
+    model = drawn.exported(Path("tiny.h5"))
+
+    def evaluation():
+        return evaluated([model], dataset, out=out)
+
+    def anew(calls):
+        emptied(out)
+        calls.begun = True
+        evaluation()
+
+    def again(number):
+        assert evaluation().rows == whole.rows
+        assert len(list(out.iterdir())) == 3
+
+    whole = evaluation()
+    at_each_call({"disk": disk, "other": other}[taken], anew, again, capsys)
 
 
 @pytest.mark.slow

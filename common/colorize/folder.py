@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from common import cli, engines, files, photos
+from common import cli, drives, engines, files, photos
 from common.cli import UserError
 from common.colorize import places, report
 from common.colorize.engine import Engine, started, threads
@@ -28,13 +28,15 @@ PIECE = 16  # photos at a time, where other processes colour them
 
 def colour_folder(options: Options, engine: Engine) -> int:
     """Colour every photo below a folder, write the report; the exit code, 1 if a photo failed."""
-    pictures, others = _listed(options.source, options.out, engine.is_picture)
-    _refuse_none(options, pictures, others)
-    if options.overwrite or not all((options.out / name).is_file() for name in pictures):
-        engine.prepare()
-    with cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar:
-        rows = _Run(options, engine, pictures, _known(options, pictures), bar.update).rows()
-    return _reported(options, [rows[name] for name in pictures], others)
+    with _watched(options) as places:
+        pictures, others = _listed(options.source, options.out, engine.is_picture)
+        _refuse_none(options, pictures, others)
+        if options.overwrite or not all((options.out / name).is_file() for name in pictures):
+            engine.prepare()
+        known = _known(options, pictures)
+        with cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar:
+            rows = _Run(options, places, engine, pictures, known, bar.update).rows()
+        return _reported(options, [rows[name] for name in pictures], others)
 
 
 def colour_apart(options: Options, settings: Settings, shared: engines.Engine) -> int:
@@ -42,25 +44,33 @@ def colour_apart(options: Options, settings: Settings, shared: engines.Engine) -
 
     A worker is a run over a piece of the folder. Every machine must see both folders.
     """
-    with started(settings, options.isolate) as here:
-        pictures, others = _listed(options.source, options.out, here.is_picture)
-    _refuse_none(options, pictures, others)
-    there = frozenset(path for path in options.out.rglob("*") if path.is_file())
-    known = dataclasses.replace(_known(options, pictures), results=there)
-    load = functools.partial(_Pieces, options, settings, known)
-    rows: list[Row] = []
-    model = ""
-    with (
-        cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar,
-        contextlib.closing(shared.run(load, list(pictures), PIECE, network=True)) as coloured,
-    ):
-        for row in coloured:
-            if row.model and not model:
-                model = row.model
-                cli.say(f"model: {model}")
-            rows.append(row)
-            bar.update()
-    return _reported(options, rows, others)
+    with _watched(options):
+        with started(settings, options.isolate) as here:
+            pictures, others = _listed(options.source, options.out, here.is_picture)
+        _refuse_none(options, pictures, others)
+        there = frozenset(path for path in options.out.rglob("*") if path.is_file())
+        known = dataclasses.replace(_known(options, pictures), results=there)
+        load = functools.partial(_Pieces, options, settings, known)
+        rows: list[Row] = []
+        model = ""
+        with (
+            cli.progress(total=len(pictures), desc="colouring", unit="photo") as bar,
+            contextlib.closing(shared.run(load, list(pictures), PIECE, network=True)) as coloured,
+        ):
+            for row in coloured:
+                if row.model and not model:
+                    model = row.model
+                    cli.say(f"model: {model}")
+                rows.append(row)
+                bar.update()
+        return _reported(options, rows, others)
+
+
+@contextlib.contextmanager
+def _watched(options):
+    """Both folders are watched meanwhile; yields their places."""
+    with watched(Place(options.source)) as source, watched(Place(options.out)) as out:
+        yield [source, out]
 
 
 class _Pieces:
@@ -73,7 +83,9 @@ class _Pieces:
 
     def __call__(self, names: Iterable[Path]) -> Iterator[Row]:
         names = list(names)
-        rows = _Run(self._options, self._engine, names, self._known, lambda: None).rows()
+        with _watched(self._options) as places:
+            run = _Run(self._options, places, self._engine, names, self._known, lambda: None)
+            rows = run.rows()
         return (rows[name] for name in names)
 
 
@@ -116,27 +128,22 @@ def _known(options, pictures):
 class _Run:
     """Photos are read in the calling thread, ahead of those that other threads colour and write."""
 
-    def __init__(self, options, engine, pictures, known, update):
-        self._options, self._engine, self._pictures = options, engine, pictures
-        self._places, self._known = (Place(options.source), Place(options.out)), known
+    def __init__(self, options, places, engine, pictures, known, update):
+        self._options, self._places, self._engine = options, places, engine
+        self._pictures, self._known = pictures, known
         self._room = Room(MEGAPIXELS, 2 * threads())
         self._rows: dict[Path, Row] = {}
         self._adding, self._update = threading.Lock(), update
 
     def rows(self) -> dict[Path, Row]:
         """Colour all; the row of each."""
-        source, out = self._places
-        with watched(source), watched(out):
-            return self._all()
-
-    def _all(self):
         pool = concurrent.futures.ThreadPoolExecutor(threads(), "colouring")
         running: collections.deque[concurrent.futures.Future] = collections.deque()
         # What another run is colouring is taken up again at the end, where this run waits for it.
         waiting = collections.deque((name, False) for name in self._pictures)
         try:
             while waiting:
-                self._check_places()
+                drives.check(self._places)
                 name, wait = waiting.popleft()
                 finish = self._begun(name, wait)
                 if finish is None:
@@ -152,11 +159,9 @@ class _Run:
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+        if any(row.result == "failed" for row in self._rows.values()):
+            drives.check(self._places)  # which is why they failed, if one is gone
         return self._rows
-
-    def _check_places(self):
-        for place in self._places:
-            place.check()
 
     def _add(self, name, finish):
         row = finish()
@@ -201,7 +206,7 @@ class _Run:
     def _finished(self, row, photo, pages, target, held):
         """The row of a photo that is coloured and written; then `held` is let go."""
         with held:
-            self._check_places()
+            drives.check(self._places)
             try:
                 write(self._engine.colour, photo, pages, target)
                 row = dataclasses.replace(row, model=self._engine.model())

@@ -181,8 +181,6 @@ def _class_of(name):
 def read(folder: Path) -> dict[str, Any] | None:
     """The manifest in a folder of shards, complete or not; None without one."""
     path = folder / "manifest.json"
-    if not path.exists():
-        return None
     try:
         manifest = seals.read_json(path)
         if manifest["schema"] != SCHEMA:
@@ -192,6 +190,8 @@ def read(folder: Path) -> dict[str, Any] | None:
             )
         check_manifest(manifest)
         return manifest
+    except FileNotFoundError:
+        return None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{path} is corrupt ({cli.first_line(error)}). Delete {folder}; it is then made anew."

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import skimage
 
-from common import datasets, engines, files, metrics
+from common import datasets, drives, engines, files, metrics
 from common.cli import UserError
 from common.evaluation import (
     baselines,
@@ -91,8 +91,18 @@ def evaluate(
     """
     options = options or Options()
     plan = _plan(paths, dataset, split, options)
+    places = [dataset.folder]
     if out is not None:
         check_writable(Path(out))
+        places.append(Path(out))
+    with contextlib.ExitStack() as stack:
+        for place in places:
+            stack.enter_context(drives.watched(drives.Place(place)))
+        return _evaluated(plan, options, out)
+
+
+def _evaluated(plan, options, out):
+    dataset, split = plan.dataset, plan.split
     networks = options.networks and options.networks.load(plan.pictures, dataset.image_size)
     with networks or contextlib.nullcontext():
         truth, measured, failed = _measure(plan, options, networks)

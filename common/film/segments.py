@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from common import files
+from common import drives, files
 from common.cli import UserError, first_line
 from common.film import frames, pyav, yuv
 from common.film.encoding import Encoding
@@ -60,7 +60,7 @@ class Work:
     def held(self) -> Iterator[None]:
         """The folder, made if it is missing, for this process alone."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
+        with drives.watched(drives.Place(self.folder.parent)), contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(files.locked(self.folder))
             except BlockingIOError:

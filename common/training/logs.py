@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from common import files, metrics, photos
+from common import drives, files, metrics, photos
 from common.color import lab
 
 CURVES = ("epoch", "loss", "val_loss", "val_psnr_rgb", "mean_colour_psnr_rgb")
@@ -79,6 +79,9 @@ class TensorBoard:
         """Add an epoch, a row of the history."""
         from tensorboard.summary import Writer
 
+        around = drives.around(self.folder)
+        drives.check(around)  # it makes every folder that is missing
+        drives.make(self.folder, around)
         self._writer = self._writer or Writer(str(self.folder))
         for name, value in row.items():
             if name not in ("epoch", "steps") and value is not None:

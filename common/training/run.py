@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import datasets, engines, files, locks, seals
+from common import datasets, drives, engines, files, locks, seals
 from common.cli import UserError
 from common.color import bins
 from common.color.dial import Dial
@@ -107,6 +107,7 @@ def _train(report, config, data, options, stack):
             fractions=config.fractions,
             engine=engine,
         )
+    stack.enter_context(drives.watched(drives.Place(dataset.folder)))
     if statistics.grey_share(dataset) == 1:
         raise UserError(
             f"Every training picture of {data} is grey or of a single tone: there is no colour to "
