@@ -39,13 +39,13 @@ _watched: list[Place] = []
 def watched(place: AnyPlace) -> Iterator[AnyPlace]:
     """While this is open, `common.files` writes in this folder only while it is there.
 
-    An error of a file that is missing, in the block, is told as `Place.check` tells it where the
-    folder is.
+    An error of a file that is missing, or a `UserError`, which may come of one, is told as
+    `Place.check` tells it where the folder is gone.
     """
     _watched.append(place)
     try:
         yield place
-    except FileNotFoundError:
+    except (FileNotFoundError, UserError):
         place.check()
         raise
     finally:

@@ -22,6 +22,7 @@ from common import cli, datasets, locks, photos, training
 from common.colorize import folder, places
 from common.colorize.engine import Engine
 from common.datasets import build
+from common.evaluation import evaluate
 from common.networks import h5
 from tests import drawn, tiny
 from tests.evaluation.scoring import evaluated
@@ -350,15 +351,12 @@ def test_a_disk_is_taken_off_at_calls_of_training(tmp_path, monkeypatch, capsys,
     options = {"epochs": 2, "steps": 2, "precision": "float32", "run": "r", "published": False}
     with mounted(tmp_path / name) as disk:
         whole = train()
-        at_each_call(disk, anew, again, capsys, every=EVERY)
-
-
-EVERY = int(os.environ.get("EVERY", 9))
+        at_each_call(disk, anew, again, capsys, every={"runs": 30, "data": 9}[name])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("taken", ["disk", "other"], ids=["its pictures", "its results"])
-def test_a_disk_is_taken_off_at_calls_of_an_evaluation(disk, other, capsys, taken):
+def test_a_disk_is_taken_off_at_calls_of_an_evaluation(disk, other, monkeypatch, capsys, taken):
     drawn.folder(Path("photos"), 40, 24)
     folder, out = disk.folder / "shards", other.folder / "out"
     dataset = datasets.prepare("photos", 32, "squash", folder=folder, fractions=(0.5, 0.25, 0.25))
@@ -368,16 +366,21 @@ def test_a_disk_is_taken_off_at_calls_of_an_evaluation(disk, other, capsys, take
         return evaluated([model], dataset, out=out)
 
     def anew(calls):
+        def begin(out):
+            writable(out)
+            calls.begun = True
+
         emptied(out)
-        calls.begun = True
-        evaluation()
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluate, "check_writable", begin)
+            evaluation()
 
     def again(number):
         assert evaluation().rows == whole.rows
-        assert len(list(out.iterdir())) == 3
+        assert len(list(out.glob("[!.]*"))) == 3
 
-    whole = evaluation()
-    at_each_call({"disk": disk, "other": other}[taken], anew, again, capsys)
+    whole, writable = evaluation(), evaluate.check_writable
+    at_each_call({"disk": disk, "other": other}[taken], anew, again, capsys, every=6)
 
 
 @pytest.mark.slow
