@@ -59,7 +59,7 @@ _F_INVERSE = _Curve(0.206893, 0.0, 3.0, 1.0, 1 / 7.787, -0.206893 / 7.787)
 
 _LEVELS = {"uint8": 256, "uint16": 65536}
 _SLACK = 1e-3  # of a range: the rounding error that a caller's arithmetic may have added
-_BLOCK = 1 << 14  # pixels processed at a time, so that intermediate results stay in the cache
+BLOCK = 1 << 14  # pixels processed at a time, so that intermediate results stay in the cache
 
 # NumPy, with OpenCV for two functions, in which it is several times as fast.
 _NUMPY = types.SimpleNamespace(
@@ -139,6 +139,16 @@ def srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
 def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     """Linear light -> sRGB values, floats in [0, 1]; shape and dtype stay. NumPy alone."""
     return _bend(linear.ravel(), _ENCODED).reshape(linear.shape)
+
+
+def ab_of(lab: np.ndarray) -> np.ndarray:
+    """The ab of Lab, (..., 3) -> (..., 2) float32, in memory of its own; NumPy alone.
+
+    What is done next is several times as fast as with the slice `lab[..., 1:]`.
+    """
+    ab = np.empty((*lab.shape[:-1], 2), np.float32)
+    cv2.mixChannels([lab.reshape(1, -1, 3)], [ab.reshape(1, -1, 2)], [1, 0, 2, 1])
+    return ab
 
 
 def scale(values: Any, by: float, offset: float = 0.0) -> Any:
@@ -222,8 +232,15 @@ def _linear_table(levels):
 def _bend(x, curve, xp=_NUMPY):
     """Apply `curve` to every value of `x`."""
     below = xp.minimum(x, curve.knee)
-    above = xp.power((x - below) + (curve.knee + curve.shift), curve.exponent)
-    return curve.gain * above + (curve.slope * below + curve.offset)
+    above = x - below
+    above += curve.knee + curve.shift  # with NumPy in place, as below: half the passes over memory
+    above = xp.power(above, curve.exponent)
+    if curve.gain != 1:
+        above *= curve.gain
+    below *= curve.slope
+    below += curve.offset
+    above += below
+    return above
 
 
 def _mix(x, matrix, xp=_NUMPY):
@@ -240,8 +257,8 @@ def _by_blocks(function, array, channels):
     """Apply `function`, (n, c) -> (n, channels) float32, to the pixels of a NumPy array."""
     pixels = array.reshape(-1, array.shape[-1])
     result = np.empty((len(pixels), channels), np.float32)
-    for start in range(0, len(pixels), _BLOCK):
-        block = slice(start, start + _BLOCK)
+    for start in range(0, len(pixels), BLOCK):
+        block = slice(start, start + BLOCK)
         result[block] = function(pixels[block])
     return result.reshape(*array.shape[:-1], channels)
 

@@ -81,7 +81,7 @@ def augment(rgb: np.ndarray, kinds: Collection[str], seed: int, number: int) -> 
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT_101,
         )
-    return np.ascontiguousarray(rgb[:, ::-1]) if flip else rgb
+    return cv2.flip(rgb, 1) if flip else rgb
 
 
 def moves(kinds: Collection[str]) -> bool:

@@ -1,7 +1,7 @@
 """The batches of a run: their order, their views, and the network's scaling."""
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -71,12 +71,10 @@ class Batches:
         numbers, batch = self._read(step)
         kinds = self.config.augment
         if kinds:
-            batch["rgb"] = np.stack(
-                [
-                    augment.augment(rgb, kinds, self.seed, number)
-                    for rgb, number in zip(batch["rgb"], numbers, strict=True)
-                ]
-            )
+            batch["rgb"] = [
+                augment.augment(rgb, kinds, self.seed, number)
+                for rgb, number in zip(batch["rgb"], numbers, strict=True)
+            ]
             if self.embedder:
                 batch["embedding"] = self.embedder(in_lab(batch)["l"], pad=True)
         inputs, targets = self.scaled(batch, numbers if "age" in kinds else None)
@@ -99,18 +97,17 @@ class Batches:
         seen = colours[..., :1]
         if "faults" in drawn:
             seen = in_step.aged(seen[..., 0], drawn)[..., None]
-        return self._scaled(colours, seen, batch, ops)
+        targets = self._targets(colours, colours[..., 1:], ops)
+        return self._joined(lab.scale_l(seen, self.config), targets, batch)
 
     def _read(self, step):
         """(the numbers in the run of a step's pictures, the batch as it is stored)."""
         size, kinds = self.config.batch_size, self.config.augment
         numbers = range(step * size, (step + 1) * size)[self.part]
-        batch = self.read(
-            "train",
-            [self.position(number) for number in numbers],
-            [augment.mirrors(kinds, self.seed, number) for number in numbers],
-        )
-        return numbers, batch
+        mirrored = None
+        if self.maps:
+            mirrored = [augment.mirrors(kinds, self.seed, number) for number in numbers]
+        return numbers, self.read("train", [self.position(n) for n in numbers], mirrored)
 
     def read(
         self,
@@ -137,7 +134,7 @@ class Batches:
         )
 
     def scaled(
-        self, batch: dict[str, Any], aged: Iterable[int] | None = None
+        self, batch: dict[str, Any], aged: Sequence[int] | None = None
     ) -> tuple[dict[str, np.ndarray], Any]:
         """A batch of the data set -> (inputs, targets) in the network's scaling.
 
@@ -146,38 +143,52 @@ class Batches:
         maps; targets are ab (N, S, S, 2), L* and ab (N, S, S, 3) for a perceptual loss, or {"ab",
         "label"} beside a classification head.
         """
-        colours = lab.rgb_to_lab(batch["rgb"])
-        seen = colours[..., :1]
+        pixels = np.asarray(batch["rgb"])
+        l, targets = (
+            np.empty((*pixels.shape[:3], channels), np.float32)
+            for channels in (1, 3 if self.config.distance else 2)
+        )
+        pixels, l_of, targets_of = (x.reshape(-1, x.shape[-1]) for x in (pixels, l, targets))
+        # As few pixels at a time as `lab` takes, so that all on the way stays in the cache.
+        for start in range(0, len(pixels), lab.BLOCK):
+            block = slice(start, start + lab.BLOCK)
+            colours = lab.rgb_to_lab(pixels[block])
+            targets_of[block] = self._targets(colours, lab.ab_of(colours), np)
+            seen = colours[:, :1]
+            l_of[block] = lab.scale_l(seen, self.config) if aged is None else seen
         if aged is not None:
-            seen = np.stack(
-                [
-                    augment.age(picture[..., 0], self.seed, number)
-                    for picture, number in zip(colours, aged, strict=True)
-                ]
-            )[..., None]
-        return self._scaled(colours, seen, batch, np)
+            for picture, number in zip(l[..., 0], aged, strict=True):
+                picture[:] = lab.scale_l(augment.age(picture, self.seed, number), self.config)
+        return self._joined(l, targets, batch)
 
-    def _scaled(self, colours, seen, batch, xp):
-        """`scaled` of Lab and of the L* that the network sees, (N, S, S, 3) and (N, S, S, 1)."""
-        config = self.config
-        inputs = {"l": lab.scale_l(seen, config)}
+    def _targets(self, colours, ab, xp):
+        """The targets in the network's scaling, of Lab (..., 3) and its ab (..., 2)."""
+        targets = lab.scale_ab(ab, self.config)
+        if self.config.distance:
+            targets = xp.concatenate([lab.scale_l(colours[..., :1], self.config), targets], -1)
+        return targets
+
+    def _joined(self, l, targets, batch):
+        """(inputs, targets) as of `scaled`, from L*, the targets and what is stored beside them."""
+        maps = batch.get("maps", {})
+        inputs = {"l": l}
         for name, size in self._views.items():
-            inputs[name] = inputs["l"]
-            if size != colours.shape[1:3]:
-                inputs[name] = ops.image.resize(inputs["l"], size, antialias=True)
-                if xp is np:
+            if name in maps:
+                continue
+            inputs[name] = l
+            if size != l.shape[1:3]:
+                inputs[name] = ops.image.resize(l, size, antialias=True)
+                if isinstance(l, np.ndarray):
                     inputs[name] = ops.convert_to_numpy(inputs[name])
         if "embedding" in batch:
             inputs["embedding"] = batch["embedding"]
-        inputs |= batch.get("maps", {})
-        ab = lab.scale_ab(colours[..., 1:], config)
-        if config.distance:
-            l = lab.scale_l(colours[..., :1], config)
-            return inputs, xp.concatenate([l, ab], -1)
-        return inputs, {"ab": ab, "label": batch["label"]} if config.classes else ab
+        inputs |= maps
+        if self.config.classes:
+            return inputs, {"ab": targets, "label": batch["label"]}
+        return inputs, targets
 
 
 def in_lab(batch: dict[str, Any]) -> dict[str, np.ndarray]:
     """A batch of the data set -> the inputs of an exported model."""
-    inputs = {"l": lab.rgb_to_l(batch["rgb"])[..., None]}
+    inputs = {"l": lab.rgb_to_l(np.asarray(batch["rgb"]))[..., None]}
     return inputs | ({"embedding": batch["embedding"]} if "embedding" in batch else {})

@@ -329,3 +329,9 @@ def test_scale_means_what_rescaling_means():
     scaled = lab.scale(values, 1 / 50, -1.0)
     np.testing.assert_allclose(scaled, keras.ops.convert_to_numpy(layer(values)), atol=1e-6)
     np.testing.assert_allclose(lab.unscale(scaled, 1 / 50, -1.0), values, atol=1e-5)
+
+
+def test_ab_of_is_the_slice_in_memory_of_its_own():
+    colours = np.random.default_rng(0).random((2, 5, 7, 3), np.float32)
+    ab = lab.ab_of(colours)
+    assert (ab == colours[..., 1:]).all() and ab.flags.c_contiguous and ab.base is not colours

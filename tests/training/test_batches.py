@@ -1,7 +1,9 @@
 """Batches: every picture once a pass, in views of its own."""
 
 import dataclasses
+import types
 
+import keras
 import numpy as np
 import pytest
 
@@ -53,3 +55,25 @@ def test_views_are_embedded_anew(tmp_path):
     expected = embedder(lab.unscale_l(live["l"], config), pad=True)
     assert live["embedding"] == pytest.approx(expected, abs=1e-3)  # L* through float32 and back
     assert np.abs(stored["embedding"] - live["embedding"]).max() > 0.01 * np.abs(expected).max()
+
+
+def test_stored_maps_are_no_views_of_the_picture(tmp_path, monkeypatch):
+    """Both are inputs of four axes; L* is resized for those that are not stored alone."""
+    dataset = datasets.prepare(drawn.folder(tmp_path / "photos", 30), 32, "squash", folder=tmp_path)
+    config = tiny.CONFIGS["decay"]
+    shapes = {"l": (None, 32, 32, 1), "small": (None, 16, 16, 1), "stored": (None, 8, 8, 3)}
+    network = types.SimpleNamespace(input={n: keras.KerasTensor(s) for n, s in shapes.items()})
+    maps = types.SimpleNamespace(
+        read=lambda *args: {"stored": np.zeros((config.batch_size, 8, 8, 3))}
+    )
+    sizes, resize = [], keras.ops.image.resize
+    monkeypatch.setattr(
+        keras.ops.image,
+        "resize",
+        lambda l, size, **how: sizes.append(size) or resize(l, size, **how),
+    )
+    inputs, _ = training.Batches(network, config, dataset, maps=maps)(0)
+    assert {name: each.shape[1:] for name, each in inputs.items()} == {
+        name: shape[1:] for name, shape in shapes.items()
+    }
+    assert sizes == [(16, 16)]
