@@ -11,32 +11,30 @@ import contextlib
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keras
-
-from benchmarks.bench import memory, peers, pictures, results, starting, training
 from benchmarks.bench.turns import Effort, Row
 from common import cli
+from common.networks import backend
 
 OUT = Path("reports/bench")
-BENCHMARKS: dict[str, Callable[[Effort, Path], Iterator[Row]]] = {
-    "train": training.steps,
-    "predict": training.predictions,
-    "normalisation": training.normalisation,
-    "shards": training.shards,
-    "pytorch": peers.against_pytorch,
-    "onnx": peers.against_onnx,
-    "photo": starting.one_photo,
-    "folder": starting.folder_of_photos,
-    "lab": pictures.conversions,
-    "jpeg": pictures.jpeg,
-    "embedding": pictures.embedding_rates,
-    "maps": pictures.map_rates,
-    "evaluate": pictures.scores,
-    "export": pictures.exports,
-    "memory": memory.peaks,
+# (module, function): (effort, an empty folder) -> rows. Imported once the arguments are known.
+BENCHMARKS = {
+    "train": ("training", "steps"),
+    "predict": ("training", "predictions"),
+    "normalisation": ("training", "normalisation"),
+    "shards": ("training", "shards"),
+    "pytorch": ("peers", "against_pytorch"),
+    "onnx": ("peers", "against_onnx"),
+    "photo": ("starting", "one_photo"),
+    "folder": ("starting", "folder_of_photos"),
+    "lab": ("pictures", "conversions"),
+    "jpeg": ("pictures", "jpeg"),
+    "embedding": ("pictures", "embedding_rates"),
+    "maps": ("pictures", "map_rates"),
+    "evaluate": ("pictures", "scores"),
+    "export": ("pictures", "exports"),
+    "memory": ("memory", "peaks"),
 }
 
 
@@ -58,6 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         "--base", type=Path, help="bench.json of an earlier run: print ratios to it as well"
     )
     args = parser.parse_args(argv)
+    results = backend.imported("benchmarks.bench.results")
     base = results.read(args.base) if args.base else {}
     effort = Effort(turns=2, seconds=0.5) if args.quick else Effort()
     about = {
@@ -67,8 +66,10 @@ def main(argv: list[str] | None = None) -> None:
     }
     rows: list[Row] = []
     for name in args.only or BENCHMARKS:
+        module, function = BENCHMARKS[name]
+        benchmark_of = getattr(backend.imported(f"benchmarks.bench.{module}"), function)
         with tempfile.TemporaryDirectory() as folder:
-            benchmark = BENCHMARKS[name](effort, Path(folder))
+            benchmark = benchmark_of(effort, Path(folder))
             while True:
                 with contextlib.redirect_stdout(sys.stderr):  # standard output is the table's
                     row = next(benchmark, None)
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
                     break
                 rows.append(row)
                 print(results.table([row]).splitlines()[-1], file=sys.stderr, flush=True)
-        keras.utils.clear_session()
+        backend.imported("keras").utils.clear_session()
         results.write(OUT, about, rows)  # after each, since all of it takes long
     print(results.table(rows))
     machine = about["machine"]

@@ -13,14 +13,16 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.fuzz import targets, worker
+from benchmarks.fuzz import worker
 from common import cli, files
+from common.networks import backend
 
 OUT = Path("reports/fuzz")
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command; 1 if a case failed."""
+    targets = backend.imported("benchmarks.fuzz.targets")
     parser = cli.Parser("benchmarks.fuzz", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--target", action="append", choices=targets.TARGETS, help="a reader; by default all"
@@ -30,12 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     failed = 0
     for name in args.target or targets.TARGETS:
-        failed += _try(name, args.seed, args.cases)
+        failed += _try(name, targets.case, args.seed, args.cases)
     return 1 if failed else 0
 
 
-def _try(target, seed, count):
-    """Do a target's cases, print and write their figures; the number of those that failed."""
+def _try(target, case, seed, count):
+    """Do a target's cases, made by `case`; print and write figures; how many of them failed."""
     results: collections.Counter[str] = collections.Counter()
     seconds, memory, begun = 0.0, 0, time.monotonic()
     failures = []
@@ -46,7 +48,7 @@ def _try(target, seed, count):
             if outcome.result == "failed":
                 OUT.mkdir(parents=True, exist_ok=True)
                 path = OUT / f"{target}-{outcome.seed}"
-                path.write_bytes(targets.case(target, outcome.seed))
+                path.write_bytes(case(target, outcome.seed))
                 failures.append([outcome.seed, outcome.detail])
                 cli.say(f"failed: {path}: {outcome.detail}")
             bar.update()
