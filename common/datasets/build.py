@@ -116,6 +116,11 @@ def prepare(
             if manifest is None:
                 print(f"Preparing {source.name} at {size} x {size} in {folder}", flush=True)
                 manifest = plan.make(settings_of(None), folder, shard_pictures, engine)
+                if for_training and all(each["split"] != "train" for each in manifest["shards"]):
+                    raise UserError(
+                        f"No picture of {source.folder} is in the training split. Add pictures "
+                        "(copies of one stay together), or name a split: SPLIT_BY=."
+                    )
                 lock.check()
                 seals.write_json(folder / "manifest.json", manifest)
             plan.check(manifest, settings_of(manifest), folder)

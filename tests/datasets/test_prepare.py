@@ -142,6 +142,15 @@ def test_split_by_list(source, tmp_path):
         _prepare(source, tmp_path, split_by="folder")
 
 
+def test_a_split_without_training_pictures_is_named_before_any_is_read(source, tmp_path):
+    (tmp_path / "split.csv").write_text("picture-000.png,test\n")
+    options = {"split_by": str(tmp_path / "split.csv")}
+    with pytest.raises(UserError, match=r"No picture of .*photos is in the training split"):
+        _prepare(source, tmp_path, **options)
+    assert not list((tmp_path / "shards").glob("*.tfrecord"))
+    assert _prepare(source, tmp_path, for_training=False, **options).count("test") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
