@@ -4,6 +4,7 @@ The results are the same, byte for byte. In helper processes a photo that breaks
 takes more memory than there is, costs that photo; and the first is decoded while the model loads.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import os
@@ -40,6 +41,23 @@ class Engine:
     prepare: Callable[[], object]
     stop: Callable[[], object]
     model: Callable[[], str] = str
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --max-megapixels, the most that `Engine.read` is given, and --isolate of `started`."""
+    parser.add_argument(
+        "--max-megapixels",
+        type=cli.at_least(0, float),
+        default=photos.MAX_MEGAPIXELS,
+        help="larger pictures are refused",
+    )
+    parser.add_argument(
+        "--isolate",
+        choices=ISOLATE,
+        default=ISOLATE[0],
+        help="decode and colour in processes of their own, so that a photo that crashes one costs "
+        "only itself; auto is yes",
+    )
 
 
 def threads() -> int:

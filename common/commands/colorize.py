@@ -28,23 +28,11 @@ def main(argv: list[str] | None = None) -> int:
         "--overwrite", action="store_true", help="replace results that are there already"
     )
     parser.add_argument(
-        "--max-megapixels",
-        type=cli.at_least(0, float),
-        default=Options.max_megapixels,
-        help="larger pictures are refused",
-    )
-    parser.add_argument(
         "--variants",
         action="store_true",
         help="instead of the result, a sheet of one photo in nine settings of --vivid and --tint",
     )
-    parser.add_argument(
-        "--isolate",
-        choices=engine.ISOLATE,
-        default=Options.isolate,
-        help="decode and colour in processes of their own, so that a photo that crashes one costs "
-        "only itself; auto is yes",
-    )
+    engine.add_flags(parser)
     settings.add_flags(parser)
     settings.add_flags_of_prints(parser)
     engines.add_flags(parser)

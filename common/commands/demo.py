@@ -29,18 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         default=Options.max_megabytes,
         help="larger uploads, all their files together, are refused",
     )
-    parser.add_argument(
-        "--max-megapixels",
-        type=cli.at_least(0, float),
-        default=Options.max_megapixels,
-        help="larger pictures are refused",
-    )
-    parser.add_argument(
-        "--isolate",
-        choices=engine.ISOLATE,
-        default=Options.isolate,
-        help="decode and colour in processes of their own; auto is yes",
-    )
+    engine.add_flags(parser)
     settings.add_flags(parser)
     settings.add_flags_of_prints(parser)
     args = parser.parse_args(argv)

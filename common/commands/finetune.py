@@ -9,9 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from common import cli, datasets, files
+from common import cli, datasets, engines, files
 from common.commands import reports
-from common.commands.train import add_of_runs
+from common.commands.train import add_maps, add_of_runs, options_of
 from common.evaluation import evaluate, statistics
 from common.evaluation.markdown import Document
 from common.evaluation.rows import Comparison, Evaluation
@@ -102,21 +102,18 @@ def main(argv: list[str] | None = None, *, report: ModuleType | Report | None = 
         help="photos of other kinds, to measure what is lost there: a folder, or a name in "
         "data/sources.toml",
     )
-    parser.add_argument(
-        "--maps",
-        type=cli.yes_or_no,
-        metavar="yes|no",
-        help="whether to train from stored maps of the frozen layers; else the report says",
-    )
+    add_maps(parser)
     add_of_runs(parser)
     args = parser.parse_args(argv)
     if args.data is None:
         parser.error("DATA= is missing: the folder of pictures whose style is to be learned")
-    names = {field.name for field in dataclasses.fields(Options)}
-    given = {name: value for name, value in vars(args).items() if name in names}
-    options = Options(**given, published=not args.unpublished)
     result = run(
-        args.data, args.model, keep=args.keep, general=args.general, options=options, report=report
+        args.data,
+        args.model,
+        keep=args.keep,
+        general=args.general,
+        options=options_of(args),
+        report=report,
     )
     if result.run.stopped_by:
         return 128 + result.run.stopped_by
@@ -157,7 +154,7 @@ def run(
     if not tuned.trained and card.exists():
         print(f"{card} has its figures")
         return Result(tuned, gained, card=card)
-    measured = (_on_test(path, tuned), _on_others(path, tuned, str(general)))
+    measured = (_on_test(path, tuned), _on_others(path, tuned, str(general), options))
     table = Document("Before and after")
     table.table(HEADER, [line for each in measured for line in each.lines()])
     words = _words(measured[0], gained, path, tuned)
@@ -184,17 +181,19 @@ def _on_test(path, tuned):
     return _measure(title, path, tuned, dataset, None, tuned.folder / "evaluation")
 
 
-def _on_others(path, tuned, general):
+def _on_others(path, tuned, general, options):
     """Both models on photos of other kinds, all of which are for testing."""
     ours = tuned.dataset
-    dataset = datasets.prepare(
-        general,
-        ours.image_size,
-        ours.cut,
-        split_by="content",
-        fractions=(0.0, 0.0, 1.0),
-        for_training=False,
-    )
+    with engines.started(options.engine, options.ray_address) as engine:
+        dataset = datasets.prepare(
+            general,
+            ours.image_size,
+            ours.cut,
+            split_by="content",
+            fractions=(0.0, 0.0, 1.0),
+            for_training=False,
+            engine=engine,
+        )
     limit = min(dataset.count("test"), LIMIT.get(general, MANY))
     title = f"{dataset.name}, {limit}"
     return _measure(title, path, tuned, dataset, limit, tuned.folder / "evaluation-general")

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from common import cli, datasets
+from common import cli, datasets, engines
 from common.commands import reports
 from common.evaluation import evaluate, models, table
 from common.networks import h5, model_names
@@ -28,12 +28,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--out", type=Path, help=f"folder of page and key; {OUT}/REPORT if not given"
     )
+    engines.add_flags(parser)
     args = parser.parse_args(argv)
     out = args.out or OUT / args.report
     path = model_names.named(args.model or args.report)
     ask.check_free(out)
     print(f"model: {path}", flush=True)
-    dataset = _dataset(args.data, args.split_by, args.embedding_weights, h5.metadata(path))
+    with engines.started(args.engine, args.ray_address) as engine:
+        about = h5.metadata(path)
+        dataset = _dataset(args.data, args.split_by, args.embedding_weights, about, engine)
     model = models.Model(
         path,
         path.stem,
@@ -62,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         print(table.RUNS_ONLY)
 
 
-def _dataset(data, split_by, weights, metadata):
+def _dataset(data, split_by, weights, metadata, engine):
     """The data set at the model's size; not squashed, since people would notice that."""
     if (Path(data) / "manifest.json").is_file():
         return datasets.Dataset(data)
@@ -74,6 +77,7 @@ def _dataset(data, split_by, weights, metadata):
         weights,
         split_by=split_by,
         for_training=False,
+        engine=engine,
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 from types import ModuleType
+from typing import Any
 
 from common import cli, datasets, engines, metrics
 from common.cli import UserError
@@ -56,10 +57,14 @@ def parse(argv: list[str] | None, report: ModuleType | Report) -> Request:
     args = _parser(report).parse_args(argv)
     given = vars(args)
     weights = {variable: given[variable.lower()] for variable in weights_variables(report)}
+    return Request(args.config, args.data, options_of(args, weights=weights))
+
+
+def options_of(args: argparse.Namespace, **more: Any) -> Options:
+    """The options that flags give, those of `add_of_runs` among them; more: fields besides."""
     names = {field.name for field in dataclasses.fields(Options)} - {"weights"}
-    options = {name: value for name, value in given.items() if name in names}
-    published = not args.unpublished
-    return Request(args.config, args.data, Options(**options, weights=weights, published=published))
+    given = {name: value for name, value in vars(args).items() if name in names}
+    return Options(**given, published=not args.unpublished, **more)
 
 
 def check_unnamed(flags: list[str]) -> None:
@@ -86,7 +91,6 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         help="a name in models/, or a file: an exported model of the same network, whose weights "
         "the training begins from",
     )
-    engines.add_flags(parser)
     parser.add_argument(
         "--devices",
         metavar="N|all",
@@ -121,13 +125,7 @@ def _parser(report: Report) -> argparse.ArgumentParser:
         help="embed each view of a picture anew, not the whole picture once",
     )
     if report.pretrained:
-        parser.add_argument(
-            "--maps",
-            type=cli.yes_or_no,
-            metavar="yes|no",
-            help="whether to train from the frozen layers' maps, computed once and stored beside "
-            "the shards, instead of computing them in each step; else the config says",
-        )
+        add_maps(parser)
     of_losses = distances(report)
     for name in weights_variables(report).values():
         if name == "lpips":
@@ -139,8 +137,20 @@ def _parser(report: Report) -> argparse.ArgumentParser:
     return parser
 
 
+def add_maps(parser: argparse.ArgumentParser) -> None:
+    """The flag --maps of a command that may train a network with frozen layers."""
+    parser.add_argument(
+        "--maps",
+        type=cli.yes_or_no,
+        metavar="yes|no",
+        help="whether to train from the frozen layers' maps, computed once and stored beside the "
+        "shards, instead of computing them in each step; else the config says",
+    )
+
+
 def add_of_runs(parser: argparse.ArgumentParser) -> None:
     """The flags of a run, whatever network it trains and from whatever weights."""
+    engines.add_flags(parser)
     parser.add_argument(
         "--epochs",
         type=cli.at_least(1),

@@ -108,8 +108,13 @@ class Work:
 
     def store(self, index: int, done: Done) -> None:
         """Declare a segment complete, whose frames are written."""
-        names = "count", "kept", "difference", "compared", "notes"
-        about = {name: getattr(done, name) for name in names}
+        about = {
+            "count": done.count,
+            "kept": done.kept,
+            "difference": done.difference,
+            "compared": done.compared,
+            "notes": done.notes,
+        }
         with files.replacing(self.path(index).with_suffix(".npz")) as temporary:
             np.savez(
                 temporary,

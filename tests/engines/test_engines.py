@@ -8,8 +8,10 @@ import pytest
 
 from common import engines
 from common.cli import UserError
-from common.commands import colorize, evaluate, prepare
+from common.commands import colorize, evaluate, finetune, prepare, survey
 from common.engines import worker
+from common.training import finetuning
+from tests import drawn
 
 
 def doubling(cores):
@@ -76,11 +78,19 @@ def test_an_address_needs_the_engine_and_the_engine_needs_ray(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("command", [prepare, colorize, evaluate])
-def test_without_ray_a_command_says_so_in_one_line(command, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (prepare, []),
+        (colorize, ["--in=photos"]),
+        (evaluate, []),
+        (survey, ["koala"]),
+        (finetune, ["--data=photos"]),
+    ],
+)
+def test_without_ray_a_command_says_so_in_one_line(command, words, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
+    drawn.folder("photos", finetuning.NEEDED, 8)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    photos = ["--in=photos"] if command is colorize else []
     with pytest.raises(UserError, match="ENGINE=ray needs Ray"):
-        command.main(["--engine=ray", *photos])
+        command.main([*words, "--engine=ray"])

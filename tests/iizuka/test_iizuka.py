@@ -92,10 +92,14 @@ def _narrow(name, **changes):
     """A config at an eighth of its width, at 32 x 32."""
     config = iizuka.CONFIGS[name]
     tables = {
-        field: tuple(_eighth(row) for row in getattr(config, field))
-        for field in ("low", "middle", "whole", "dense", "colour")
+        "low": config.low,
+        "middle": config.middle,
+        "whole": config.whole,
+        "dense": config.dense,
+        "colour": config.colour,
     }
-    return dataclasses.replace(config, **{"image_size": 32, **tables, **changes})
+    narrow = {field: tuple(map(_eighth, rows)) for field, rows in tables.items()}
+    return dataclasses.replace(config, **{"image_size": 32, **narrow, **changes})
 
 
 def _eighth(row):
