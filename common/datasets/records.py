@@ -318,11 +318,23 @@ class Dataset:
 
     def _of(self, split, positions, column):
         """A column of the index at some positions, each shard of which is read once."""
-        values: dict[int, str] = {}
-        located = zip(self.locate(split, positions), positions, strict=True)
-        for (shard, row), position in sorted(located):
-            values[position] = getattr(self._index(shard), column)[row]
-        return [values[position] for position in positions]
+        shards, at = self._located(split, positions)
+        values = [""] * len(at)
+        order = np.argsort(shards, kind="stable")
+        for group in np.split(order, np.flatnonzero(np.diff(shards[order])) + 1):
+            if len(group):
+                shard = self._shards[split][shards[group[0]]]["name"]
+                listed = getattr(self._index(shard), column)
+                for number in group.tolist():
+                    values[number] = listed[at[number]]
+        return values
+
+    def digests(self, split: str) -> np.ndarray:
+        """As `sha256`, (N,) of 32 bytes each, which sort as their hexadecimal digits do."""
+        digests = np.empty(self.count(split), "S32")
+        for start, listed in zip(self._starts[split], self.indices(split), strict=False):
+            digests[start : start + len(listed)] = [bytes.fromhex(each) for each in listed.digest]
+        return digests
 
     def labels_of(self, split: str) -> np.ndarray:
         """The pictures' indices into `labels`, (N,) int64 in stored order; -1 without a class."""
@@ -344,19 +356,11 @@ class Dataset:
         hashed = hashlib.sha256()
         for before, split in zip(("[[", "], [", "], ["), SPLITS, strict=True):
             hashed.update(before.encode())
-            for at, digest in enumerate(self._sorted_digests(split)):
-                hashed.update(f'{", " * bool(at)}"{digest.hex()}"'.encode())
+            raw = np.sort(self.digests(split)).tobytes()  # which keeps the zeros at an end
+            for at in range(0, len(raw), 32):
+                hashed.update(f'{", " * bool(at)}"{raw[at : at + 32].hex()}"'.encode())
         hashed.update(b"]]")
         return hashed.hexdigest()
-
-    def _sorted_digests(self, split):
-        """Yield each picture's SHA-256, sorted, 32 bytes each."""
-        digests = np.empty(self.count(split), "S32")
-        for start, listed in zip(self._starts[split], self.indices(split), strict=False):
-            digests[start : start + len(listed)] = [bytes.fromhex(each) for each in listed.digest]
-        digests.sort()
-        raw = digests.tobytes()  # which keeps the zeros at an end
-        return (raw[at : at + 32] for at in range(0, len(raw), 32))
 
     @functools.cached_property
     def _pool(self):
@@ -377,15 +381,16 @@ class Dataset:
 
     def locate(self, split: str, positions: Sequence[int] | np.ndarray) -> list[tuple[str, int]]:
         """(name of the shard, row in it) of the pictures at `positions` of a split."""
-        starts, shards = self._starts[split], self._shards[split]
-        positions = np.asarray(positions, np.int64)
+        found = zip(*self._located(split, positions), strict=True)
+        return [(self._shards[split][shard]["name"], int(row)) for shard, row in found]
+
+    def _located(self, split, positions):
+        """(number of the shard in its split, row in it) of each position, two arrays."""
+        starts, positions = self._starts[split], np.asarray(positions, np.int64)
         if len(positions) and not 0 <= positions.min() <= positions.max() < starts[-1]:
             raise IndexError(f"{split} has the positions 0 to {starts[-1] - 1}: {positions}")
-        of = np.searchsorted(starts, positions, "right") - 1
-        return [
-            (shards[shard]["name"], int(row))
-            for shard, row in zip(of, positions - starts[of], strict=True)
-        ]
+        shards = np.searchsorted(starts, positions, "right") - 1
+        return shards, positions - starts[shards]
 
     def read(
         self, split: str, positions: Sequence[int] | np.ndarray, embedding: bool = False

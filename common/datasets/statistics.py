@@ -1,10 +1,11 @@
 """Statistics of a data set's training pictures: the colours' prior, the share of grey pictures."""
 
 import contextlib
+import hashlib
 
 import numpy as np
 
-from common import cli, files, seals
+from common import cli, seals
 from common.color import bins, lab
 from common.datasets.records import Dataset
 from common.datasets.threads import ahead
@@ -20,7 +21,10 @@ def prior(dataset: Dataset, positions: np.ndarray | None = None) -> np.ndarray:
     if positions is not None:
         return counted(dataset, positions=positions)
     path = dataset.folder / "prior.json"
-    split = files.sha256("".join(dataset.sha256("train")).encode())
+    hashed = hashlib.sha256()
+    for listed in dataset.indices("train"):
+        hashed.update("".join(listed.digest).encode())
+    split = hashed.hexdigest()
     with contextlib.suppress(
         OSError, ValueError, TypeError, KeyError
     ):  # absent, damaged, or of another split

@@ -67,15 +67,16 @@ class NearestNeighbour:
 
     def source(self, digests: list[str], outcomes: list | None = None) -> rows.Neighbours:
         """What its row records."""
-        names = self.dataset.names("train")
+        positions, cosines = self._nearest
+        names = self.dataset.names("train", positions)
         assert self.dataset.embedding is not None  # without one there is no such baseline
         return rows.Neighbours(
             embedding=self.dataset.embedding,
-            among=len(names),
+            among=self.dataset.count("train"),
             seen=0,
             neighbours=[
-                {"name": names[position], "cosine": round(float(cosine), 6)}
-                for position, cosine in zip(*self._nearest, strict=True)
+                {"name": name, "cosine": round(float(cosine), 6)}
+                for name, cosine in zip(names, cosines, strict=True)
             ],
         )
 

@@ -13,7 +13,7 @@ from common.evaluation.rows import Comparison, Delta, Pair, Row, Truth
 
 RESAMPLES, SEED, LEVEL = 2000, 0, 0.95
 BLOCK = 1 << 19  # counts in memory at a time
-KEPT = 1 << 26  # bytes of draws that are kept; more are drawn anew each time, by the same seed
+KEPT = 1 << 24  # bytes of draws that are kept; more are drawn anew each time, by the same seed
 
 
 class Bootstrap:

@@ -90,7 +90,7 @@ def make(
             f"from original pictures. Received: {sorted(map(len, pngs))} bytes."
         )
     hashes = [files.sha256(png) for png in pngs]
-    digests = dataset.sha256(split)
+    digests = dataset.sha256(split, positions)
     key = {
         "kind": KEY,
         "schema": SCHEMA,
@@ -103,7 +103,7 @@ def make(
             "seed": seed,
             "split_sha256": dataset.split_sha256(),
         },
-        "seen": model.count_seen([digests[position] for position in positions]),
+        "seen": model.count_seen(digests),
         "published": published and dataclasses.asdict(published),
         "pictures": [
             {"sha256": digest, "kind": KINDS[at >= recoloured], "name": name}

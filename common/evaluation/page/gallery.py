@@ -72,7 +72,7 @@ def make(
     # The mean colour is a single colour, not worth a picture.
     methods = [method for method in methods if method.name != rows.MEAN_COLOUR]
     wanted, spread = choose(evaluation, shown)
-    names = dataset.names(split)
+    names = dict(zip(wanted, dataset.names(split, list(wanted)), strict=True))
     pictures: list[Picture] = []
     room, positions = limit, list(wanted)
     for start in range(0, len(positions), batch_size):

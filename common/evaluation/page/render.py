@@ -144,7 +144,13 @@ def _content(evaluation, rows, positions):
     values: for each picture and row {metric: [value, rank]}. truth: for each picture.
     """
     keys = gallery.keys(evaluation)
-    ranks = {key: [gallery.ranks(key, row, evaluation.truth) for row in rows] for key in keys}
+    ranks: dict[str, list[dict[int, int | None]]] = {key: [] for key in keys}  # by row and position
+    counts: dict[str, list[int]] = {key: [] for key in keys}
+    for key in keys:
+        for row in rows:
+            column = gallery.ranks(key, row, evaluation.truth)  # of all pictures
+            ranks[key].append({position: column[position] for position in positions})
+            counts[key].append(sum(map(bool, column)))
     return {
         "values": [
             [
@@ -161,7 +167,7 @@ def _content(evaluation, rows, positions):
             }
             for position in positions
         ],
-        "counts": {key: [sum(map(bool, column)) for column in ranks[key]] for key in keys},
+        "counts": counts,
         "metrics": {
             key: [
                 table.title_of(evaluation, key),
