@@ -129,12 +129,12 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
             "pictures. Leave it out."
         )
     recipe = datasets.recipe(data, report.name, name)
-    if recipe:
+    taken = {key: value for key, value in recipe.items() if not getattr(options, key)}
+    if taken:
         print(
-            f"{data}: "
-            + ", ".join(f"{key} {value}" for key, value in recipe.items())
-            + f" ({name}'s recipe for it in data/sources.toml; EPOCHS=, STEPS= and BATCH= "
-            "override it)",
+            f"{data}: {', '.join(f'{key} {value}' for key, value in taken.items())} "
+            f"({name}'s recipe for it in data/sources.toml; "
+            f"{' '.join(f'{key.upper()}=' for key in taken)} overrides it)",
             flush=True,
         )
     changed: dict[str, Any] = {

@@ -19,10 +19,12 @@ def _configured(config, data="photos", **options):
     return configured(tiny.REPORT, "plain", config, data, training.Options(**options))
 
 
-def test_the_samples_recipe_goes_before_the_config_and_options_before_it():
+def test_the_samples_recipe_goes_before_the_config_and_options_before_it(capsys):
     config = drawn.Config(epochs=200)
     assert _configured(config, "samples").epochs == 2
+    assert "samples: epochs 2 (" in capsys.readouterr().out
     assert _configured(config, "samples", epochs=5).epochs == 5
+    assert "epochs" not in capsys.readouterr().out
     assert _configured(config, "photos").epochs == 200
 
 
