@@ -178,7 +178,7 @@ clean: ## remove the environments and caches; data, models, runs and reports sta
 ##   REFINE=none|guided|tv|crf  what is done to the colours after the network
 ##   CLEAN=1 BORDER=keep  for scans of old prints: take the tint off, leave the paper
 ##   ENGINE=ray RAY_ADDRESS=host:port  data, folders and tables by Ray's workers (docs/cluster.md)
-##   EMBEDDING=mobilenet_v2  a small network instead of the report's
+##   EMBEDDING=efficientnet_lite2  a small network for the report's, whose weights need no download
 
 # --- Set-up -------------------------------------------------------------------------------------
 # A stamp, written last, says that an environment is whole. Without "installed" in it, pip was

@@ -98,7 +98,7 @@ def of(dataset: datasets.Dataset, split: str, count: int) -> tuple[list, list[st
     if dataset.embedding is None:
         lacking.append(
             f"No row “{NEIGHBOUR}”: no embedding is stored with the data set. "
-            "EMBEDDING=mobilenet_v2 stores one first."
+            "EMBEDDING=efficientnet_lite2 stores one first."
         )
     elif split == "train" and dataset.count("train") == 1:
         lacking.append(f"No row “{NEIGHBOUR}”: the one training picture has no other beside it.")

@@ -145,7 +145,7 @@ def test_where_no_embedding_is_stored_a_note_says_so(plain, dataset, tmp_path):
     report = evaluated([], plain, out=tmp_path)
     assert [row.name for row in report.rows] == ["grey", "mean colour"]
     (note,) = report.notes
-    assert "EMBEDDING=mobilenet_v2" in note and note in table.table(report)
+    assert "EMBEDDING=efficientnet_lite2" in note and note in table.table(report)
     assert "no embedding is stored" in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "neighbour" not in report.protocol.sentences
 
