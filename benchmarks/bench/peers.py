@@ -4,6 +4,7 @@ Both have the same weights, and their results are compared before anything is ti
 what its users are told to take: channels last, its fused Adam, autocast for bfloat16.
 """
 
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +22,16 @@ from common.networks import h5
 from common.networks.interface import predict
 from koala.config import Config
 
+AT_MOST = "all at the rate of a large product"
 NEEDED = "pip install -r requirements-bench.txt"
 
 
 def against_pytorch(effort: Effort, _folder: Path) -> Iterator[Row]:
-    """Training and prediction, ours over PyTorch's, in each precision."""
+    """Training and prediction, ours over PyTorch's, in each precision.
+
+    `facts` of training: the rate of each side's arithmetic over that of a large matrix product, by
+    which the ratio of the two is bounded.
+    """
     try:
         import torch
     except ImportError:
@@ -39,14 +45,28 @@ def against_pytorch(effort: Effort, _folder: Path) -> Iterator[Row]:
             ("training", networks.training_step, _torch_step),
             ("prediction", networks.prediction, _torch_prediction),
         ):
-            sides = {
+            work = {
                 f"Keras, {keras.backend.backend()}": ours(*networks.FIRST, precision),
                 f"PyTorch {torch.__version__}": theirs(bfloat16),
             }
-            aim = aims[precision] if what == "training" else ""
-            yield Row(
-                f"{what}, {networks.FIRST[0]}, {name}", alternate(effort, sides), "pictures/s", aim
-            )
+            title, aim = f"{what}, {networks.FIRST[0]}, {name}", ""
+            if what == "training":
+                aim = aims[precision]
+                work[AT_MOST] = _at_the_products_rate("bfloat16" if bfloat16 else "float32")
+            sides = alternate(effort, work)
+            facts = {
+                f"{side} over a large product": statistics.median(np.divide(rates, sides[AT_MOST]))
+                for side, rates in sides.items()
+                if AT_MOST in sides and side != AT_MOST
+            }
+            yield Row(title, sides, "pictures/s", aim, facts)
+
+
+def _at_the_products_rate(dtype):
+    """A large matrix product, as the pictures whose training step takes so many operations."""
+    each = networks.step_operations(*networks.FIRST) / 1e9
+    multiply = networks.product(dtype)
+    return lambda: multiply() / each
 
 
 def against_onnx(effort: Effort, folder: Path) -> Iterator[Row]:
