@@ -114,6 +114,12 @@ def configured(report: Report, name: str, config: Config, data: str, options: Op
             f"{report.name} has no {variable}.{cli.nearest(variable, known)} "
             f"There are: {', '.join(known) or 'none'}."
         )
+    for variable in options.weights:  # before data are prepared, perhaps for hours
+        file = options.weights_of(known[variable])
+        if file not in ("auto", "imagenet", "random", "none") and not os.path.exists(file):
+            raise UserError(
+                f"There is no weights file {file}. {variable} is auto, imagenet, random or a file."
+            )
     if options.embedding and config.embedding is None:
         raise UserError(f"--embedding: the config {name} fuses none. Leave it out.")
     if options.embed_views and not (config.embedding and config.augment):

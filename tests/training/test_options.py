@@ -28,6 +28,13 @@ def test_the_samples_recipe_goes_before_the_config_and_options_before_it(capsys)
     assert _configured(config, "photos").epochs == 200
 
 
+def test_a_weights_file_that_is_not_there_is_named_before_data_are_prepared():
+    options = training.Options(weights={"RESNET18_WEIGHTS": "nowhere.pth"})
+    with pytest.raises(UserError, match=r"no weights file nowhere\.pth\. RESNET18_WEIGHTS is auto"):
+        report = training.Report.of(feup)
+        configured(report, "resnet18_mse", feup.CONFIGS["resnet18_mse"], "photos", options)
+
+
 def test_a_recipe_is_one_reports_and_one_configs():
     """Linnaeus 5 is trained for 30 epochs in jain's report, and in no other."""
     for report, name in ((iizuka, "jain"), (iizuka, "iizuka2016"), (vgg_autoencoder, "zaman2020")):
