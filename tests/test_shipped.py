@@ -20,8 +20,8 @@ from common.networks.interface import predict
 from tests import drawn
 
 FOLDER = model_names.shipped().resolve()
-COLORIZERS = ("wombat", "wombat-vivid", "koala", "feup")
-SMALL = ("feup",)  # of the reports, without an embedding
+COLORIZERS = ("wombat", "wombat-vivid", "koala", "feup", "cs230-plain")
+SMALL = ("feup", "cs230-plain")  # of the reports, without an embedding
 FILES = sorted(FOLDER.rglob("*.h5"))
 MOST = 15_000_000  # bytes
 
