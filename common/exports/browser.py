@@ -44,6 +44,8 @@ def write(
         )
     if source.metadata.get("cut") == "letterbox":
         raise UserError(f"The page cuts no letterbox, as {source.path} needs. Take another model.")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"OUT={out} is a file. It is the folder of the page.")
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary) / "page"
         page = importlib.resources.files("common.exports") / "page"

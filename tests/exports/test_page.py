@@ -35,8 +35,10 @@ def test_without_npm_one_line_names_the_package(tmp_path, monkeypatch):
     assert not (tmp_path / "page").exists()
 
 
-def test_models_that_the_page_cannot_serve_are_one_line(tmp_path):
+def test_what_the_page_cannot_serve_is_one_line_before_anything_is_fetched(tmp_path):
     source = export.Source.of(drawn.exported(tmp_path / "tiny.h5"))
+    with pytest.raises(UserError, match=r"OUT=.*tiny\.h5 is a file"):
+        page_files.write(source, tmp_path / "tiny.h5")
     with pytest.raises(UserError, match="cuts no letterbox"):
         page_files.write(dataclasses.replace(source, metadata={"cut": "letterbox"}), tmp_path / "p")
     with pytest.raises(UserError, match="has no embedding network"):
