@@ -127,6 +127,7 @@ def write(folder: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
 def draw(path: Path, rows: Sequence[Row]) -> None:
     """The ratio of each row's sides, median and span, as a PNG; nothing where there is no row."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     if not rows:
         return
@@ -141,5 +142,8 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
     axes.set_yticks(range(len(rows)), names, fontsize=7)
     axes.set(xlabel="first side over second: median of the turns, lowest to highest")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     with files.replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)

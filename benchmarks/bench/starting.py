@@ -46,14 +46,14 @@ print(json.dumps(times))
 def one_photo(effort: Effort, folder: Path) -> Iterator[Row]:
     """Seconds of the whole command for one photo, by runtime; `facts`: seconds of each part."""
     photo = _photo(folder)
-    runtimes = _runtimes()
-    seconds: dict[str, list[float]] = {runtime: [] for runtime in runtimes}
-    for runtime in runtimes:
+    by = runtimes()
+    seconds: dict[str, list[float]] = {runtime: [] for runtime in by}
+    for runtime in by:
         _command(photo, folder, runtime)  # writes the .onnx, fills the disk's cache
     for turn in range(effort.turns):
-        for runtime in runtimes[:: -1 if turn % 2 else 1]:
+        for runtime in by[:: -1 if turn % 2 else 1]:
             seconds[runtime].append(_command(photo, folder, runtime))
-    facts = {f"{runtime}: {part}": s for runtime in runtimes for part, s in _parts(photo, runtime)}
+    facts = {f"{runtime}: {part}": s for runtime in by for part, s in _parts(photo, runtime)}
     yield Row("one photo of a megapixel, the command", seconds, "s", "less than 10 s", facts)
 
 
@@ -64,16 +64,16 @@ def folder_of_photos(effort: Effort, folder: Path) -> Iterator[Row]:
     data = _photo(folder).read_bytes()
     for number in range(PHOTOS):
         (source / f"{number}.jpg").write_bytes(data)
-    runtimes = _runtimes()
-    rates: dict[str, list[float]] = {runtime: [] for runtime in runtimes}
+    by = runtimes()
+    rates: dict[str, list[float]] = {runtime: [] for runtime in by}
     for turn in range(min(effort.turns, 3)):  # half a minute each
-        for runtime in runtimes[:: -1 if turn % 2 else 1]:
+        for runtime in by[:: -1 if turn % 2 else 1]:
             rates[runtime].append(PHOTOS / _command(source, folder, runtime))
     title = f"a folder of {PHOTOS} photos of a megapixel, the command"
     yield Row(title, rates, "photos/s", "at least 4")
 
 
-def _runtimes():
+def runtimes() -> list[str]:
     """["onnx", "keras"], or Keras alone where ONNX Runtime is not installed."""
     return ["onnx", "keras"] if extras.has("onnx", "onnxruntime") else ["keras"]
 
