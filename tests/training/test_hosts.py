@@ -1,6 +1,7 @@
 """Hosts that meet, agree, differ, stay away and vanish, as threads of one process."""
 
 import concurrent.futures
+import signal
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from common.cli import UserError
 from common.training import hosts
+from common.training.trainer import Trainer
 from tests import ports
 
 
@@ -156,4 +158,27 @@ def test_the_reason_of_a_failure_reaches_the_others():
     for _ in range(2):
         assert heard.acquire(timeout=10)
     assert lines == ["Host 2: The shard is corrupt."] * 2
+    together(lambda host: host.close(), everyone)
+
+
+def test_a_signal_on_one_host_stops_all_at_the_same_step():
+    """As `Trainer` agrees on it when losses are read; what host 0 passes is everyone's."""
+
+    def trains(host):
+        trainer = types.SimpleNamespace(
+            hosts=host,
+            asked=None,
+            stopped_by=None,
+            model=types.SimpleNamespace(stop_training=False),
+        )
+        for step in range(1, 10):
+            if (host.id, step) == (1, 3):
+                Trainer._stop(trainer, signal.SIGTERM, None)
+            assert Trainer._agreed(trainer, [host.id, step]) == [0, step]
+            if trainer.stopped_by:
+                return step, trainer.stopped_by
+        return None
+
+    everyone = met(3)
+    assert together(trains, everyone) == [(3, signal.SIGTERM)] * 3
     together(lambda host: host.close(), everyone)
