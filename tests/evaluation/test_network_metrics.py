@@ -168,9 +168,10 @@ def test_top1_and_agreement_by_hand(dataset, networks):
 
 
 def test_without_class_folders_there_is_agreement_alone(dataset, networks, monkeypatch):
-    monkeypatch.setattr(
-        type(dataset), "names", lambda self, split: [f"{at}.png" for at in range(self.count(split))]
-    )
+    def names(self, split, positions):
+        return [f"{at}.png" for at in positions]
+
+    monkeypatch.setattr(type(dataset), "names", names)
     report, rows = scored(dataset, networks("top1"))
     assert "top1" not in rows["grey"].figures and "top1_agreement" in rows["grey"].figures
     assert any("WordNet" in note for note in report.notes)
