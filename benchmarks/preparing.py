@@ -1,12 +1,13 @@
 """What preparing a data set costs a picture: lossless codings of records, threads and processes.
 
-    python -m benchmarks.preparing PHOTOS [--pictures 24] [--size 256] [--megapixels 1 12]
+    python -m benchmarks.preparing PHOTOS [--pictures 24] [--size 256] [--megapixels 0.2 1 12]
 
 PHOTOS is a folder of colour photos. The first table has the bytes of each coding at `size`, and the
 processor's time of one thread to encode and to decode; the second the rate of `make data`'s work on
-a photo (read, hash, decode, area averaging, Lab, coding) by as many threads as there are cores and
-by as many processes, in turns, for JPEG photos of so many megapixels: where it is one number,
-threads serve as well. The same photos, enlarged, stand in for those of a camera.
+a photo (read, hash, decode, area averaging, Lab, coding) by one thread, by as many threads as there
+are cores and by as many processes, in turns, and the ratio of the last two, turn by turn: what
+processes would gain. They are not charged with sending their records back. The same photos,
+enlarged to JPEGs of so many megapixels, stand in for those of a camera.
 """
 
 import argparse
@@ -25,9 +26,10 @@ import imagecodecs
 import numpy as np
 
 from common import cli, files, photos
+from common.datasets import index
 from common.datasets.build import ShardWriter
 
-ROUNDS = 5
+ROUNDS, TURNS = 5, 15  # of a coding; of threads and processes
 
 
 def _opencv(*options):
@@ -92,34 +94,41 @@ def _photos_of(pictures, megapixels, folder):
         large = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_CUBIC)
         path = folder / f"{megapixels:g}-{number}.jpg"
         cv2.imwrite(str(path), large[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-        yield path.name, path.stat().st_size, files.sha256(path), -1
+        yield index.Row(path.name, path.stat().st_size, files.sha256(path), -1)
 
 
 def _converted(writer, rows):
     return len(list(writer.converting(1)(rows)))
 
 
-def scaled(writer: ShardWriter, rows: list[tuple], cores: int) -> tuple[float, float, float]:
-    """Pictures a second by one thread, by `cores` threads and by `cores` processes: medians."""
-    rates: tuple[list[float], ...] = ([], [], [])
+def scaled(writer: ShardWriter, rows: list[index.Row], cores: int) -> dict[str, list[float]]:
+    """Pictures a second of each turn by one thread, by `cores` threads and by `cores` processes."""
     shares = [rows[at::cores] for at in range(cores)]
     with concurrent.futures.ProcessPoolExecutor(cores) as pool:
         list(pool.map(_converted, [writer] * cores, shares))  # started, and what they import
-        for _ in range(ROUNDS):
-            for rate, work in zip(
-                rates,
-                (
-                    lambda: list(writer.converting(1)(rows)),
-                    lambda: list(writer.converting(cores)(rows)),
-                    lambda: list(pool.map(_converted, [writer] * cores, shares)),
-                ),
-                strict=True,
-            ):
+        sides: dict[str, Callable[[], object]] = {
+            "one": lambda: list(writer.converting(1)(rows)),
+            "threads": lambda: list(writer.converting(cores)(rows)),
+            "processes": lambda: list(pool.map(_converted, [writer] * cores, shares)),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in sides}
+        for turn in range(TURNS):
+            for name in list(sides)[:: 1 if turn % 2 else -1]:
                 start = time.perf_counter()
-                work()
-                rate.append(len(rows) / (time.perf_counter() - start))
-    one, threads, processes = map(statistics.median, rates)
-    return one, threads, processes
+                sides[name]()
+                rates[name].append(len(rows) / (time.perf_counter() - start))
+    return rates
+
+
+def _row(megapixels, rates):
+    """A row of the second table: medians, and the ratio's lowest, quartiles and highest."""
+    gains = np.divide(rates["processes"], rates["threads"])
+    low, first, middle, third, high = np.quantile(gains, (0, 0.25, 0.5, 0.75, 1))
+    medians = " | ".join(f"{statistics.median(each):.1f}/s" for each in rates.values())
+    return (
+        f"| {megapixels:g} MP | {medians} | {middle:.2f} ({first:.2f} to {third:.2f}; "
+        f"{low:.2f} to {high:.2f}) |"
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -128,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--pictures", type=cli.at_least(2), default=24)
     parser.add_argument("--size", type=cli.at_least(8), default=256)
-    parser.add_argument("--megapixels", type=float, nargs="*", default=[1.0, 12.0])
+    parser.add_argument("--megapixels", type=float, nargs="*", default=[0.2, 1.0, 12.0])
     args: argparse.Namespace = parser.parse_args(argv)
     paths = [path for path in photos.find(args.photos) if photos.is_picture(path)]
     paths = paths[:: max(1, len(paths) // args.pictures)][: args.pictures]
@@ -138,13 +147,15 @@ def main(argv: list[str] | None = None) -> None:
         print(f"| {name} | {size:,.0f} | {encode:.2f} | {decode:.2f} |", flush=True)
     cores = os.cpu_count() or 1
     if args.megapixels:
-        print(f"\n| photos | one thread | {cores} threads | {cores} processes |\n|---|--:|--:|--:|")
+        print(
+            f"\n| photos | one thread | {cores} threads | {cores} processes | "
+            "processes over threads, median (quartiles; all) |\n|---|--:|--:|--:|---|"
+        )
     for megapixels in args.megapixels:
         with tempfile.TemporaryDirectory() as folder:
             rows = list(_photos_of(pictures, megapixels, Path(folder)))
             writer = ShardWriter(Path(folder), Path(folder), args.size, "squash")
-            rates = scaled(writer, rows, cores)
-        print(f"| {megapixels:g} MP | " + " | ".join(f"{rate:.1f}/s" for rate in rates) + " |")
+            print(_row(megapixels, scaled(writer, rows, cores)), flush=True)
 
 
 if __name__ == "__main__":

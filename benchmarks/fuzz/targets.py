@@ -195,7 +195,7 @@ def _read_index(path):
     shutil.copy(path, target)
     try:
         entry["seal"] = seals.write_json(target, json.loads(path.read_bytes()))
-    except (ValueError, AttributeError):  # no JSON, no dict: it stays as it is
+    except (ValueError, AttributeError, RecursionError):  # no JSON, no dict: it stays as it is
         entry["seal"] = seals.of_json(target)
     _write_manifest(folder, entry)
     _read_whole(folder)
